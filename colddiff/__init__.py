@@ -1,0 +1,90 @@
+"""Any image degradation in, a restorer and a generator out: cold diffusion in PyTorch."""
+
+from typing import TYPE_CHECKING, Any
+
+from .degradations import BoundDegradation as BoundDegradation
+from .degradations import Claims as Claims
+from .degradations import Degradation as Degradation
+from .degradations import GaussianBlur as GaussianBlur
+from .degradations import GaussianMask as GaussianMask
+from .degradations import GaussianNoise as GaussianNoise
+from .degradations import Interpolate as Interpolate
+from .degradations import IteratedBlur as IteratedBlur
+from .degradations import Params as Params
+from .degradations import Pixelate as Pixelate
+from .degradations import PixelMask as PixelMask
+from .degradations import PixelNoise as PixelNoise
+from .degradations import UniformNoise as UniformNoise
+from .priors import ChannelGaussian as ChannelGaussian
+from .priors import Constant as Constant
+from .priors import Empirical as Empirical
+from .priors import Prior as Prior
+from .priors import StandardNormal as StandardNormal
+from .priors import Uniform as Uniform
+from .priors import generate as generate
+from .registry import register as register
+from .restoration import bind_observed as bind_observed
+from .samplers import SAMPLERS as SAMPLERS
+from .samplers import State as State
+from .samplers import estimated as estimated
+from .samplers import improved as improved
+from .samplers import naive as naive
+from .samplers import one_shot as one_shot
+from .samplers import sample as sample
+from .samplers import time_grid as time_grid
+from .samplers import walk as walk
+from .schedules import BetaTable as BetaTable
+from .schedules import ConstantSigma as ConstantSigma
+from .schedules import Cosine as Cosine
+from .schedules import CosineBetas as CosineBetas
+from .schedules import ExponentialSigma as ExponentialSigma
+from .schedules import Linear as Linear
+from .schedules import LinearBetas as LinearBetas
+from .schedules import LinearSigma as LinearSigma
+from .schedules import NoiseSchedule as NoiseSchedule
+from .schedules import Power as Power
+from .schedules import QuadraticBetas as QuadraticBetas
+from .schedules import Schedule as Schedule
+from .schedules import SigmaSchedule as SigmaSchedule
+from .schedules import Table as Table
+from .unet import UNet as UNet
+from .unet import UNetConfig as UNetConfig
+
+if TYPE_CHECKING:
+    from .checkpoint import Run as Run
+    from .checkpoint import load as load
+    from .report import evaluate as evaluate
+    from .training import TrainConfig as TrainConfig
+    from .training import train as train
+
+__version__ = "0.1.0"
+
+# The training engine and the report are only loaded by those who use them.
+_LAZY = {
+    "Run": "checkpoint",
+    "load": "checkpoint",
+    "evaluate": "report",
+    "TrainConfig": "training",
+    "train": "training",
+}
+
+
+def degradation(name: str, **fields: Any) -> Degradation:
+    """The degradation registered (or installed as a plug-in) under that name, with those fields.
+
+    Raises:
+        LookupError: no such name. TypeError: unknown field or wrong type. ValueError: a value out of range.
+    """
+    return Degradation.from_config({"type": name, **fields})
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        from importlib import import_module
+
+        return getattr(import_module(f".{_LAZY[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*(n for n in globals() if not n.startswith("_")), *_LAZY} - {"TYPE_CHECKING", "Any"})

@@ -1,0 +1,250 @@
+"""The interface of every degradation: a family of maps x -> D(x, t) with D(x, 0) = x."""
+
+from __future__ import annotations
+
+import contextlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from enum import Flag, auto
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..kernels import cached_tables, computing_dtype, exact_matmul
+from ..registry import Configurable
+from ..schedules import Linear, Schedule
+
+Params = dict[str, Tensor]
+Images = Float[Tensor, "B C H W"]
+
+
+class Claims(Flag):
+    """What an operator promises beyond the contract; `colddiff.testing` checks exactly what is claimed."""
+
+    NOTHING = 0
+    LINEAR = auto()  # D(ax + by, t) = a D(x, t) + b D(y, t)
+    MONOTONE = auto()  # the mean distance from the clean images does not fall by more than 1e-2 as t grows
+    DIFFERENTIABLE = auto()  # gradients with respect to x are those of the formula
+    TRACEABLE = auto()  # torch.compile(fullgraph=True) of the bound operator, with t as a tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Degradation(Configurable, ABC):
+    """A family of maps x -> D(x, t, params) with D(x, 0, params) = x.
+
+    The life of an operator: `params = op.draw(x, generator)` once per trajectory; `D = op.bind(params, like=x)`
+    fetches tables; `D(x, t)` as often as a sampler wants. An operator is a value: nothing is remembered on it.
+
+    Source: Bansal et al. 2022, "Cold Diffusion", section 3.
+    """
+
+    group: ClassVar[str] = "colddiff.degradations"
+    required_params: ClassVar[tuple[str, ...]] = ()
+
+    schedule: Schedule = Linear()
+
+    @property
+    def claims(self) -> Claims:
+        return Claims.NOTHING
+
+    @property
+    def levels(self) -> int | None:
+        """T where the operator is a chain of T steps: exact at severities k / T, linear in D between."""
+        return None
+
+    @abstractmethod
+    def degrade(self, x: Images, s: Tensor, params: Params) -> Images:
+        """The images at severity s; the only method an operator must write.
+
+        Args:
+            x: clean images (B, C, H, W), float32 or float64, nominally in [0, 1] but not clamped.
+            s: severity in [0, 1], (B, 1, 1, 1), of the dtype of x; D(x, 0) must be x to the last bit.
+            params: the random draws of the trajectory, a row per image, and the operator's `tables`.
+        """
+
+    def draw(self, like: Images, generator: torch.Generator | None = None) -> Params:
+        """Everything random about one trajectory of each image in `like`: a dict of tensors (B, ...).
+
+        The generator lives on the CPU; deterministic operators draw nothing.
+        """
+        return {}
+
+    def draw_each(self, like: Images, generators: Sequence[torch.Generator]) -> Params:
+        """`draw` with one generator per image, so that image i does not depend on its batch."""
+        if len(generators) != len(like):
+            raise ValueError(f"expected one generator per image, {len(like)}, got {len(generators)}")
+        rows = [self.draw(like[i : i + 1], generator) for i, generator in enumerate(generators)]
+        return {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
+
+    def tables(self, like: Images) -> Params:
+        """Constants that depend on the image size only, fetched by `bind` and handed to `degrade` with the params."""
+        return {}
+
+    def observe(self, x_t: Images, t: Tensor, mask: Tensor | None = None) -> Params:
+        """Params read off damaged pictures themselves, where the operator can: a hole's place, the picture itself.
+
+        Args:
+            x_t: damaged images (B, C, H, W).
+            t: their times (B,).
+            mask: (B, 1, H, W), true where the picture is missing, if the user knows it.
+        """
+        raise NotImplementedError(f"{type(self).__name__} cannot read its params off a picture")
+
+    def estimate(self, x_t: Images, x0: Images, t: Tensor, params: Params) -> Params:
+        """Params with which D(x0, t) = x_t; `params` brings the tables, and what is known already."""
+        raise NotImplementedError(f"{type(self).__name__} cannot estimate its params")
+
+    def refresh(self, params: Params, t: Tensor, s: Tensor, eta: float, noise: Tensor) -> Params:
+        """Params partly redrawn between times t > s: the noise that DDIM with eta > 0 injects."""
+        raise NotImplementedError(f"{type(self).__name__} has no noise to refresh: use eta = 0")
+
+    @property
+    def observable(self) -> bool:
+        return type(self).observe is not Degradation.observe
+
+    @property
+    def estimable(self) -> bool:
+        return type(self).estimate is not Degradation.estimate
+
+    @property
+    def refreshable(self) -> bool:
+        return type(self).refresh is not Degradation.refresh
+
+    @property
+    def deterministic(self) -> bool:
+        return type(self).draw is Degradation.draw and not self.required_params
+
+    def __call__(self, x: Images, t: Tensor | float, params: Params | None = None) -> Images:
+        """D(x, t): the images at time t.
+
+        Args:
+            x: images (B, C, H, W), any float dtype, C, H and W; the result has the same.
+            t: times in [0, 1], one per image (B,) or one for all; 0 is clean, 1 fully degraded.
+            params: from `draw`; may be left out where the operator is deterministic.
+
+        Raises:
+            TypeError: not float tensors, or a missing param. ValueError: shapes that do not fit, or t outside [0, 1].
+        """
+        if params is None and not self.deterministic:
+            raise TypeError(
+                f"{type(self).__name__} is random: pass params, e.g. op(x, t, op.draw(x, generator)), "
+                "and the same ones for the whole trajectory"
+            )
+        return self.bind(params or {}, like=x)(x, t)
+
+    def bind(self, params: Params | None = None, *, like: Images) -> BoundDegradation:
+        """D(x, t) as the samplers want it: params fixed, tables at hand. `like` gives size, dtype and device."""
+        check_images(like)
+        tables = self._tables(like)
+        return BoundDegradation(self, self._checked(params or {}, like), tables)
+
+    def severity(self, t: Tensor) -> Tensor:
+        """schedule(t) in float64."""
+        return self.schedule(t.double())
+
+    def level_times(self) -> Tensor | None:
+        """The times of the levels 0 .. T: (T + 1,) float64, or None where D is continuous."""
+        if self.levels is None:
+            return None
+        return self.schedule.inverse(torch.arange(self.levels + 1, dtype=torch.float64) / self.levels)
+
+    def _tables(self, like: Tensor) -> Params:
+        if type(self).tables is Degradation.tables:
+            return {}
+        key = (self, like.shape[-2:], computing_dtype(like.dtype), like.device)
+        return cached_tables(key, lambda: self.tables(like))
+
+    def _checked(self, params: Params, like: Tensor) -> Params:
+        for name in self.required_params:
+            if name not in params:
+                raise TypeError(
+                    f"{type(self).__name__} needs the param {name!r}, which comes from the data: "
+                    f'pass params={{"{name}": tensor}} with one row per image'
+                )
+        for name, value in params.items():
+            if not isinstance(value, Tensor) or value.dim() == 0 or value.shape[0] != like.shape[0]:
+                got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+                raise ValueError(f"param {name!r} must be a tensor with one row per image, {len(like)}, got {got}")
+        dtype = computing_dtype(like.dtype)
+        return {
+            name: value.to(like.device, dtype if value.is_floating_point() else None, non_blocking=True)
+            for name, value in params.items()
+        }
+
+
+@dataclass(frozen=True)
+class BoundDegradation:
+    """A degradation with its params fixed: `D(x, t)`, as samplers read it."""
+
+    degradation: Degradation
+    params: Params
+    tables: Params
+
+    def __call__(self, x: Images, t: Tensor | float) -> Images:
+        """D(x, t): images of the shape, dtype and device of x."""
+        check_images(x)
+        t = as_times(t, x)
+        compute = computing_dtype(x.dtype)
+        autocast_off, exact = _float32(x.device)
+        with autocast_off, exact:
+            s = self.degradation.severity(t).to(compute).reshape(-1, 1, 1, 1)
+            return self.degradation.degrade(x.to(compute), s, self.params | self.tables).to(x.dtype)
+
+    def with_params(self, params: Params) -> BoundDegradation:
+        """The same degradation and tables with other params."""
+        return replace(self, params=params)
+
+    def estimate(self, x_t: Images, x0: Images, t: Tensor | float) -> BoundDegradation:
+        """The same degradation with the params for which D(x0, t) = x_t."""
+        compute = computing_dtype(x_t.dtype)
+        autocast_off, exact = _float32(x_t.device)
+        with autocast_off, exact:
+            t = as_times(t, x_t)
+            found = self.degradation.estimate(x_t.to(compute), x0.to(compute), t, self.params | self.tables)
+            return self.with_params(self.params | found)
+
+    def refresh(self, t: Tensor | float, s: Tensor | float, eta: float, noise: Tensor) -> BoundDegradation:
+        """The same degradation with its noise partly replaced between times t > s, as DDIM's eta says."""
+        t, s = as_times(t, noise), as_times(s, noise)
+        return self.with_params(self.params | self.degradation.refresh(self.params | self.tables, t, s, eta, noise))
+
+
+def check_images(x: Tensor) -> None:
+    """Raise unless x is a batch of float images (B, C, H, W)."""
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        kind = f"a {x.dtype} tensor" if isinstance(x, Tensor) else type(x).__name__
+        raise TypeError(f"expected a float tensor of images (B, C, H, W) in [0, 1], got {kind}")
+    if x.dim() != 4 or 0 in x.shape[1:]:
+        raise ValueError(f"expected images (B, C, H, W), got shape {tuple(x.shape)}; x[None] makes a batch of one")
+
+
+def as_times(t: Tensor | float, x: Tensor) -> Tensor:
+    """t as a float tensor (B,) on the device of x; times that are still on the CPU are checked to be in [0, 1]."""
+    if not isinstance(t, Tensor):
+        t = torch.tensor(t, dtype=torch.float64)
+    if not t.is_floating_point():
+        t = t.double()
+    if t.dim() > 1 or (t.dim() == 1 and t.shape[0] not in (1, x.shape[0])):
+        raise ValueError(f"expected one time, or one per image ({x.shape[0]},), got shape {tuple(t.shape)}")
+    # A look at the values of a GPU tensor would stall the device; in a traced graph it would break it.
+    if t.device.type == "cpu" and not torch.compiler.is_compiling() and not bool(((t >= 0) & (t <= 1)).all()):
+        raise ValueError(f"times must be in [0, 1], 0 clean and 1 fully degraded, got {t.tolist()}")
+    return t.to(x.device, non_blocking=True).expand(x.shape[0])
+
+
+def affine_fill(fill: tuple[float, ...], like: Tensor) -> Tensor:
+    """A fill colour as (1, C or 1, 1, 1): one number for all channels, or one per channel."""
+    if len(fill) not in (1, like.shape[1]):
+        raise ValueError(f"fill must have 1 number or one per channel, {like.shape[1]}, got {fill}")
+    return torch.tensor(fill, dtype=computing_dtype(like.dtype)).to(like.device, non_blocking=True).view(1, -1, 1, 1)
+
+
+def _float32(device: torch.device) -> tuple[AbstractContextManager[object], AbstractContextManager[object]]:
+    """Outside autocast, and without TF32: D(x, s) - D(x, t) is a small difference of large numbers."""
+    nothing = contextlib.nullcontext()
+    autocast_off = nothing if device.type == "meta" else torch.autocast(device.type, enabled=False)
+    return autocast_off, nothing if torch.compiler.is_compiling() else exact_matmul()

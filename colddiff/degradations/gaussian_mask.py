@@ -1,0 +1,133 @@
+"""A hole that grows: the paper's inpainting."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..kernels import computing_dtype, flush_negligible, integers, level_of
+from ..registry import register
+from .base import Claims, Degradation, Images, Params, affine_fill
+
+# Above this many numbers the table of cumulative masks is not kept: the product is taken on the spot.
+LARGEST_TABLE = 16 * 2**20
+
+
+@register("gaussian_mask")
+@dataclass(frozen=True, kw_only=True)
+class GaussianMask(Degradation):
+    """x times the cumulative mask K_k = prod_{i < k} (1 - exp(-r^2 / 2 sigma_i^2)), towards a fill colour.
+
+    sigma_i = kernel_std (i + initial_mask) pixels, r the distance from the centre; the centre pixel is lost at the
+    first step.
+
+    Source: Cold Diffusion section 4.2; upstream's `Incremental` and `Random_Incremental` routines.
+
+    Args:
+        num_steps: T.
+        kernel_std: growth of sigma per step, in pixels.
+        initial_mask: steps by which the first mask is already grown.
+        random_center: draw the centre from rows {-1 .. H - 1} and columns {-1 .. W - 1}; else (H // 2 - 1, W // 2 - 1).
+        fill: the colour of the hole in [0, 1]: one number, or one per channel.
+
+    Params: center (B, 2), row and column in whole pixels.
+    """
+
+    num_steps: int = 50
+    kernel_std: float = 0.1
+    initial_mask: int = 11
+    random_center: bool = True
+    fill: tuple[float, ...] = (0.5,)
+
+    def check(self) -> None:
+        if not 1 <= self.num_steps <= 100_000:
+            raise ValueError(f"num_steps must be in 1 .. 100,000, got {self.num_steps}")
+        if not 0 < self.kernel_std < math.inf or self.initial_mask < 1:
+            raise ValueError(
+                f"kernel_std must be > 0 pixels and initial_mask >= 1, got {self.kernel_std} and {self.initial_mask}"
+            )
+
+    @property
+    def claims(self) -> Claims:
+        smooth = Claims.MONOTONE | Claims.DIFFERENTIABLE | Claims.TRACEABLE
+        return smooth | Claims.LINEAR if not any(self.fill) else smooth
+
+    @property
+    def levels(self) -> int:
+        return self.num_steps
+
+    def degrade(self, x: Images, s: Tensor, params: Params) -> Images:
+        keep = self._keep(s, params["center"], x, params.get("masks"))
+        return x + (keep - 1) * (x - affine_fill(self.fill, x))
+
+    def draw(self, like: Images, generator: torch.Generator | None = None) -> Params:
+        n, h, w = len(like), *like.shape[-2:]
+        if not self.random_center:
+            middle = torch.tensor([[h // 2 - 1, w // 2 - 1]]).to(like.device, computing_dtype(like.dtype))
+            return {"center": middle.expand(n, 2)}
+        rows, columns = (integers(side + 1, (n, 1), like, generator) - 1 for side in (h, w))
+        return {"center": torch.cat([rows, columns], dim=1)}
+
+    def tables(self, like: Images) -> Params:
+        """K_k by squared distance: (T + 1, R)."""
+        h, w = like.shape[-2:]
+        radii = h**2 + w**2 + 1
+        if (self.num_steps + 1) * radii > LARGEST_TABLE:
+            return {}
+        r2 = torch.arange(radii, dtype=torch.float64)
+        steps = -torch.expm1(-r2 / (2 * self._sigmas(like)[:, None] ** 2))
+        masks = flush_negligible(torch.cat([torch.ones(1, radii, dtype=torch.float64), torch.cumprod(steps, dim=0)]))
+        return {"masks": masks.to(like.device, computing_dtype(like.dtype))}
+
+    def observe(self, x_t: Images, t: Tensor, mask: Tensor | None = None) -> Params:
+        """The centre where the picture is most like the fill colour under the mask of time t.
+
+        A user's mask gives its own centroid instead.
+        """
+        n, h, w = len(x_t), *x_t.shape[-2:]
+        rows, columns = (torch.arange(side, device=x_t.device, dtype=x_t.dtype) for side in (h, w))
+        if mask is not None:
+            weight = mask.to(x_t.dtype).sum(dim=1)
+            total = weight.sum(dim=(1, 2)).clamp(min=1)
+            row, column = (weight.sum(2) @ rows) / total, (weight.sum(1) @ columns) / total
+            return {"center": torch.stack([row.round(), column.round()], dim=1)}
+        # Distance from the fill, averaged under the hole put at every place: one correlation per image.
+        distance = ((x_t - affine_fill(self.fill, x_t)) ** 2).mean(dim=1)[None]
+        canvas = x_t.new_zeros(n, 1, 2 * h + 1, 2 * w + 1)
+        middle = x_t.new_tensor([[h, w]]).expand(n, 2)
+        s = self.severity(t).to(x_t.dtype).reshape(-1, 1, 1, 1)
+        hole = 1 - self._keep(s, middle, canvas, None)
+        inside = F.conv2d(x_t.new_ones(1, n, h, w), hole, padding=(h, w), groups=n)
+        score = F.conv2d(distance, hole, padding=(h, w), groups=n) / inside.clamp(min=1e-6)
+        # F.conv2d correlates: entry (i, j) holds the hole centred at (i, j), from -1 on where random.
+        score = score[0, :, :h, :w].reshape(n, -1)
+        best = score.argmin(dim=1)
+        return {"center": torch.stack([best // w, best % w], dim=1).to(x_t.dtype)}
+
+    def _keep(self, s: Tensor, center: Tensor, x: Tensor, masks: Tensor | None) -> Tensor:
+        """K at severity s around the centres: (B, 1, H, W), linear between levels."""
+        rows, columns = (torch.arange(side, device=x.device, dtype=x.dtype) for side in x.shape[-2:])
+        dy, dx = rows - center[:, :1], columns - center[:, 1:]
+        r2 = (dy**2)[:, None, :, None] + (dx**2)[:, None, None, :]
+        level, fraction = level_of(s, self.num_steps)
+        if masks is None:
+            return self._product(r2, level.reshape(-1, 1, 1, 1), fraction, x)
+        near = r2.round().long().clamp(max=masks.shape[1] - 1).flatten(1)
+        low, high = (masks[k].gather(1, near).reshape(r2.shape) for k in (level, level + 1))
+        return torch.lerp(low, high, fraction)
+
+    def _product(self, r2: Tensor, level: Tensor, fraction: Tensor, x: Tensor) -> Tensor:
+        """The same without a table, for canvases too large for one."""
+        low, high = torch.ones_like(r2), torch.ones_like(r2)
+        for i in range(self.num_steps):
+            sigma = self.kernel_std * (i + self.initial_mask)
+            step = -torch.expm1(-r2 / (2 * sigma**2))
+            low, high = torch.where(i < level, low * step, low), torch.where(i <= level, high * step, high)
+        return torch.lerp(low, high, fraction)
+
+    def _sigmas(self, like: Tensor) -> Tensor:
+        return self.kernel_std * (torch.arange(self.num_steps, dtype=torch.float64) + self.initial_mask)

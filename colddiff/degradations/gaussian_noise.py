@@ -1,0 +1,84 @@
+"""Gaussian noise: the "hot" diffusion that the cold ones are compared with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..kernels import between_levels, computing_dtype, normal
+from ..registry import register
+from ..schedules import LinearBetas, NoiseSchedule
+from .base import Claims, Degradation, Images, Params
+
+
+@register("gaussian_noise")
+@dataclass(frozen=True, kw_only=True)
+class GaussianNoise(Degradation):
+    """Variance-preserving noise: c_t = sqrt(ab_t) c_0 + sqrt(1 - ab_t) z, with c = 2 x - 1 the centred image.
+
+    Ends in c ~ N(0, I), that is x ~ N(1/2, 1/4), up to the last alpha_bar of the table.
+
+    Source: Ho et al. 2020, equation 4; Cold Diffusion section 3.3 with z kept along a trajectory.
+
+    Params: noise z (B, C, H, W), standard normal.
+    """
+
+    betas: NoiseSchedule = LinearBetas()
+
+    claims = Claims.MONOTONE | Claims.DIFFERENTIABLE | Claims.TRACEABLE
+
+    @property
+    def levels(self) -> int:
+        return self.betas.num_steps
+
+    def degrade(self, x: Images, s: Tensor, params: Params) -> Images:
+        a_minus_1, b = self._coefficients(s, params)
+        return x + a_minus_1 * (x - 0.5) + b * params["noise"] / 2
+
+    def draw(self, like: Images, generator: torch.Generator | None = None) -> Params:
+        return {"noise": normal(tuple(like.shape), like, generator)}
+
+    def tables(self, like: Images) -> Params:
+        # sqrt(ab) - 1 and sqrt(1 - ab) rather than ab: neither end of the chain loses digits in float32.
+        alpha_bar = self.betas.alpha_bars()
+        rows = torch.stack([alpha_bar.sqrt() - 1, (1 - alpha_bar).sqrt()], dim=1)
+        return {
+            "coefficients": rows.to(like.device, computing_dtype(like.dtype)),
+            "amplitudes": alpha_bar.sqrt().to(like.device),
+        }
+
+    def estimate(self, x_t: Images, x0: Images, t: Tensor, params: Params) -> Params:
+        """z = (c_t - sqrt(ab_t) c_0) / sqrt(1 - ab_t)."""
+        s = self.severity(t).to(x_t.dtype).reshape(-1, 1, 1, 1)
+        a_minus_1, b = self._coefficients(s, params)
+        scaled = 2 * (x_t - x0 - a_minus_1 * (x0 - 0.5))
+        return {"noise": torch.where(b > 0, scaled / torch.where(b > 0, b, 1), 0)}
+
+    def refresh(self, params: Params, t: Tensor, s: Tensor, eta: float, noise: Tensor) -> Params:
+        """z' = sqrt(1 - rho^2) z + rho w: DDIM's eta; DDPM's posterior at eta = 1.
+
+        Source: Song et al. 2021, equation 16, with sigma = rho sqrt(1 - ab_s).
+        """
+        ab_t, ab_s = (
+            between_levels(params["amplitudes"], self.severity(time).reshape(-1, 1, 1, 1)) ** 2 for time in (t, s)
+        )
+        rho = eta * torch.sqrt((1 - ab_t / ab_s) / (1 - ab_t).clamp(min=1e-300)).clamp(max=1)
+        rho = rho.to(noise.dtype).reshape(-1, 1, 1, 1)
+        return {"noise": torch.sqrt(1 - rho**2) * params["noise"] + rho * noise}
+
+    def step(self, x: Images, k: int, generator: torch.Generator | None = None) -> Images:
+        """One link of the Markov chain, q(x_k | x_{k-1}): c_k = sqrt(1 - beta_k) c_{k-1} + sqrt(beta_k) z.
+
+        Source: Ho et al. 2020, equation 2.
+        """
+        if not 1 <= k <= self.levels:
+            raise ValueError(f"step must be in 1 .. {self.levels}, got {k}")
+        beta = float(self.betas.betas()[k - 1])
+        z = normal(tuple(x.shape), x, generator)
+        return 0.5 + (1 - beta) ** 0.5 * (x - 0.5) + beta**0.5 * z.to(x.dtype) / 2
+
+    def _coefficients(self, s: Tensor, params: Params) -> tuple[Tensor, Tensor]:
+        row = between_levels(params["coefficients"], s).unsqueeze(-1).unsqueeze(-1)
+        return row[:, :1], row[:, 1:]

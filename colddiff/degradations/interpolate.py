@@ -1,0 +1,59 @@
+"""A straight line to an endpoint: makes every black box continuous in time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..registry import register
+from .base import Claims, Degradation, Images, Params
+
+
+@register("interpolate")
+@dataclass(frozen=True, kw_only=True)
+class Interpolate(Degradation):
+    """(1 - s) x + s y, towards a given image y or towards another degradation at its own t = 1.
+
+    Source: Delbracio & Milanfar 2023 (InDI), equation 1; rectified flow with y the noise end.
+
+    Args:
+        to: the degradation whose t = 1 is the endpoint; None where every image brings its own.
+
+    Params: endpoint (B, C, H, W) where `to` is None or the endpoint is known (a damaged picture); else those of `to`.
+    """
+
+    to: Degradation | None = None
+
+    @property
+    def required_params(self) -> tuple[str, ...]:  # type: ignore[override]
+        return ("endpoint",) if self.to is None else ()
+
+    @property
+    def claims(self) -> Claims:
+        smooth = Claims.MONOTONE | Claims.DIFFERENTIABLE | Claims.TRACEABLE
+        return smooth if self.to is None else smooth & self.to.claims | self.to.claims & Claims.LINEAR
+
+    @property
+    def deterministic(self) -> bool:
+        return self.to is not None and self.to.deterministic
+
+    def degrade(self, x: Images, s: Tensor, params: Params) -> Images:
+        return x + s * (self._endpoint(x, params) - x)
+
+    def draw(self, like: Images, generator: torch.Generator | None = None) -> Params:
+        return {} if self.to is None else self.to.draw(like, generator)
+
+    def tables(self, like: Images) -> Params:
+        return {} if self.to is None else self.to.tables(like)
+
+    def estimate(self, x_t: Images, x0: Images, t: Tensor, params: Params) -> Params:
+        """y = x0 + (x_t - x0) / s: at t = 1 the picture is its own endpoint."""
+        s = self.severity(t).to(x_t.dtype).reshape(-1, 1, 1, 1)
+        return {"endpoint": x0 + torch.where(s > 0, (x_t - x0) / torch.where(s > 0, s, 1), 0)}
+
+    def _endpoint(self, x: Images, params: Params) -> Tensor:
+        if self.to is None or "endpoint" in params:
+            return params["endpoint"]
+        return self.to.degrade(x, torch.ones_like(x[:, :1, :1, :1]), params)

@@ -1,0 +1,180 @@
+"""Priors: surrogate clean images u; generation starts at D(u, 1) + sigma z."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from .degradations.base import Degradation, Images
+from .registry import Configurable, register
+from .samplers import Restorer, Sampler, draw_noise, improved, sample
+
+Shape = tuple[int, int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prior(Configurable, ABC):
+    """A distribution of surrogate clean images.
+
+    Args:
+        sigma: standard deviation of the noise added to the fully degraded surrogate, in units of [0, 1]; it breaks
+            the symmetry of a start that is one flat colour. The paper uses 0.002 of [-1, 1].
+    """
+
+    group: ClassVar[str] = "colddiff.priors"
+
+    sigma: float = 0.0
+
+    def check(self) -> None:
+        if not 0 <= self.sigma < 10:
+            raise ValueError(f"sigma must be in [0, 10), got {self.sigma}")
+
+    @abstractmethod
+    def sample(self, n: int, shape: Shape, generator: torch.Generator | None = None) -> Images:
+        """n surrogate images of shape (C, H, W): (n, C, H, W), float32 on the CPU."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What was fitted, for `prior.safetensors`; empty where nothing was."""
+        return {}
+
+    def with_tensors(self, tensors: dict[str, Tensor]) -> Self:
+        """The same prior with what was fitted put back."""
+        return self
+
+
+@register("standard_normal")
+@dataclass(frozen=True, kw_only=True)
+class StandardNormal(Prior):
+    """c ~ N(0, I) for the centred image c = 2 u - 1; variance-preserving noise leaves it so."""
+
+    def sample(self, n: int, shape: Shape, generator: torch.Generator | None = None) -> Images:
+        return (1 + torch.randn((n, *shape), generator=generator)) / 2
+
+
+@register("uniform")
+@dataclass(frozen=True, kw_only=True)
+class Uniform(Prior):
+    """Every value from U[0, 1)."""
+
+    def sample(self, n: int, shape: Shape, generator: torch.Generator | None = None) -> Images:
+        return torch.rand((n, *shape), generator=generator)
+
+
+@register("constant")
+@dataclass(frozen=True, kw_only=True)
+class Constant(Prior):
+    """One colour for every pixel: the given one, or drawn from U[low, high] per image and channel.
+
+    Source: upstream's constant-colour inpainting draws from [-0.5, 0.5] of [-1, 1], here [0.25, 0.75].
+    """
+
+    low: float = 0.25
+    high: float = 0.75
+
+    def check(self) -> None:
+        super().check()
+        if not self.low <= self.high:
+            raise ValueError(f"low must not exceed high, got {self.low} and {self.high}")
+
+    def sample(self, n: int, shape: Shape, generator: torch.Generator | None = None) -> Images:
+        colour = torch.rand((n, shape[0], 1, 1), generator=generator)
+        return (self.low + (self.high - self.low) * colour).expand(n, *shape).clone()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted(Prior):
+    """A prior with tensors that come from a training set: `fit` makes one."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "_tensors", {})
+
+    def tensors(self) -> dict[str, Tensor]:
+        found: dict[str, Tensor] = self._tensors  # type: ignore[attr-defined]
+        if not found:
+            raise ValueError(f"{type(self).__name__} has not been fitted: use {type(self).__name__}.fit(images)")
+        return found
+
+    def with_tensors(self, tensors: dict[str, Tensor]) -> Self:
+        missing = [name for name in self.expected if name not in tensors]
+        if missing:
+            raise ValueError(f"{type(self).__name__} needs the tensors {missing}, got {sorted(tensors)}")
+        other = type(self)(**{f: getattr(self, f) for f in self.__dataclass_fields__})
+        object.__setattr__(other, "_tensors", dict(tensors))
+        return other
+
+    expected: ClassVar[tuple[str, ...]] = ()
+
+
+@register("channel_gaussian")
+@dataclass(frozen=True, kw_only=True)
+class ChannelGaussian(Fitted):
+    """One colour per image, from a Gaussian fitted to the channel means of the training images.
+
+    Source: Cold Diffusion section 5.1 (a single full-covariance component).
+    """
+
+    expected = ("mean", "factor")
+
+    @classmethod
+    def fit(cls, images: Images, **fields: Any) -> Self:
+        """From images (N, C, H, W) in [0, 1]."""
+        colours = images.double().mean(dim=(2, 3))
+        centred = colours - colours.mean(dim=0)
+        covariance = centred.mT @ centred / max(len(colours) - 1, 1) + 1e-12 * torch.eye(colours.shape[1])
+        factor = torch.linalg.cholesky(covariance)
+        return cls(**fields).with_tensors({"mean": colours.mean(dim=0).float(), "factor": factor.float()})
+
+    def sample(self, n: int, shape: Shape, generator: torch.Generator | None = None) -> Images:
+        mean, factor = self.tensors()["mean"], self.tensors()["factor"]
+        if len(mean) != shape[0]:
+            raise ValueError(f"this prior was fitted to {len(mean)} channels, asked for {shape[0]}")
+        colour = mean + torch.randn((n, len(mean)), generator=generator) @ factor.mT
+        return colour[:, :, None, None].expand(n, *shape).clone()
+
+
+@register("empirical")
+@dataclass(frozen=True, kw_only=True)
+class Empirical(Fitted):
+    """Training images themselves, drawn with replacement: generation starts where a real image ends."""
+
+    expected = ("images",)
+
+    @classmethod
+    def fit(cls, images: Images, **fields: Any) -> Self:
+        """From images (N, C, H, W) in [0, 1]; all of them are kept, at 8 bits."""
+        kept = (images.clamp(0, 1) * 255).round().to(torch.uint8)
+        return cls(**fields).with_tensors({"images": kept})
+
+    def sample(self, n: int, shape: Shape, generator: torch.Generator | None = None) -> Images:
+        images = self.tensors()["images"]
+        if tuple(images.shape[1:]) != tuple(shape):
+            raise ValueError(f"this prior holds images of shape {tuple(images.shape[1:])}, asked for {shape}")
+        return images[torch.randint(len(images), (n,), generator=generator)].float() / 255
+
+
+def generate(
+    R: Restorer,
+    degradation: Degradation,
+    prior: Prior,
+    shape: Shape,
+    generators: Sequence[torch.Generator],
+    *,
+    steps: int = 50,
+    sampler: Sampler | str = improved,
+    device: torch.device | str = "cpu",
+) -> Images:
+    """New images, one per generator, so that image i depends on its own seed and not on the batch.
+
+    Returns:
+        Images (n, *shape), not clamped.
+    """
+    u = torch.cat([prior.sample(1, shape, g) for g in generators]).to(device)
+    D = degradation.bind(degradation.draw_each(u, generators), like=u)
+    x = D(u, 1.0) + prior.sigma * draw_noise(u, generators)
+    return sample(R, D, x, steps=steps, sampler=sampler, generator=generators)

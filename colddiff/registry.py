@@ -1,0 +1,159 @@
+"""Frozen values that know their registered name and their JSON form."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import types
+import typing
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Any, ClassVar, Self, TypeVar
+
+_CLASSES: dict[str, dict[str, type[Configurable]]] = {}
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Configurable:
+    """A frozen dataclass of numbers, strings, booleans, tuples and other Configurables.
+
+    Fields are coerced by their annotation, so that `GaussianBlur(sigma_max=12)` and `GaussianBlur(sigma_max=12.0)`
+    are equal and have equal JSON. A subclass checks its ranges in `check`.
+    """
+
+    group: ClassVar[str]  # the entry-point group of the family, e.g. "colddiff.degradations"
+    registered_name: ClassVar[str | None] = None
+
+    def __post_init__(self) -> None:
+        for name, annotation in field_types(type(self)).items():
+            value = _coerce(getattr(self, name), annotation, f"{type(self).__name__}.{name}")
+            object.__setattr__(self, name, value)
+        self.check()
+
+    def check(self) -> None:
+        """Raise a ValueError for a field out of its range."""
+
+    def to_config(self) -> dict[str, Any]:
+        """This value as JSON: its registered name under "type", then its fields.
+
+        Raises:
+            ValueError: the class is not registered, so that no other process could build it again.
+        """
+        name = type(self).__dict__.get("registered_name")
+        if name is None:
+            raise ValueError(
+                f'{type(self).__name__} has no registered name and cannot be saved: decorate it with @register("...")'
+            )
+        return {"type": name} | {f: _jsonable(getattr(self, f)) for f in field_types(type(self))}
+
+    @classmethod
+    def from_config(cls, config: str | dict[str, Any] | Configurable) -> Self:
+        """Build a member of this family from a name, or from `{"type": name, **fields}`.
+
+        Raises:
+            LookupError: no such name. TypeError: unknown field or wrong type. ValueError: a value out of range.
+        """
+        if isinstance(config, cls):
+            return config
+        if isinstance(config, str):
+            config = {"type": config}
+        if not isinstance(config, dict) or not isinstance(config.get("type"), str):
+            raise TypeError(f'expected a name or {{"type": name, ...}} for a {cls.__name__}, got {config!r}')
+        found = lookup(cls.group, config["type"])
+        fields = {k: v for k, v in config.items() if k != "type"}
+        known = field_types(found)
+        for key in fields:
+            if key not in known:
+                raise TypeError(
+                    f"{config['type']} has no field {key!r}{suggestion(key, known)}; its fields: {', '.join(known)}"
+                )
+        value = found(**fields)
+        assert isinstance(value, cls)
+        return value
+
+
+def register(name: str) -> Callable[[type[T]], type[T]]:
+    """Class decorator: make a Configurable known by `name` within its family."""
+
+    def enrol(cls: type[T]) -> type[T]:
+        assert issubclass(cls, Configurable)
+        other = _CLASSES.setdefault(cls.group, {}).get(name)
+        if other is not None and (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
+            raise ValueError(f"the name {name!r} is taken in {cls.group} by {other.__module__}.{other.__qualname__}")
+        cls.registered_name = name
+        _CLASSES[cls.group][name] = cls
+        return cls
+
+    return enrol
+
+
+def registered(group: str) -> dict[str, type[Configurable]]:
+    """The classes of a family by name, without asking installed plug-ins."""
+    return dict(sorted(_CLASSES.get(group, {}).items()))
+
+
+def lookup(group: str, name: str) -> type[Configurable]:
+    """The class of that name; on a miss, installed plug-ins are asked through their entry points."""
+    known = _CLASSES.get(group, {})
+    if name not in known:
+        for point in entry_points(group=group, name=name):
+            loaded = point.load()
+            if not (isinstance(loaded, type) and issubclass(loaded, Configurable) and loaded.group == group):
+                raise TypeError(f"entry point {point.value!r} of group {group} is not a registered class of that group")
+            return loaded
+    if name not in known:
+        names = sorted({*known, *(p.name for p in entry_points(group=group))})
+        kind = group.removeprefix("colddiff.").removesuffix("s")
+        raise LookupError(f"no {kind} is named {name!r}{suggestion(name, names)}; known: {', '.join(names)}")
+    return known[name]
+
+
+def suggestion(name: str, names: Iterable[str]) -> str:
+    """`" (did you mean 'x'?)"`, or nothing where no name is close."""
+    close = difflib.get_close_matches(name, list(names), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+@functools.cache
+def field_types(cls: type) -> dict[str, Any]:
+    """The annotation of each dataclass field, resolved."""
+    hints = typing.get_type_hints(cls)
+    return {f.name: hints[f.name] for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+
+
+def _coerce(value: Any, annotation: Any, where: str) -> Any:
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        (annotation,) = [a for a in arguments if a is not type(None)]
+        return _coerce(value, annotation, where)
+    if origin is typing.Literal:
+        if value not in arguments:
+            raise ValueError(f"{where} must be one of {', '.join(map(repr, arguments))}, got {value!r}")
+        return value
+    if origin is tuple and isinstance(value, list | tuple):
+        inner = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
+        if len(inner) != len(value):
+            raise TypeError(f"{where} must have {len(inner)} entries, got {len(value)}")
+        return tuple(_coerce(v, a, where) for v, a in zip(value, inner, strict=True))
+    if annotation is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(annotation, type) and issubclass(annotation, Configurable) and isinstance(value, str | dict):
+        return annotation.from_config(value)
+    exact = bool if annotation is bool else annotation if isinstance(annotation, type) else None
+    if exact is not None and isinstance(value, exact) and (exact is bool or not isinstance(value, bool)):
+        return value
+    raise TypeError(f"{where} must be {getattr(annotation, '__name__', annotation)}, got {value!r}")
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, Configurable):
+        return value.to_config()
+    if isinstance(value, tuple):
+        return [_jsonable(v) for v in value]
+    return value

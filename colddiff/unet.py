@@ -1,0 +1,211 @@
+"""The one restorer that every degradation shares: a U-Net told the time in every block."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .registry import Configurable, register
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestorerConfig(Configurable):
+    """What a network is made of; `build` makes it."""
+
+    group: ClassVar[str] = "colddiff.restorers"
+
+    def build(self) -> nn.Module:
+        raise NotImplementedError
+
+
+@register("unet")
+@dataclass(frozen=True, kw_only=True)
+class UNetConfig(RestorerConfig):
+    """The shape of a U-Net.
+
+    Args:
+        channels: of the images, in and out.
+        cond_channels: of an image given beside x, see `UNet.bind`.
+        width: features at full resolution.
+        multipliers: features of each level, in widths; each level halves the resolution.
+        blocks: residual blocks per level, on the way down and again on the way up.
+        attention_levels: how many of the lowest levels attend over all their pixels.
+        patch: pixels per side that the first layer folds into features: 2 quarters the work of the top level.
+        residual: predict the difference from x rather than x0 itself.
+        dropout: probability inside each block.
+    """
+
+    channels: int = 3
+    cond_channels: int = 0
+    width: int = 64
+    multipliers: tuple[int, ...] = (1, 2, 4)
+    blocks: int = 2
+    attention_levels: int = 1
+    patch: int = 2
+    residual: bool = True
+    dropout: float = 0.0
+
+    def check(self) -> None:
+        if min(self.channels, self.width, self.blocks, self.patch, *self.multipliers, len(self.multipliers)) < 1:
+            raise ValueError(f"channels, width, multipliers, blocks and patch must be >= 1, got {self}")
+        if self.width % 8:
+            raise ValueError(f"width must be a multiple of 8, the size of a normalisation group, got {self.width}")
+        if not 0 <= self.dropout < 1 or self.cond_channels < 0 or self.attention_levels < 0:
+            raise ValueError(f"dropout must be in [0, 1), cond_channels and attention_levels >= 0, got {self}")
+
+    def build(self) -> UNet:
+        return UNet(self)
+
+
+class UNet(nn.Module):
+    """R(x, t) -> x0_hat for images of any size, padded inside and cropped back.
+
+    Source: Ho et al. 2020, appendix B, with the scale and shift of Nichol & Dhariwal 2021 for the time.
+    """
+
+    def __init__(self, config: UNetConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or UNetConfig()
+        widths = [config.width * m for m in config.multipliers]
+        time_width = 4 * config.width
+        self.time = TimeEmbedding(time_width)
+        folded = config.patch**2
+        self.stem = nn.Conv2d((config.channels + config.cond_channels) * folded, widths[0], 3, padding=1)
+        self.down, self.up = nn.ModuleList(), nn.ModuleList()
+        before = widths[0]
+        for level, width in enumerate(widths):
+            attend = level >= len(widths) - config.attention_levels
+            self.down.append(Stage(before, width, time_width, config.blocks, attend, config.dropout))
+            before = width
+        self.shrink = nn.ModuleList(nn.Conv2d(w, w, 3, stride=2, padding=1) for w in widths[:-1])
+        for level, width in reversed(list(enumerate(widths[:-1]))):
+            self.up.append(Stage(before + width, width, time_width, config.blocks, False, config.dropout))
+            before = width
+        self.head = nn.Sequential(norm(before), nn.SiLU(), nn.Conv2d(before, config.channels * folded, 3, padding=1))
+        self.keep = nn.Linear(time_width, config.channels)
+        for layer in (self.head[-1], self.keep):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, x: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
+        """x0_hat (B, C, H, W) in [0, 1] from x (B, C, H, W) at times t (B,)."""
+        centred = 2 * x - 1
+        self._check(x, cond)
+        h = centred if cond is None else torch.cat([centred, 2 * cond - 1], dim=1)
+        h, height, width = self._padded(h.to(self.stem.weight.dtype))
+        time = self.time(t, h.dtype)
+        h = self.stem(F.pixel_unshuffle(h, self.config.patch).contiguous(memory_format=torch.channels_last))
+        skips = []
+        for stage, shrink in zip(self.down, [*self.shrink, None], strict=True):
+            h = stage(h, time)
+            if shrink is not None:
+                skips.append(h)
+                h = shrink(h)
+        for stage in self.up:
+            h = torch.cat([F.interpolate(h, scale_factor=2.0, mode="nearest"), skips.pop()], dim=1)
+            h = stage(h, time)
+        out = F.pixel_shuffle(self.head(h), self.config.patch)[..., :height, :width].to(x.dtype)
+        if self.config.residual:
+            out = out + centred * (1 + self.keep(time)).to(x.dtype)[:, :, None, None]
+        return (out + 1) / 2
+
+    def bind(self, cond: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+        """R(x, t) with a condition: an image (B, cond_channels, H, W) in [0, 1] that is seen beside x."""
+        return lambda x, t: self(x, t, cond)
+
+    def _check(self, x: Tensor, cond: Tensor | None) -> None:
+        if x.shape[1] != self.config.channels:
+            raise ValueError(f"this U-Net takes {self.config.channels} channels, got images {tuple(x.shape)}")
+        given = 0 if cond is None else cond.shape[1]
+        if given != self.config.cond_channels:
+            raise ValueError(
+                f"this U-Net takes a condition of {self.config.cond_channels} channels, got {given}: use net.bind(cond)"
+            )
+
+    def _padded(self, h: Tensor) -> tuple[Tensor, int, int]:
+        height, width = h.shape[-2:]
+        block = self.config.patch * 2 ** (len(self.config.multipliers) - 1)
+        bottom, right = -height % block, -width % block
+        return (F.pad(h, (0, right, 0, bottom), mode="replicate") if bottom or right else h), height, width
+
+
+class TimeEmbedding(nn.Module):
+    """Sines and cosines of t at periods from 1/500 to 20, then two layers."""
+
+    def __init__(self, width: int, frequencies: int = 64) -> None:
+        super().__init__()
+        self.frequencies = frequencies
+        self.layers = nn.Sequential(nn.Linear(2 * frequencies, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
+
+    def forward(self, t: Tensor, dtype: torch.dtype) -> Tensor:
+        octaves = torch.linspace(math.log(0.3), math.log(3000.0), self.frequencies, dtype=torch.float32)
+        phase = t.float()[:, None] * octaves.exp().to(t.device, non_blocking=True)
+        embedded: Tensor = self.layers(torch.cat([phase.sin(), phase.cos()], dim=1).to(dtype))
+        return embedded
+
+
+class Stage(nn.Module):
+    """The blocks of one resolution."""
+
+    def __init__(self, before: int, width: int, time_width: int, blocks: int, attend: bool, dropout: float) -> None:
+        super().__init__()
+        widths = [before] + [width] * blocks
+        self.blocks = nn.ModuleList(Block(a, b, time_width, dropout) for a, b in zip(widths, widths[1:], strict=False))
+        self.attention = Attention(width) if attend else None
+
+    def forward(self, h: Tensor, time: Tensor) -> Tensor:
+        for block in self.blocks:
+            h = block(h, time)
+        return h if self.attention is None else self.attention(h)
+
+
+class Block(nn.Module):
+    """h + conv(silu(scale * norm(conv(silu(norm(h)))) + shift)), scale and shift given by the time."""
+
+    def __init__(self, before: int, width: int, time_width: int, dropout: float) -> None:
+        super().__init__()
+        self.norm1, self.conv1 = norm(before), nn.Conv2d(before, width, 3, padding=1)
+        self.time = nn.Linear(time_width, 2 * width)
+        self.norm2, self.conv2 = norm(width), nn.Conv2d(width, width, 3, padding=1)
+        self.dropout = nn.Dropout(dropout)
+        self.skip = nn.Conv2d(before, width, 1) if before != width else nn.Identity()
+        nn.init.zeros_(self.conv2.weight)
+        nn.init.zeros_(self.conv2.bias)  # type: ignore[arg-type]
+
+    def forward(self, h: Tensor, time: Tensor) -> Tensor:
+        scale, shift = self.time(time)[:, :, None, None].chunk(2, dim=1)
+        out = self.conv1(F.silu(self.norm1(h)))
+        out = torch.addcmul(shift, self.norm2(out), 1 + scale)
+        out = self.conv2(self.dropout(F.silu(out)))
+        result: Tensor = self.skip(h) + out
+        return result
+
+
+class Attention(nn.Module):
+    """Every pixel attends to every other."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.heads = max(width // 32, 1)
+        self.norm, self.qkv, self.out = norm(width), nn.Conv2d(width, 3 * width, 1), nn.Conv2d(width, width, 1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
+
+    def forward(self, h: Tensor) -> Tensor:
+        b, c, height, width = h.shape
+        qkv = self.qkv(self.norm(h)).reshape(b, 3, self.heads, c // self.heads, height * width).transpose(-1, -2)
+        attended = F.scaled_dot_product_attention(*qkv.unbind(dim=1))
+        out: Tensor = self.out(attended.transpose(-1, -2).reshape(b, c, height, width))
+        return h + out
+
+
+def norm(width: int) -> nn.GroupNorm:
+    """Groups of 8 features, at most 32 of them."""
+    groups = math.gcd(width, min(32, width // 8))
+    return nn.GroupNorm(groups, width)
