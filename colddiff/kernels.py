@@ -155,7 +155,11 @@ def _moved(draw: Tensor, like: Tensor) -> Tensor:
 @contextlib.contextmanager
 def exact_matmul() -> Iterator[None]:
     """Matrix products and convolutions in full float32: neither TF32 on a GPU nor bf16 on a CPU."""
-    knobs = (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.mkldnn.matmul)
+    knobs = (
+        torch.backends.cuda.matmul,
+        torch.backends.cudnn.conv,  # type: ignore[attr-defined]
+        torch.backends.mkldnn.matmul,  # type: ignore[attr-defined]
+    )
     before = [knob.fp32_precision for knob in knobs]
     for knob in knobs:
         knob.fp32_precision = "ieee"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import ClassVar
 
 import torch
@@ -84,7 +85,7 @@ class Table(Schedule):
 
     def check(self) -> None:
         v = self.values
-        if len(v) < 2 or v[0] != 0 or v[-1] != 1 or any(not a < b for a, b in zip(v, v[1:], strict=False)):
+        if len(v) < 2 or v[0] != 0 or v[-1] != 1 or any(not a < b for a, b in pairwise(v)):
             raise ValueError(f"values must increase strictly from 0 to 1, got {v}")
 
     def __call__(self, t: Tensor) -> Tensor:

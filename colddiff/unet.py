@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import ClassVar
 
 import torch
@@ -84,14 +85,14 @@ class UNet(nn.Module):
             self.down.append(Stage(before, width, time_width, config.blocks, attend, config.dropout))
             before = width
         self.shrink = nn.ModuleList(nn.Conv2d(w, w, 3, stride=2, padding=1) for w in widths[:-1])
-        for level, width in reversed(list(enumerate(widths[:-1]))):
+        for width in reversed(widths[:-1]):
             self.up.append(Stage(before + width, width, time_width, config.blocks, False, config.dropout))
             before = width
-        self.head = nn.Sequential(norm(before), nn.SiLU(), nn.Conv2d(before, config.channels * folded, 3, padding=1))
+        last = nn.Conv2d(before, config.channels * folded, 3, padding=1)
+        self.head = nn.Sequential(norm(before), nn.SiLU(), last)
         self.keep = nn.Linear(time_width, config.channels)
-        for layer in (self.head[-1], self.keep):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        for parameter in (*last.parameters(), *self.keep.parameters()):
+            nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor, t: Tensor, cond: Tensor | None = None) -> Tensor:
         """x0_hat (B, C, H, W) in [0, 1] from x (B, C, H, W) at times t (B,)."""
@@ -156,7 +157,7 @@ class Stage(nn.Module):
     def __init__(self, before: int, width: int, time_width: int, blocks: int, attend: bool, dropout: float) -> None:
         super().__init__()
         widths = [before] + [width] * blocks
-        self.blocks = nn.ModuleList(Block(a, b, time_width, dropout) for a, b in zip(widths, widths[1:], strict=False))
+        self.blocks = nn.ModuleList(Block(a, b, time_width, dropout) for a, b in pairwise(widths))
         self.attention = Attention(width) if attend else None
 
     def forward(self, h: Tensor, time: Tensor) -> Tensor:

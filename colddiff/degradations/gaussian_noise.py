@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -77,7 +78,7 @@ class GaussianNoise(Degradation):
             raise ValueError(f"step must be in 1 .. {self.levels}, got {k}")
         beta = float(self.betas.betas()[k - 1])
         z = normal(tuple(x.shape), x, generator)
-        return 0.5 + (1 - beta) ** 0.5 * (x - 0.5) + beta**0.5 * z.to(x.dtype) / 2
+        return 0.5 + math.sqrt(1 - beta) * (x - 0.5) + math.sqrt(beta) * z.to(x.dtype) / 2
 
     def _coefficients(self, s: Tensor, params: Params) -> tuple[Tensor, Tensor]:
         row = between_levels(params["coefficients"], s).unsqueeze(-1).unsqueeze(-1)
