@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import torch
@@ -104,7 +104,7 @@ class Fitted(Prior):
         missing = [name for name in self.expected if name not in tensors]
         if missing:
             raise ValueError(f"{type(self).__name__} needs the tensors {missing}, got {sorted(tensors)}")
-        other = type(self)(**{f: getattr(self, f) for f in self.__dataclass_fields__})
+        other = replace(self)
         object.__setattr__(other, "_tensors", dict(tensors))
         return other
 

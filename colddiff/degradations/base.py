@@ -56,6 +56,11 @@ class Degradation(Configurable, ABC):
         """T where the operator is a chain of T steps: exact at severities k / T, linear in D between."""
         return None
 
+    @property
+    def prior(self) -> str | None:
+        """The registered prior u for which D(u, 1) is the end of this chain whatever the data; None if it depends."""
+        return None
+
     @abstractmethod
     def degrade(self, x: Images, s: Tensor, params: Params) -> Images:
         """The images at severity s; the only method an operator must write.

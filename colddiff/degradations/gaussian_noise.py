@@ -28,6 +28,7 @@ class GaussianNoise(Degradation):
 
     betas: NoiseSchedule = LinearBetas()
 
+    prior = "standard_normal"
     claims = Claims.MONOTONE | Claims.DIFFERENTIABLE | Claims.TRACEABLE
 
     @property

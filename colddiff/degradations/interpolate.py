@@ -39,6 +39,10 @@ class Interpolate(Degradation):
     def deterministic(self) -> bool:
         return self.to is not None and self.to.deterministic
 
+    @property
+    def prior(self) -> str | None:
+        return None if self.to is None else self.to.prior
+
     def degrade(self, x: Images, s: Tensor, params: Params) -> Images:
         return x + s * (self._endpoint(x, params) - x)
 

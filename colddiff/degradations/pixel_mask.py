@@ -29,6 +29,8 @@ class PixelMask(Degradation):
 
     fill: tuple[float, ...] = (0.5,)
 
+    prior = "constant"
+
     @property
     def claims(self) -> Claims:
         smooth = Claims.MONOTONE | Claims.DIFFERENTIABLE | Claims.TRACEABLE

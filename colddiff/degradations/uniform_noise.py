@@ -32,6 +32,10 @@ class UniformNoise(Degradation):
         smooth = Claims.MONOTONE | Claims.DIFFERENTIABLE | Claims.TRACEABLE
         return Claims.TRACEABLE if self.wrap else smooth
 
+    @property
+    def prior(self) -> str | None:
+        return "uniform" if self.wrap else None
+
     def degrade(self, x: Images, s: Tensor, params: Params) -> Images:
         noisy = x + s * params["u"]
         # A white pixel is 1 = 0 mod 1: only a clean one may keep it.

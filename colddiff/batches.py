@@ -1,0 +1,111 @@
+"""What step k of a training sees: order, augmentation, times and params, all keyed by seed and position."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from kornia.geometry.transform import hflip
+from torch import Tensor
+
+from .data import ImageData
+from .degradations.base import Degradation, Params
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Clean images (B, C, H, W) in [0, 1], their times (B,) and the params of their degradation."""
+
+    x0: Tensor
+    t: Tensor
+    params: Params
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Batches by position: the image at global position p is the same however many processes or workers there are.
+
+    Args:
+        data: the images.
+        degradation: whose params and levels are drawn.
+        size: images per batch.
+        seed: of everything.
+        flip: mirror at random.
+        shift: move at random by up to so many pixels.
+    """
+
+    data: ImageData
+    degradation: Degradation
+    size: int
+    seed: int
+    flip: bool = False
+    shift: int = 0
+
+    def at(self, position: int, device: torch.device) -> Batch:
+        """The batch that starts at a global position."""
+        indices, generators = [], []
+        for p in range(position, position + self.size):
+            epoch, k = divmod(p, len(self.data))
+            indices.append(permutation(len(self.data), self.seed, epoch)[k])
+            generators.append(generator_for(self.seed, "sample", p))
+        x0 = self.data[torch.stack(indices)].to(device, non_blocking=True)
+        x0 = self._augmented(x0, generators)
+        u = torch.cat([torch.rand(1, generator=g, dtype=torch.float64) for g in generators])
+        t = random_times(self.degradation, u).to(device, non_blocking=True)
+        return Batch(x0, t, self.degradation.draw_each(x0, generators))
+
+    def one_pass(self, device: torch.device, limit: int | None = None) -> Iterator[Batch]:
+        """Every image once, in order, unaugmented, with params keyed by its index: for validation."""
+        n = min(len(self.data), limit or len(self.data))
+        for first in range(0, n, self.size):
+            rows = range(first, min(first + self.size, n))
+            generators = [generator_for(self.seed, "validation", p) for p in rows]
+            x0 = self.data[rows.start : rows.stop].to(device)
+            # Evenly spread over severities, whatever the number of images.
+            u = torch.tensor([(p * 0.6180339887498949) % 1 for p in rows], dtype=torch.float64)
+            t = random_times(self.degradation, u).to(device)
+            yield Batch(x0, t, self.degradation.draw_each(x0, generators))
+
+    def _augmented(self, x0: Tensor, generators: list[torch.Generator]) -> Tensor:
+        if self.flip:
+            mirrored = torch.stack([torch.rand((), generator=g) < 0.5 for g in generators]).to(x0.device)
+            x0 = torch.where(mirrored[:, None, None, None], hflip(x0), x0)
+        if self.shift:
+            reach = 2 * self.shift + 1
+            moves = (
+                torch.stack([torch.randint(reach, (2,), generator=g) for g in generators]).to(x0.device) - self.shift
+            )
+            n, _, h, w = x0.shape
+            rows = (torch.arange(h, device=x0.device) + moves[:, :1]).clamp(0, h - 1)
+            columns = (torch.arange(w, device=x0.device) + moves[:, 1:]).clamp(0, w - 1)
+            image = torch.arange(n, device=x0.device)[:, None, None]
+            x0 = x0.permute(0, 2, 3, 1)[image, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+        return x0
+
+
+def random_times(degradation: Degradation, u: Tensor) -> Tensor:
+    """Times in (0, 1] from uniform draws u in [0, 1): on the operator's levels, where it has some."""
+    levels = degradation.level_times()
+    if levels is None:
+        return 1 - u
+    return levels[1 + (u * (len(levels) - 1)).long()]
+
+
+def generator_for(*key: int | str) -> torch.Generator:
+    """A CPU generator whose stream depends on the key alone."""
+    return torch.Generator().manual_seed(seed_for(*key))
+
+
+def seed_for(*key: int | str) -> int:
+    """A 63-bit seed from a key, the same on every machine."""
+    digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+@lru_cache(maxsize=4)
+def permutation(n: int, seed: int, epoch: int) -> Tensor:
+    """The order of n images in an epoch."""
+    return torch.randperm(n, generator=generator_for(seed, "epoch", epoch))

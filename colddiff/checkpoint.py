@@ -1,0 +1,211 @@
+"""A trained model as a directory: config.json and safetensors, nothing that could be executed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from .degradations.base import Degradation, Images
+from .files import read_json, write_json, write_whole
+from .priors import Prior, generate
+from .restoration import bind_observed
+from .samplers import Restorer, Sampler, named_sampler, sample
+from .unet import RestorerConfig
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained restorer with the degradation it undoes; weights and degradation cannot be separated.
+
+    Args:
+        net: the network, in evaluation mode.
+        degradation: what it was trained to undo.
+        prior: where generation starts, or None.
+        config: all of config.json.
+        path: the directory.
+        precision: "fp32" or "bf16" for the network; images stay float32.
+    """
+
+    net: nn.Module
+    degradation: Degradation
+    prior: Prior | None
+    config: dict[str, Any]
+    path: Path
+    precision: str = "fp32"
+
+    def R(self, x: Tensor, t: Tensor) -> Tensor:
+        """x0_hat from x (B, C, H, W) at times t (B,), in the run's precision, without gradients."""
+        return as_restorer(self.net, self.precision)(x, t)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.net.parameters()).device
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the images it was trained on."""
+        image = self.config["image"]
+        return image["channels"], *image["size"]
+
+    def restore(
+        self,
+        x: Images,
+        *,
+        start: float | Tensor = 1.0,
+        steps: int = 20,
+        sampler: Sampler | str = "improved",
+        mask: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Images:
+        """Clean images from damaged ones (B, C, H, W) in [0, 1], whose params nobody knows; clamped to [0, 1].
+
+        Args:
+            x: damaged images, any H and W.
+            start: how damaged they are, in (0, 1].
+            steps: restorer calls; ignored by one_shot.
+            sampler: a sampler or its name.
+            mask: (B, 1, H, W), true where the picture is missing, for degradations with missing pixels.
+            generator: for what has to be drawn.
+        """
+        chosen = named_sampler(sampler) if isinstance(sampler, str) else sampler
+        x = x.to(self.device)
+        D = bind_observed(self.degradation, self.R, x, start, mask=mask, sampler=chosen, generator=generator)
+        return sample(self.R, D, x, steps=steps, start=start, sampler=chosen, generator=generator).clamp(0, 1)
+
+    def sample(
+        self, n: int | Sequence[int], *, steps: int = 50, sampler: Sampler | str | None = None, seed: int = 0
+    ) -> Images:
+        """New images (n, C, H, W) in [0, 1]: image i has seed `seed + i`, whatever n is; or give the seeds.
+
+        The default sampler is `estimated` for Gaussian noise, else `improved`.
+        """
+        if self.prior is None:
+            raise ValueError(f"{str(self.path)!r} has no prior to start from: it restores, but cannot generate")
+        seeds = range(seed, seed + n) if isinstance(n, int) else n
+        generators = [torch.Generator().manual_seed(s) for s in seeds]
+        if not generators:
+            raise ValueError(f"expected at least one image, got {n}")
+        chosen = sampler or ("estimated" if self.degradation.refreshable else "improved")
+        images = generate(
+            self.R, self.degradation, self.prior, self.shape, generators,
+            steps=steps, sampler=chosen, device=self.device,
+        )  # fmt: skip
+        return images.clamp(0, 1)
+
+
+def load(path: str | Path, *, device: str = "auto", precision: str = "auto", net: nn.Module | None = None) -> Run:
+    """The run in a directory.
+
+    Args:
+        path: what `train` wrote.
+        device: "auto", "cpu", "cuda", ...
+        precision: "auto" (as trained, where the hardware has it), "fp32" or "bf16".
+        net: a module for the weights, where the run was trained on one of the user's own.
+
+    Raises:
+        FileNotFoundError: not a run. ValueError, LookupError, TypeError: a config or weights that do not fit.
+    """
+    path = Path(path)
+    if not (path / "config.json").is_file():
+        raise FileNotFoundError(f"{str(path)!r} is not a run: it has no config.json; `colddiff train` makes one")
+    config = read_json(path / "config.json")
+    if not isinstance(config, dict) or config.get("library") != "colddiff":
+        raise ValueError(f"{str(path / 'config.json')!r} is not a colddiff run's config")
+    if config.get("format") != FORMAT:
+        raise ValueError(
+            f"{str(path)!r} has format {config.get('format')}, this colddiff reads {FORMAT}: upgrade colddiff"
+        )
+    degradation = Degradation.from_config(config["degradation"])
+    if net is None:
+        if config["restorer"] is None:
+            raise ValueError(f"{str(path)!r} was trained on a network of your own: pass it as load(path, net=...)")
+        net = RestorerConfig.from_config(config["restorer"]).build()
+    load_weights(net, path / "model.safetensors")
+    prior = None
+    if config["prior"] is not None:
+        prior = Prior.from_config(config["prior"])
+        if (path / "prior.safetensors").exists():
+            prior = prior.with_tensors(read_tensors(path / "prior.safetensors"))
+    where = pick_device(device)
+    if precision == "auto" and config["precision"] == "fp32":
+        precision = "fp32"  # trained so, or bf16 failed its gate
+    chosen = pick_precision(precision, where)
+    net = net.to(where, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    return Run(net, degradation, prior, config, path, chosen)
+
+
+def save(run_dir: Path, weights: dict[str, Tensor], config: dict[str, Any], prior: Prior | None) -> None:
+    """Write weights, prior and config; the config last, so that what it describes is there."""
+    write_tensors(run_dir / "model.safetensors", weights)
+    if prior is not None and prior.tensors():
+        write_tensors(run_dir / "prior.safetensors", prior.tensors())
+    header = {"library": "colddiff", "version": version("colddiff"), "format": FORMAT}
+    write_json(run_dir / "config.json", header | config | {"prior": None if prior is None else prior.to_config()})
+
+
+def load_weights(net: nn.Module, file: Path) -> None:
+    """Fill a module from a file; every name and shape must fit."""
+    try:
+        net.load_state_dict(read_tensors(file))
+    except RuntimeError as error:
+        raise ValueError(f"the weights in {str(file)!r} do not fit the network: {error}") from None
+
+
+def read_tensors(file: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, on the CPU."""
+    try:
+        return load_file(file)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"no file {str(file)!r}") from None
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{str(file)!r} is not a readable safetensors file: {error}") from None
+
+
+def write_tensors(file: Path, tensors: dict[str, Tensor]) -> None:
+    """Write a safetensors file, whole or not at all."""
+    plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    write_whole(file, lambda part: save_file(plain, part))
+
+
+def pick_device(device: str) -> torch.device:
+    """A device from its name; "auto" is a CUDA card where there is one."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from None
+    return chosen
+
+
+def pick_precision(precision: str, device: torch.device) -> str:
+    """ "auto" is bf16 where the hardware computes in it, else fp32."""
+    if precision not in ("auto", "fp32", "bf16"):
+        raise ValueError(f'precision must be "auto", "fp32" or "bf16", got {precision!r}')
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp32"
+    return "bf16" if device.type == "cpu" and torch.cpu._is_amx_tile_supported() else "fp32"
+
+
+def as_restorer(net: nn.Module, precision: str) -> Restorer:
+    """R(x, t) of a bare network, as `Run.R`."""
+
+    def R(x: Tensor, t: Tensor) -> Tensor:
+        with torch.no_grad(), torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bf16"):
+            answer: Tensor = net(x, t)
+        return answer.to(x.dtype)
+
+    return R

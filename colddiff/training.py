@@ -1,0 +1,468 @@
+"""One readable training loop: restore what a degradation did, at every severity."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+import os
+import signal
+import statistics
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, ClassVar, Literal
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from . import checkpoint, viz
+from .batches import Batch, Batches, seed_for
+from .checkpoint import Run, as_restorer, pick_device, pick_precision
+from .data import ImageData, load_data
+from .degradations.base import Degradation
+from .degradations.gaussian_noise import GaussianNoise
+from .files import read_json, write_text
+from .parametrization import Epsilon, Velocity
+from .priors import ChannelGaussian, Prior
+from .registry import Configurable, register
+from .samplers import Restorer, sample
+from .snapshots import load_snapshot, save_snapshot, snapshots
+from .unet import RestorerConfig, UNetConfig
+
+CALIBRATION_STEPS = 7
+OVERHEAD = 0.05  # share of a budget in minutes that validation, pictures and checkpoints take
+GATE = 0.05  # largest error of bf16 against float32, relative to what the network changes
+VALIDATION_IMAGES = 256
+DEFAULT_MINUTES = 10.0
+
+
+@register("train")
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(Configurable):
+    """Everything that decides what comes out of a training.
+
+    Args:
+        data: what `load_data` takes.
+        degradation: what to undo.
+        out: the run's directory.
+        steps: optimizer steps; or `minutes`, which are turned into steps by timing a few. Neither means 10 minutes.
+        minutes: wall-clock budget.
+        split: of the data to train on.
+        image_size: side of the images in pixels; None keeps them.
+        restorer: the network; None takes a U-Net that suits the images.
+        predict: what the network predicts: x0, or for Gaussian noise the noise (epsilon) or velocity.
+        batch_size: images per step and process, `accumulate` times.
+        accumulate: batches per optimizer step.
+        lr: peak learning rate, reached after warmup_steps and brought down to nothing by a cosine.
+        warmup_steps: of the learning rate; at most a tenth of all.
+        loss: mean absolute ("l1", the paper's) or squared ("l2") difference from x0.
+        ema_decay: of the averaged weights, which is what is saved; shorter at first.
+        clip: largest norm of the gradient.
+        precision: of the network: bf16 where the hardware has it ("auto"), fp32 or bf16.
+        eight_bit: round what the network sees to 8-bit levels, as pictures come.
+        flip: mirror images at random.
+        shift: move images at random by up to so many pixels, edges repeated.
+        prior: where generation starts; None takes what suits the degradation.
+        seed: of everything random.
+        validate_every, checkpoint_every, sample_every, log_every: in steps.
+        device: "auto", "cpu", "cuda".
+    """
+
+    group: ClassVar[str] = "colddiff.configs"
+
+    data: str
+    degradation: Degradation
+    out: str
+    steps: int | None = None
+    minutes: float | None = None
+    split: str = "train"
+    image_size: int | None = None
+    restorer: RestorerConfig | None = None
+    predict: Literal["x0", "epsilon", "velocity"] = "x0"
+    batch_size: int = 64
+    accumulate: int = 1
+    lr: float = 1e-3
+    warmup_steps: int = 100
+    loss: Literal["l1", "l2"] = "l1"
+    ema_decay: float = 0.999
+    clip: float = 1.0
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    eight_bit: bool = True
+    flip: bool = False
+    shift: int = 0
+    prior: Prior | None = None
+    seed: int = 0
+    validate_every: int = 500
+    checkpoint_every: int = 1000
+    sample_every: int = 1000
+    log_every: int = 10
+    device: str = "auto"
+
+    def check(self) -> None:
+        if self.steps is not None and self.minutes is not None:
+            raise ValueError("give steps or minutes, not both")
+        for name in ("steps", "minutes", "batch_size", "accumulate", "lr", "clip", "image_size"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise ValueError(f"{name} must be > 0, got {value}")
+        for name in ("validate_every", "checkpoint_every", "sample_every", "log_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be >= 1 step, got {getattr(self, name)}")
+        if not 0 <= self.ema_decay < 1 or self.warmup_steps < 0 or self.shift < 0:
+            raise ValueError("ema_decay must be in [0, 1), warmup_steps and shift >= 0")
+        if self.predict != "x0" and not isinstance(self.degradation, GaussianNoise):
+            raise ValueError(
+                f"predict={self.predict!r} is for gaussian_noise only: other degradations have no such target"
+            )
+
+
+# What may differ between a run and its continuation: where and how often, not what.
+FREE_TO_CHANGE = {"out", "device", "validate_every", "checkpoint_every", "sample_every", "log_every"}
+
+
+class Interrupted(KeyboardInterrupt):
+    """A training was stopped by a signal after its state was saved.
+
+    Args:
+        step: the step it stopped after.
+        signum: the signal.
+    """
+
+    def __init__(self, step: int, signum: int) -> None:
+        super().__init__(f"stopped after step {step}; everything is saved, go on with --resume")
+        self.step, self.signum = step, signum
+
+
+def restoration_loss(R: nn.Module, degradation: Degradation, batch: Batch, config: TrainConfig) -> Tensor:
+    """E |R(D(x0, t), t) - x0|, or its square.
+
+    A network that predicts noise or velocity is weighted so that the error is that of its prediction.
+
+    Source: Cold Diffusion, equation 2.
+    """
+    x_t = degradation(batch.x0, batch.t, batch.params)
+    if config.eight_bit:
+        x_t = (x_t * 255).round() / 255
+    error = R(x_t, batch.t).float() - batch.x0
+    weight = getattr(getattr(R, "module", R), "loss_weight", None)
+    if weight is not None:
+        error = error * weight(batch.t, batch.x0)
+    return error.abs().mean() if config.loss == "l1" else error.square().mean()
+
+
+def train(config: TrainConfig, *, net: nn.Module | None = None, resume: bool = False, progress: bool = True) -> Run:
+    """Train a restorer and leave a run in `config.out`.
+
+    Args:
+        config: what to train on what.
+        net: a network of your own, called (x, t) -> x0_hat, instead of `config.restorer`.
+        resume: go on from the last checkpoint of `config.out`, with the same settings.
+        progress: show a bar.
+
+    Raises:
+        Interrupted: SIGINT or SIGTERM came; the step was finished and the state saved.
+    """
+    # Validate, and find out where to start.
+    run_dir = Path(config.out)
+    start = _starting_point(run_dir, config, resume)
+    accelerator = _accelerator(config.device)
+    device = accelerator.device
+    main = accelerator.is_main_process
+
+    # Data and network.
+    data = load_data(config.data, split=config.split, size=config.image_size)
+    held_out = _held_out(config)
+    torch.manual_seed(seed_for(config.seed, "weights"))
+    spec = None if net is not None else config.restorer or default_restorer(config, data)
+    net = (spec.build() if spec is not None else net).to(device, memory_format=torch.channels_last)  # type: ignore[union-attr,call-overload]
+    ema = copy.deepcopy(net).eval().requires_grad_(False)
+    optimizer = torch.optim.Adam(
+        net.parameters(), lr=config.lr, betas=(0.9, 0.99), fused=device.type in ("cpu", "cuda")
+    )
+    batches = Batches(data, config.degradation, config.batch_size, config.seed, config.flip, config.shift)
+    checks = Batches(held_out, config.degradation, config.batch_size, config.seed)
+    precision = pick_precision(config.precision, device)
+
+    # Budget, or what was left of it.
+    step, seconds = 0, 0.0
+    if start is not None:
+        state = load_snapshot(start, net, ema, optimizer)
+        step, steps, seconds, precision = state["step"], state["steps"], state["seconds"], state["precision"]
+    else:
+        steps = config.steps or _steps_in(config.minutes or DEFAULT_MINUTES, net, batches, config, precision, device)
+        steps = _agreed(steps, accelerator)
+    model, optimizer = accelerator.prepare(net, optimizer)
+    prior = config.prior or default_prior(config.degradation, data)
+    saved_config = _run_config(config, spec, data, steps)
+    log = Log(run_dir / "log.jsonl", after=step) if main else None
+
+    def save() -> None:
+        state = {"step": step, "steps": steps, "seconds": seconds, "precision": precision, "seed": config.seed}
+        bare = optimizer.optimizer if hasattr(optimizer, "optimizer") else optimizer
+        save_snapshot(run_dir, net, ema, bare, state | {"training": config.to_config()})
+        checkpoint.save(run_dir, ema.state_dict(), saved_config | {"precision": precision, "step": step}, prior)
+
+    bar = tqdm(total=steps, initial=step, desc=run_dir.name, unit="step", disable=None if progress and main else True)
+    with bar, _signals() as stopped:
+        while step < steps:
+            began = time.perf_counter()
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(step, steps, config)
+            torch.manual_seed(seed_for(config.seed, "step", step, accelerator.process_index))
+            loss = _step(model, optimizer, accelerator, batches, step, config, precision)
+            _average(ema, net, min(config.ema_decay, (1 + step) / (10 + step)))
+            step += 1
+            seconds += time.perf_counter() - began
+            bar.update()
+            last = step == steps or stopped.signum is not None
+            if main and log is not None and (step % config.log_every == 0 or last):
+                speed = config.batch_size * config.accumulate * accelerator.num_processes * step / seconds
+                log.write(step=step, loss=float(loss), lr=group["lr"], images_per_second=speed, seconds=seconds)
+                bar.set_postfix(loss=f"{float(loss):.4f}", images=f"{speed:.0f}/s")
+            if step % config.validate_every == 0 or step == steps:
+                value, drift = _validate(ema, checks, config, precision, device)
+                if precision == "bf16" and not drift <= GATE:
+                    warnings.warn(
+                        f"bf16 differs from float32 by {drift:.1%} of the change: going on in float32", stacklevel=2
+                    )
+                    precision = "fp32"
+                if log is not None:
+                    log.write(step=step, validation_loss=value, bf16_drift=drift)
+            if main and (step % config.sample_every == 0 or step == steps):
+                _picture(run_dir / "samples" / f"step-{step:08d}.png", as_restorer(ema, precision), checks, device)
+            if main and (step % config.checkpoint_every == 0 or last):
+                save()
+            if stopped.signum is not None and step < steps:
+                raise Interrupted(step, stopped.signum)
+    accelerator.wait_for_everyone()
+    return checkpoint.load(run_dir, device=config.device, net=None if spec is not None else ema)
+
+
+# --- one step --------------------------------------------------------------------------------------------------------
+
+
+def _step(
+    model: nn.Module, optimizer: Any, accelerator: Accelerator, batches: Batches,
+    step: int, config: TrainConfig, precision: str,
+) -> Tensor:  # fmt: skip
+    """One optimizer step over `accumulate` batches of every process."""
+    total = torch.zeros((), device=accelerator.device)
+    for micro in range(config.accumulate):
+        slot = (step * config.accumulate + micro) * accelerator.num_processes + accelerator.process_index
+        batch = batches.at(slot * config.batch_size, accelerator.device)
+        ready = micro == config.accumulate - 1
+        with contextlib.nullcontext() if ready else accelerator.no_sync(model):
+            with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=precision == "bf16"):
+                loss = restoration_loss(model, config.degradation, batch, config) / config.accumulate
+            accelerator.backward(loss)
+        total += loss.detach()
+    accelerator.clip_grad_norm_(model.parameters(), config.clip)
+    optimizer.step()
+    optimizer.zero_grad()
+    return total
+
+
+def learning_rate(step: int, steps: int, config: TrainConfig) -> float:
+    """Linear warm-up, then half a cosine down to a hundredth."""
+    warmup = min(config.warmup_steps, max(steps // 10, 1))
+    if step < warmup:
+        return config.lr * (step + 1) / warmup
+    share = torch.tensor((step - warmup) / max(steps - warmup, 1))
+    return config.lr * (0.01 + 0.99 * float(1 + torch.cos(torch.pi * share)) / 2)
+
+
+@torch.no_grad()
+def _average(ema: nn.Module, net: nn.Module, decay: float) -> None:
+    """ema = decay ema + (1 - decay) net, over parameters; buffers (schedules, tables) are not averaged."""
+    torch._foreach_lerp_(list(ema.parameters()), list(net.parameters()), 1 - decay)
+
+
+@torch.no_grad()
+def _validate(
+    ema: nn.Module, checks: Batches, config: TrainConfig, precision: str, device: torch.device
+) -> tuple[float, float]:
+    """The loss of the averaged weights on held-out images, and how far bf16 is from float32 there."""
+    losses, drift = [], 0.0
+    for batch in checks.one_pass(device, VALIDATION_IMAGES):
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+            losses.append(float(restoration_loss(ema, config.degradation, batch, config)))
+        if len(losses) == 1 and precision == "bf16":
+            x_t = config.degradation(batch.x0, batch.t, batch.params)
+            exact, fast = (as_restorer(ema, p)(x_t, batch.t) for p in ("fp32", "bf16"))
+            drift = float((fast - exact).norm() / (exact - x_t).norm().clamp(min=1e-6))
+    return statistics.fmean(losses), drift
+
+
+def _picture(path: Path, R: Restorer, checks: Batches, device: torch.device) -> None:
+    """The same held-out images clean, degraded at t = 1, restored in one call and in ten."""
+    batch = next(checks.one_pass(device, 8))
+    D = checks.degradation.bind(batch.params, like=batch.x0)
+    x = D(batch.x0, 1.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # fewer than ten levels
+        rows = [("clean", batch.x0), ("degraded", x)]
+        for name, steps in (("one_shot", 1), ("improved", 10)):
+            rows.append((name, sample(R, D, x, steps=steps, sampler=name)))
+    viz.save(viz.labelled_rows(rows), path)
+
+
+# --- defaults --------------------------------------------------------------------------------------------------------
+
+
+def default_restorer(config: TrainConfig, data: ImageData) -> RestorerConfig:
+    """A U-Net of about 5M parameters that suits the images; smaller below 32 pixels."""
+    channels, side = data.images.shape[1], min(data.images.shape[2:])
+    shape = UNetConfig(channels=channels) if side >= 32 else UNetConfig(channels=channels, patch=1, multipliers=(1, 2))
+    if config.predict == "x0":
+        return shape
+    assert isinstance(config.degradation, GaussianNoise)
+    plain = UNetConfig.from_config(shape.to_config() | {"residual": False})
+    kind = Epsilon if config.predict == "epsilon" else Velocity
+    return kind(net=plain, degradation=config.degradation)
+
+
+def default_prior(degradation: Degradation, data: ImageData) -> Prior:
+    """The operator's own prior; else one colour per image as in the training set, with a little noise to differ."""
+    if degradation.prior is not None:
+        return Prior.from_config(degradation.prior)
+    return ChannelGaussian.fit(data[torch.arange(min(len(data), 10_000))], sigma=0.001)
+
+
+def _held_out(config: TrainConfig) -> ImageData:
+    split = "test" if config.split != "test" else "train"
+    return load_data(config.data, split=split, size=config.image_size)
+
+
+# --- where a training stands -----------------------------------------------------------------------------------------
+
+
+def _starting_point(run_dir: Path, config: TrainConfig, resume: bool) -> Path | None:
+    """The snapshot to go on from, or None for a new run."""
+    found = snapshots(run_dir)
+    if run_dir.exists() and not run_dir.is_dir():
+        raise ValueError(f"{str(run_dir)!r} is a file: give a folder for the run")
+    if not resume:
+        if found or (run_dir / "config.json").exists():
+            raise ValueError(f"{str(run_dir)!r} holds a run already: add --resume to go on, or give another --out")
+        return None
+    if not found:
+        raise FileNotFoundError(f"{str(run_dir)!r} has no checkpoint to resume from: leave out --resume")
+    saved = read_json(found[-1] / "state.json")["training"]
+    now = config.to_config()
+    changed = [k for k in now if k not in FREE_TO_CHANGE and now[k] != saved.get(k)]
+    if changed:
+        told = ", ".join(f"{k} was {saved.get(k)!r}, now {now[k]!r}" for k in changed)
+        raise ValueError(f"cannot resume with other settings: {told}")
+    return found[-1]
+
+
+def _run_config(config: TrainConfig, spec: RestorerConfig | None, data: ImageData, steps: int) -> dict[str, Any]:
+    return {
+        "restorer": None if spec is None else spec.to_config(),
+        "degradation": config.degradation.to_config(),
+        "image": {"channels": data.images.shape[1], "size": list(data.images.shape[2:])},
+        "data": data.protocol,
+        "training": config.to_config() | {"total_steps": steps},
+    }
+
+
+def _steps_in(
+    minutes: float, net: nn.Module, batches: Batches, config: TrainConfig, precision: str, device: torch.device
+) -> int:
+    """How many steps fit into a budget: a few are timed on a copy, which is then thrown away."""
+    began = time.perf_counter()
+    trial = copy.deepcopy(net)
+    optimizer = torch.optim.Adam(trial.parameters(), lr=0.0, fused=device.type in ("cpu", "cuda"))
+    times = []
+    for i in range(CALIBRATION_STEPS):
+        start = time.perf_counter()
+        for micro in range(config.accumulate):
+            batch = batches.at((i * config.accumulate + micro) * config.batch_size, device)
+            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+                loss = restoration_loss(trial, config.degradation, batch, config)
+            loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        _average(trial, net, 1.0)
+        float(loss.detach())  # waits for the device
+        times.append(time.perf_counter() - start)
+    left = 60 * minutes - (time.perf_counter() - began)
+    return max(1, int(left * (1 - OVERHEAD) / statistics.median(times[2:])))
+
+
+def _accelerator(device: str) -> Accelerator:
+    """An accelerate engine on that device, aware of torchrun's processes."""
+    where = pick_device(device)
+    accelerator = Accelerator(cpu=where.type == "cpu")
+    # Under torchrun without a GPU a plain Accelerator silently gives every process a world of its own.
+    if int(os.environ.get("WORLD_SIZE", "1")) != accelerator.num_processes:
+        raise RuntimeError(
+            f"torchrun started {os.environ['WORLD_SIZE']} processes, accelerate sees {accelerator.num_processes}"
+        )
+    return accelerator
+
+
+def _agreed(steps: int, accelerator: Accelerator) -> int:
+    """The first process's step count, on every process."""
+    from accelerate.utils import broadcast_object_list
+
+    return int(broadcast_object_list([steps])[0]) if accelerator.num_processes > 1 else steps
+
+
+class Log:
+    """A JSONL file that survives: one flushed line per entry; entries after the resumed step are dropped.
+
+    Args:
+        path: the file.
+        after: the step that the training goes on from.
+    """
+
+    def __init__(self, path: Path, after: int) -> None:
+        self.path = path
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        kept = [line for line in lines if _step_of(line) <= after] if after else []
+        write_text(path, "".join(line + "\n" for line in kept))
+
+    def write(self, **entry: float) -> None:
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+
+
+def _step_of(line: str) -> float:
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")  # a torn last line
+
+
+@dataclass
+class _Stopped:
+    signum: int | None = None
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[_Stopped]:
+    """SIGINT and SIGTERM are noted, for the loop to finish its step and save; a second one stops at once."""
+    stopped = _Stopped()
+    if threading.current_thread() is not threading.main_thread():
+        yield stopped
+        return
+
+    def note(signum: int, frame: FrameType | None) -> None:
+        if stopped.signum is not None:
+            raise KeyboardInterrupt
+        stopped.signum = signum
+
+    before = {s: signal.signal(s, note) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stopped
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
