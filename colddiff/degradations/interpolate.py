@@ -28,7 +28,7 @@ class Interpolate(Degradation):
 
     @property
     def required_params(self) -> tuple[str, ...]:  # type: ignore[override]
-        return ("endpoint",) if self.to is None else ()
+        return ("endpoint",) if self.to is None else self.to.required_params
 
     @property
     def claims(self) -> Claims:
