@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .degradations.base import BoundDegradation, Degradation, Images, as_times
-from .samplers import Restorer, Sampler, improved
+from .samplers import Generators, Restorer, Sampler, improved
 
 
 @torch.no_grad()
@@ -18,7 +18,7 @@ def bind_observed(
     *,
     mask: Tensor | None = None,
     sampler: Sampler = improved,
-    generator: torch.Generator | None = None,
+    generator: Generators = None,
 ) -> BoundDegradation:
     """The degradation bound to what can be known of the params of damaged pictures x at time t.
 
@@ -43,4 +43,6 @@ def bind_observed(
             f"improved needs the params that damaged the picture, and {type(degradation).__name__} cannot read them "
             "off it: use one_shot or naive"
         )
-    return degradation.bind(degradation.draw(x, generator), like=x)
+    one = generator is None or isinstance(generator, torch.Generator)
+    params = degradation.draw(x, generator) if one else degradation.draw_each(x, generator)  # type: ignore[arg-type]
+    return degradation.bind(params, like=x)

@@ -1,0 +1,279 @@
+"""The command line: parse, build values, call one function."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import signal
+import sys
+import typing
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+import yaml
+from jsonargparse import ActionYesNo, ArgumentParser, Namespace
+
+from . import commands
+from .registry import Configurable, field_types, suggestion
+from .training import Interrupted, TrainConfig
+
+USER_ERRORS = (ValueError, TypeError, LookupError, OSError, ImportError, RuntimeError)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; 0 when it worked, 2 with one line on stderr when the user can mend it."""
+    arguments, overrides = split_overrides(list(sys.argv[1:] if argv is None else argv))
+    warnings.showwarning = _one_line_warning
+    try:
+        parsed = make_parser().parse_args(arguments)
+        given = parsed[parsed.command]
+        _merge(given, overrides)
+        COMMANDS[parsed.command].run(**_keywords(parsed.command, given))
+    except Interrupted as stop:
+        return _say(str(stop), 128 + stop.signum)
+    except KeyboardInterrupt:
+        return _say("stopped", 128 + signal.SIGINT)
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except USER_ERRORS as error:
+        message = error.args[0] if isinstance(error, LookupError) and error.args else error
+        return _say(" ".join(str(message).split()), 2)
+    return 0
+
+
+class Parser(ArgumentParser):
+    """A parser whose errors are one line with a suggestion."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        line = " ".join(message.split())
+        unknown = re.search(r"unrecognized arguments: (--[\w-]+)", line) or re.search(r"invalid choice: '(\w+)'", line)
+        if unknown:
+            known = [o for p in all_parsers(self) for a in p._actions for o in a.option_strings] + list(COMMANDS)
+            line += suggestion(unknown[1], known)
+        raise SystemExit(_say(line, 2))
+
+
+def make_parser() -> Parser:
+    """The parser of all commands."""
+    parser = Parser(prog="colddiff", description="Any image degradation in, a restorer and a generator out.")
+    subcommands = parser.add_subcommands(dest="command")
+    for name, command in COMMANDS.items():
+        sub = Parser(description=command.help[0].upper() + command.help[1:] + ".")
+        command.arguments(sub)
+        subcommands.add_subcommand(name, sub, help=command.help)
+    return parser
+
+
+def all_parsers(parser: Parser) -> list[Parser]:
+    """A parser and those of its commands."""
+    found = [parser]
+    for action in parser._actions:
+        if isinstance(action.choices, dict):
+            found += [sub for sub in action.choices.values() if isinstance(sub, Parser)]
+    return found
+
+
+def split_overrides(argv: list[str]) -> tuple[list[str], dict[str, Any]]:
+    """Take `--degradation.sigma_max 20` and its like out of the arguments: {"degradation": {"sigma_max": 20}}."""
+    plain: list[str] = []
+    overrides: dict[str, Any] = {}
+    tokens = iter(argv)
+    for token in tokens:
+        match = re.fullmatch(r"--(degradation|restorer|prior)\.([\w.-]+)(?:=(.*))?", token, flags=re.DOTALL)
+        if not match:
+            plain.append(token)
+            continue
+        value = match[3] if match[3] is not None else next(tokens, None)
+        if value is None:
+            raise SystemExit(_say(f"{token} needs a value", 2))
+        node = overrides.setdefault(match[1], {})
+        *path, leaf = match[2].replace("-", "_").split(".")
+        for key in path:
+            inner = node.get(key)
+            node[key] = inner if isinstance(inner, dict) else {} if inner is None else {"type": inner}
+            node = node[key]
+        parsed = yaml.safe_load(value)
+        if isinstance(node.get(leaf), dict):
+            node[leaf]["type"] = parsed
+        else:
+            node[leaf] = parsed
+    return plain, overrides
+
+
+def _merge(given: Namespace, overrides: dict[str, Any]) -> None:
+    """Overrides into what the command line or the config file named."""
+    for name, fields in overrides.items():
+        if name not in given:
+            raise TypeError(f"this command has no --{name}")
+        base = given[name]
+        if base is None:
+            raise TypeError(f"--{name}.{next(iter(fields))} needs --{name} NAME beside it")
+        given[name] = _deep_merge({"type": base} if isinstance(base, str) else dict(base), fields)
+
+
+def _deep_merge(base: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in fields.items():
+        before = merged.get(key)
+        if isinstance(value, dict) and "type" not in value and isinstance(before, dict | str):
+            value = _deep_merge({"type": before} if isinstance(before, str) else before, value)
+        merged[key] = value
+    return merged
+
+
+def _keywords(command: str, given: Namespace) -> dict[str, Any]:
+    values = {k: v for k, v in vars(given).items() if k not in ("config", "print_config")}
+    if command != "train":
+        return values
+    resume = values.pop("resume")
+    missing = [name for name in ("degradation", "out") if values[name] is None]
+    if missing:
+        raise TypeError(f"train needs {' and '.join('--' + name for name in missing)}")
+    return {"config": TrainConfig(**values), "resume": resume}
+
+
+# --- the arguments of each command -----------------------------------------------------------------------------------
+
+
+def _list_arguments(p: Parser) -> None:
+    p.add_argument("--json", action=ActionYesNo, default=False, help="as JSON")
+
+
+def _degrade_arguments(p: Parser) -> None:
+    p.add_argument("image", type=str, help="a picture")
+    p.add_argument(
+        "--degradation", type=str | dict, required=True, help="name; its fields as --degradation.FIELD VALUE"
+    )
+    p.add_argument("--out", type=str, default="strip.png", help="strip; an animation if it ends in .gif")
+    p.add_argument("--steps", type=int, default=8, help="pictures from t = 0 to t = 1")
+    _image_size(p, "side to which the picture is resized and cropped; its own size if left out")
+    _device_and_seed(p)
+
+
+def _train_arguments(p: Parser) -> None:
+    p.add_argument("data", type=str, help="digits, photos, a folder of images, a parquet or array file")
+    p.add_argument("--config", action="config", help="a YAML file with any of these settings")
+    texts = argument_texts(TrainConfig)
+    for field in dataclasses.fields(TrainConfig):
+        if field.name == "data":
+            continue
+        default = None if field.default is dataclasses.MISSING else field.default
+        annotation = field_types(TrainConfig)[field.name]
+        names = dict.fromkeys([f"--{field.name.replace('_', '-')}", f"--{field.name}"])
+        if annotation is bool:
+            p.add_argument(*names, action=ActionYesNo, default=default, help=texts[field.name])
+        else:
+            p.add_argument(*names, type=_plain(annotation), default=default, help=texts[field.name])
+    p.add_argument("--resume", action=ActionYesNo, default=False, help="go on from the last checkpoint")
+
+
+def _restore_arguments(p: Parser) -> None:
+    p.add_argument("run", type=str, help="what `colddiff train` wrote")
+    p.add_argument("images", type=str, nargs="+", help="pictures or folders of pictures")
+    p.add_argument("--out", type=str, required=True, help="folder for the restored pictures")
+    p.add_argument("--start", type=float, default=1.0, help="how damaged the pictures are, in (0, 1]")
+    p.add_argument("--sampler", type=str, default="improved", help="see `colddiff list`")
+    p.add_argument("--steps", type=int, default=20, help="restorer calls")
+    p.add_argument("--mask", type=str, default=None, help="picture that is white where something is missing")
+    p.add_argument("--degrade", action=ActionYesNo, default=False, help="the pictures are clean: damage them first")
+    _image_size(p, "side to which pictures are resized and cropped; their own size if left out")
+    _device_and_seed(p)
+
+
+def _sample_arguments(p: Parser) -> None:
+    p.add_argument("run", type=str, help="what `colddiff train` wrote")
+    p.add_argument("-n", "--number", type=int, default=16, help="how many images")
+    p.add_argument("--out", type=str, default="grid.png", help="picture of all of them")
+    p.add_argument("--sampler", type=str, default=None, help="see `colddiff list`; what suits the run if left out")
+    p.add_argument("--steps", type=int, default=50, help="restorer calls")
+    _device_and_seed(p)
+
+
+def _eval_arguments(p: Parser) -> None:
+    p.add_argument("run", type=str, help="what `colddiff train` wrote")
+    p.add_argument("data", type=str, help="digits, photos, a folder of images, a parquet or array file")
+    p.add_argument("--split", type=str, default="test", help="of the data: test, train or all")
+    p.add_argument("--start", type=str, default=".25,.5,.75,1", help="start severities in (0, 1]")
+    p.add_argument("--steps", type=str, default="5,20", help="numbers of steps")
+    p.add_argument("--images", type=str, default="500", help="how many, from the first; `all` for all")
+    p.add_argument(
+        "--input", type=typing.Literal["8bit", "float32"], default="8bit", help="precision of what is restored"
+    )
+    p.add_argument("--json", type=str, default=None, help="write the report there as JSON")
+    p.add_argument("--out", type=str, default=None, help="folder of report.md, .json and .png; RUN/report if left out")
+    p.add_argument("--batch-size", "--batch_size", type=int, default=128, help="images at a time")
+    _device_and_seed(p)
+
+
+def _inspect_arguments(p: Parser) -> None:
+    p.add_argument("run", type=str, help="what `colddiff train` wrote")
+
+
+def _demo_arguments(p: Parser) -> None:
+    p.add_argument("--out", type=str, default="demo", help="folder for the run and the pictures")
+    p.add_argument("--minutes", type=float, default=1.0, help="of training")
+    _device_and_seed(p)
+
+
+def _image_size(p: Parser, text: str) -> None:
+    p.add_argument("--image-size", "--image_size", type=int, default=None, help=text)
+
+
+def _device_and_seed(p: Parser) -> None:
+    p.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda")
+    p.add_argument("--seed", type=int, default=0, help="of everything random")
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """A command: its line of help, what declares its arguments, what runs it."""
+
+    help: str
+    arguments: Callable[[Parser], None]
+    run: Callable[..., None]
+
+
+COMMANDS = {
+    "list": Command("operators, schedules, samplers and data sets", _list_arguments, commands.list_names),
+    "degrade": Command(
+        "a picture at rising severities, as a strip or animation", _degrade_arguments, commands.degrade_picture
+    ),
+    "train": Command("train a restorer", _train_arguments, commands.train_restorer),
+    "restore": Command("restore damaged pictures with a run", _restore_arguments, commands.restore_pictures),
+    "sample": Command("generate new images with a run", _sample_arguments, commands.sample_images),
+    "eval": Command("measure a run on images", _eval_arguments, commands.evaluate_run),
+    "inspect": Command("what a run is and how its training went", _inspect_arguments, commands.inspect_run),
+    "demo": Command("train on digits for a minute, measure, and draw every stage", _demo_arguments, commands.run_demo),
+}
+
+
+def argument_texts(cls: type) -> dict[str, str]:
+    """What the `Args:` of a docstring say of each name."""
+    section = (cls.__doc__ or "").partition("Args:")[2]
+    found: dict[str, str] = {}
+    for names, text in re.findall(r"^ {8}(\w[\w, ]*): (.*?)(?=^ {8}\w|\Z)", section, flags=re.MULTILINE | re.DOTALL):
+        found |= dict.fromkeys(names.split(", "), " ".join(text.split()))
+    return found | {f.name: found.get(f.name, "") for f in dataclasses.fields(cls)}
+
+
+def _plain(annotation: Any) -> Any:
+    """The type that the parser knows: configurable values arrive as a name or a mapping, the rest as it is."""
+    options = [a for a in typing.get_args(annotation) or (annotation,) if a is not type(None)]
+    if isinstance(options[0], type) and issubclass(options[0], Configurable):
+        return str | dict
+    return options[0] if len(options) == 1 else annotation
+
+
+def _one_line_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    print(f"colddiff: warning: {' '.join(str(message).split())}", file=sys.stderr)
+
+
+def _say(line: str, code: int) -> int:
+    print(f"colddiff: {line}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

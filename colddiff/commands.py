@@ -1,0 +1,254 @@
+"""What each command does, as a function of plain values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+from tqdm import tqdm
+
+from . import viz
+from .batches import generator_for
+from .checkpoint import Run, load, pick_device
+from .data import EMBEDDED, IMAGE_SUFFIXES, fit, load_data, read_image, to_tensor
+from .degradations.base import Degradation
+from .files import write_text
+from .registry import field_types, registered
+from .report import Report, evaluate, write_card
+from .samplers import SAMPLERS, walk
+from .training import TrainConfig, train
+
+GROUPS = {
+    "degradations": "colddiff.degradations",
+    "schedules": "colddiff.schedules",
+    "noise schedules (--degradation.betas)": "colddiff.noise_schedules",
+    "sigma schedules (--degradation.sigmas)": "colddiff.sigma_schedules",
+    "priors": "colddiff.priors",
+    "restorers": "colddiff.restorers",
+}
+
+
+def list_names(json: bool) -> None:
+    """Print what can be named, with fields and defaults."""
+    found: dict[str, Any] = {}
+    for title, group in GROUPS.items():
+        found[title] = {name: _fields(cls) | {"": _summary(cls)} for name, cls in registered(group).items()}
+    found["samplers"] = {name: {"": _summary(sampler)} for name, sampler in SAMPLERS.items()}
+    found["data"] = {name: {"": "embedded"} for name in EMBEDDED}
+    if json:
+        print(_dumps(found))
+        return
+    for title, members in found.items():
+        print(f"\n{title}")
+        for name, fields in members.items():
+            shown = ", ".join(f"{k}={v}" for k, v in fields.items() if k and k != "schedule")
+            print(f"  {name:<16} {fields['']}" + (f"\n  {'':<16} {shown}" if shown else ""))
+
+
+def degrade_picture(
+    image: str, degradation: Any, out: str, steps: int, image_size: int | None, device: str, seed: int
+) -> None:
+    """Write the strip or animation of a picture's degradation."""
+    if steps < 2:
+        raise ValueError(f"--steps must be at least 2 pictures, got {steps}")
+    op = Degradation.from_config(degradation)
+    x = _tensor(_picture(Path(image), image_size)).to(pick_device(device))
+    D = op.bind(op.draw(x, generator_for(seed, "degrade")), like=x)
+    frames = torch.cat([D(x, t) for t in torch.linspace(0, 1, steps, dtype=torch.float64)])
+    if Path(out).suffix.lower() == ".gif":
+        viz.save([viz.to_image(frame) for frame in frames], out)
+    else:
+        viz.save(viz.grid(frames, steps), out)
+    print(f"{op.registered_name}: {steps} pictures from t = 0 to t = 1 in {out}")
+
+
+def train_restorer(config: TrainConfig, resume: bool) -> None:
+    """Train, then measure on held-out images and write the model card."""
+    run = train(config, resume=resume)
+    if torch.distributed.is_initialized() and torch.distributed.get_rank() != 0:
+        return
+    split = "test" if config.split != "test" else "train"
+    data = load_data(config.data, split=split, size=config.image_size)
+    report = evaluate(run, data, starts=(0.5, 1.0), steps=(5,), images=128)
+    write_card(run, report)
+    print(report.to_markdown())
+    print(f"run, model card and samples in {config.out}")
+
+
+def restore_pictures(
+    run: str, images: list[str], out: str, start: float, sampler: str, steps: int, mask: str | None,
+    degrade: bool, image_size: int | None, device: str, seed: int,
+) -> None:  # fmt: skip
+    """Restore pictures, one file each; with `degrade`, damage them first and show all three side by side."""
+    model = load(run, device=device)
+    files = [*_pictures(images)]
+    folder = Path(out)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"--out must be a folder, and {out!r} is a file")
+    hole = None if mask is None else _tensor(_picture(Path(mask), image_size).convert("L")) > 0.5
+    bar = tqdm(files, desc="restoring", unit=" pictures", disable=None if len(files) > 1 else True)
+    for i, file in enumerate(bar):
+        x = _tensor(_picture(file, image_size).convert("L" if model.shape[0] == 1 else "RGB")).to(model.device)
+        clean = x
+        if degrade:
+            op = model.degradation
+            x = op(x, start, op.draw(x, generator_for(seed, "restore", i)))
+        if hole is not None and hole.shape[-2:] != x.shape[-2:]:
+            raise ValueError(f"the mask is {_wh(hole)} pixels, {file.name} is {_wh(x)}: they must be alike")
+        restored = model.restore(
+            x, start=start, steps=steps, sampler=sampler, mask=hole, generator=generator_for(seed, "restoring", i)
+        )
+        shown = torch.cat([clean, x, restored]) if degrade else restored
+        target = folder / f"{file.stem}.png"
+        if target.exists() and any(f.stem == file.stem for f in files[:i]):
+            target = folder / f"{file.stem}-{i}.png"
+        viz.save(viz.grid(shown, 3) if degrade else viz.to_image(restored[0]), target)
+    told = "clean, damaged and restored side by side" if degrade else "restored"
+    print(f"{len(files)} pictures, {told}, in {out}")
+
+
+def sample_images(run: str, number: int, out: str, sampler: str | None, steps: int, device: str, seed: int) -> None:
+    """Generate images on one sheet."""
+    model = load(run, device=device)
+    images = model.sample(number, steps=steps, sampler=sampler, seed=seed)
+    viz.save(viz.grid(images, zoom=max(1, 64 // images.shape[-2])), out)
+    print(f"{number} images with seeds {seed} .. {seed + number - 1} in {out}")
+
+
+def evaluate_run(
+    run: str, data: str, split: str, start: str, steps: str, images: str, input: str, json: str | None,
+    out: str | None, batch_size: int, device: str, seed: int,
+) -> None:  # fmt: skip
+    """Measure a run, print the table, write it as Markdown, JSON and a picture."""
+    model = load(run, device=device)
+    held = load_data(data, split=split, size=_square(model))
+    report = evaluate(
+        model, held, starts=_numbers(start, float, "--start"), steps=_numbers(steps, int, "--steps"),
+        images=None if images == "all" else _numbers(images, int, "--images")[0],
+        batch_size=batch_size, seed=seed, eight_bit=input == "8bit",
+    )  # fmt: skip
+    print(report.to_markdown())
+    written = report.save(Path(out) if out else Path(run) / "report")
+    if json:
+        write_text(Path(json), report.to_json())
+    print(f"written to {', '.join(map(str, written))}" + (f" and {json}" if json else ""))
+
+
+def inspect_run(run: str) -> None:
+    """Print what a run is and how its training went."""
+    model = load(run, device="cpu")
+    config = model.config
+    parameters = sum(p.numel() for p in model.net.parameters())
+    print(f"degradation  {_dumps(config['degradation'])}")
+    print(f"restorer     {_dumps(config['restorer'])}, {parameters:,} parameters, trained in {config['precision']}")
+    print(f"prior        {_dumps(config['prior'])}")
+    print(f"images       {model.shape[0]} x {model.shape[1]} x {model.shape[2]}, from {_dumps(config['data'])}")
+    print(f"training     step {config['step']} of {config['training']['total_steps']}, by colddiff {config['version']}")
+    log = Path(run) / "log.jsonl"
+    for line in log.read_text(encoding="utf-8").splitlines()[-2:] if log.exists() else []:
+        print(f"log          {line}")
+
+
+def run_demo(out: str, minutes: float, device: str, seed: int) -> None:
+    """Train on digits, measure, and draw every stage."""
+    folder = Path(out)
+    config = TrainConfig(
+        data="digits", degradation=Degradation.from_config({"type": "gaussian_blur", "sigma_max": 3.0}),
+        out=str(folder / "run"), minutes=minutes, image_size=16, validate_every=200, seed=seed, device=device,
+    )  # fmt: skip
+    if (folder / "run" / "config.json").exists():
+        print(f"{folder / 'run'} was trained before and is used again; remove it to train anew")
+        run = load(folder / "run", device=device)
+    else:
+        print(f"training a restorer of blurred digits for about {minutes:g} minutes")
+        run = train(config)
+    held = load_data("digits", split="test", size=16)
+    report = evaluate(run, held, starts=(0.5, 1.0), steps=(5, 20), seed=seed)
+    write_card(run, report)
+    print(report.to_markdown())
+    for text, path in _stages(run, held[:8].to(run.device), report, folder, seed):
+        print(f"{text:<58} {path}")
+
+
+def _stages(run: Run, x0: Tensor, report: Report, folder: Path, seed: int) -> Iterator[tuple[str, Path]]:
+    op = run.degradation
+    D = op.bind(op.draw(x0, generator_for(seed, "demo")), like=x0)
+    forward = [(f"t = {t:.2f}", D(x0, t)) for t in (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)]
+    yield "what the degradation does", viz.save(viz.labelled_rows(forward), folder / "1_degradation.png")
+    x = D(x0, 1.0)
+    states = [*walk(run.R, D, x, steps=10)]
+    rows = [("t = 1.00", x)] + [(f"t = {float(s.t[0]):.2f}", s.x) for s in states]
+    yield "restoration step by step (improved)", viz.save(viz.labelled_rows(rows), folder / "2_trajectory.png")
+    frames = [viz.grid(frame, 4, zoom=6) for frame in (x, *(s.x for s in states))]
+    yield "the same as an animation", viz.save([*frames, *frames[-1:] * 8], folder / "3_trajectory.gif")
+    yield (
+        "every method beside the clean images",
+        viz.save(viz.labelled_rows(report.pictures), folder / "4_restored.png"),
+    )
+    generated = viz.grid(run.sample(32, seed=seed, steps=20), 8, zoom=4)
+    yield "new digits, from a flat grey with a little noise", viz.save(generated, folder / "5_generated.png")
+
+
+# --- helpers ---------------------------------------------------------------------------------------------------------
+
+
+def _picture(path: Path, size: int | None) -> Image.Image:
+    try:
+        image = read_image(path)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"no picture at {str(path)!r}") from None
+    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{str(path)!r} is not a readable picture: {error}") from None
+    return image if size is None else fit(image, size)
+
+
+def _pictures(paths: list[str]) -> Iterator[Path]:
+    """The picture files among paths and below folders."""
+    for path in map(Path, paths):
+        if path.is_dir():
+            found = [f for f in sorted(path.rglob("*")) if f.suffix.lower() in IMAGE_SUFFIXES]
+            if not found:
+                raise FileNotFoundError(f"no pictures in the folder {str(path)!r}")
+            yield from found
+        elif path.exists():
+            yield path
+        else:
+            raise FileNotFoundError(f"no picture or folder at {str(path)!r}")
+
+
+def _tensor(image: Image.Image) -> Tensor:
+    return to_tensor(image)[None].float() / 255
+
+
+def _square(run: Run) -> int | None:
+    _, height, width = run.shape
+    return height if height == width else None
+
+
+def _wh(x: Tensor) -> str:
+    return f"{x.shape[-1]} x {x.shape[-2]}"
+
+
+def _numbers(text: str, kind: type[Any], option: str) -> list[Any]:
+    try:
+        return [kind(part) for part in text.strip("[]").split(",")]
+    except ValueError:
+        raise ValueError(f"{option} must be numbers separated by commas, got {text!r}") from None
+
+
+def _fields(cls: type) -> dict[str, Any]:
+    defaults = {f: getattr(cls, f, None) for f in field_types(cls)}
+    return {f: v.registered_name if hasattr(v, "registered_name") else v for f, v in defaults.items()}
+
+
+def _summary(value: Any) -> str:
+    return " ".join((value.__doc__ or "").split("\n\n")[0].split())
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(value)
