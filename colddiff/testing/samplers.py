@@ -175,11 +175,11 @@ def a_column_per_image_equals_one_by_one(sampler: Sampler, calls_per_step: int) 
     def R(x: Tensor, t: Tensor) -> Tensor:
         return x * (1 - t / 3).to(x.dtype).reshape(-1, 1, 1, 1)
 
-    together = last(sampler(R, op.bind(params, like=x), x, grid, generator=[seeded(0), seeded(1)])).x
+    together = last(sampler(R, op.bind(params, like=x), x.clone(), grid, generator=[seeded(0), seeded(1)])).x
     for i in range(2):
         row = slice(i, i + 1)
         D = op.bind({"noise": params["noise"][row]}, like=x[row])
-        alone = last(sampler(R, D, x[row], grid[:, row], generator=[seeded(i)])).x
+        alone = last(sampler(R, D, x[row].clone(), grid[:, row], generator=[seeded(i)])).x
         require_close(
             together[row], alone, f"image {i} of a walk with a column of times per image differs from it alone"
         )
