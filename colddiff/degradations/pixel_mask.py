@@ -42,8 +42,10 @@ class PixelMask(Degradation):
     def draw(self, like: Images, generator: torch.Generator | None = None) -> Params:
         """A random permutation of the pixels of each image."""
         n, h, w = len(like), *like.shape[-2:]
-        order = uniform((n, h * w), like, generator).argsort(dim=1).argsort(dim=1)
-        return {"rank": (order / (h * w)).to(computing_dtype(like.dtype)).reshape(n, 1, h, w)}
+        order = uniform((n, h * w), like, generator).argsort(dim=1, stable=True).argsort(dim=1)
+        # Half-way between severities k / (h w), so that rounding never moves a pixel to another level.
+        rank = (order.to(computing_dtype(like.dtype)) + 0.5) / (h * w)
+        return {"rank": rank.reshape(n, 1, h, w)}
 
     def observe(self, x_t: Images, t: Tensor, mask: Tensor | None = None) -> Params:
         """Missing where the user's mask says so, else where the colour is the fill to within an 8-bit level.
