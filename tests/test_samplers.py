@@ -308,7 +308,9 @@ def test_arguments_are_checked_before_the_first_step(images) -> None:
 
 def test_a_sampler_is_known_by_name() -> None:
     assert named_sampler("naive") is naive
-    with pytest.raises(LookupError, match=r"no sampler is named 'improve' \(did you mean 'improved'\?\); known: one_shot"):
+    with pytest.raises(
+        LookupError, match=r"no sampler is named 'improve' \(did you mean 'improved'\?\); known: one_shot"
+    ):
         named_sampler("improve")
 
 

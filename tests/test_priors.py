@@ -1,0 +1,157 @@
+"""Where generation starts."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from colddiff import (
+    ChannelGaussian,
+    Constant,
+    CosineBetas,
+    Empirical,
+    GaussianBlur,
+    GaussianNoise,
+    PixelMask,
+    Prior,
+    StandardNormal,
+    Uniform,
+    generate,
+)
+from colddiff.priors import Fitted
+from colddiff.registry import registered
+from colddiff.testing.failures import seeded
+
+
+def photos(n: int = 50) -> Tensor:
+    colours = torch.tensor([0.2, 0.5, 0.7]) + torch.randn(n, 3, generator=seeded(0)) * torch.tensor([0.1, 0.05, 0.02])
+    return (colours[:, :, None, None] + 0.01 * torch.randn(n, 3, 4, 5, generator=seeded(1))).clamp(0, 1)
+
+
+PRIORS = [
+    StandardNormal(),
+    Uniform(sigma=0.1),
+    Constant(),
+    ChannelGaussian.fit(photos()),
+    Empirical.fit(photos(), sigma=0.001),
+]
+
+
+def test_every_prior_is_tested_here() -> None:
+    assert {type(p) for p in PRIORS} == {
+        c for c in registered("colddiff.priors").values() if "test" not in c.__module__
+    }
+
+
+@pytest.mark.parametrize("prior", PRIORS, ids=lambda p: type(p).__name__)
+def test_a_prior_makes_images_of_the_shape_asked_for(prior: Prior) -> None:
+    u = prior.sample(7, (3, 4, 5), seeded(0))
+    assert u.shape == (7, 3, 4, 5) and u.dtype == torch.float32 and u.is_contiguous()
+    assert bool(u.isfinite().all())
+
+
+@pytest.mark.parametrize("prior", PRIORS, ids=lambda p: type(p).__name__)
+def test_the_same_seed_makes_the_same_images(prior: Prior) -> None:
+    first, again, other = (prior.sample(5, (3, 4, 5), seeded(seed)) for seed in (0, 0, 1))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("prior", PRIORS, ids=lambda p: type(p).__name__)
+def test_a_prior_survives_a_round_trip_with_its_tensors(prior: Prior) -> None:
+    again = Prior.from_config(prior.to_config()).with_tensors(prior.tensors())
+    assert again == prior
+    assert torch.equal(again.sample(3, (3, 4, 5), seeded(0)), prior.sample(3, (3, 4, 5), seeded(0)))
+
+
+def test_standard_normal_is_so_in_centred_units() -> None:
+    c = 2 * StandardNormal().sample(100, (1, 20, 20), seeded(0)) - 1
+    assert abs(float(c.mean())) < 0.02 and abs(float(c.std()) - 1) < 0.02
+
+
+def test_constant_and_fitted_colours_are_flat() -> None:
+    for prior in (Constant(), ChannelGaussian.fit(photos())):
+        u = prior.sample(5, (3, 4, 5), seeded(0))
+        assert torch.equal(u, u[:, :, :1, :1].expand_as(u))
+    u = Constant(low=0.3, high=0.3).sample(2, (1, 2, 2))
+    assert torch.equal(u, torch.full((2, 1, 2, 2), 0.3))
+
+
+def test_channel_gaussian_has_the_mean_and_covariance_of_the_colours() -> None:
+    colours = photos(2000).mean(dim=(2, 3))
+    drawn = ChannelGaussian.fit(photos(2000)).sample(20_000, (3, 1, 1), seeded(0)).flatten(1)
+    assert torch.allclose(drawn.mean(0), colours.mean(0), atol=3e-3)
+    assert torch.allclose(drawn.T.cov(), colours.T.cov(), atol=3e-4)
+
+
+@pytest.mark.parametrize("images", [photos(1), photos(50)[:, :1], torch.full((5, 3, 2, 2), 0.5)])
+def test_channel_gaussian_fits_few_or_flat_pictures(images: Tensor) -> None:
+    u = ChannelGaussian.fit(images).sample(4, (images.shape[1], 3, 3), seeded(0))
+    assert bool(u.isfinite().all())
+
+
+def test_empirical_draws_training_images_at_eight_bits() -> None:
+    kept = (photos(5) * 255).round() / 255
+    for u in Empirical.fit(photos(5)).sample(20, (3, 4, 5), seeded(0)):
+        assert min(float((u - k).abs().max()) for k in kept) < 1e-6
+
+
+def test_a_prior_that_was_not_fitted_says_how() -> None:
+    for kind in (ChannelGaussian, Empirical):
+        with pytest.raises(
+            ValueError, match=rf"{kind.__name__} has not been fitted: use {kind.__name__}.fit\(images\)"
+        ):
+            kind().sample(1, (3, 4, 5))
+        with pytest.raises(ValueError, match="needs the tensors"):
+            kind().with_tensors({})
+
+
+def test_a_fitted_prior_refuses_other_shapes() -> None:
+    with pytest.raises(ValueError, match="fitted to 3 channels, asked for 1"):
+        ChannelGaussian.fit(photos()).sample(1, (1, 4, 5))
+    with pytest.raises(ValueError, match="holds images of shape"):
+        Empirical.fit(photos()).sample(1, (3, 5, 5))
+
+
+def test_fitting_again_leaves_the_first_prior_alone() -> None:
+    first = Empirical.fit(photos(3))
+    other = first.with_tensors({"images": torch.zeros(1, 3, 4, 5, dtype=torch.uint8)})
+    assert len(first.tensors()["images"]) == 3 and len(other.tensors()["images"]) == 1
+    assert isinstance(first, Fitted)
+
+
+@pytest.mark.parametrize(
+    "build", [lambda: Uniform(sigma=-1), lambda: Uniform(sigma=10), lambda: Constant(low=1, high=0)]
+)
+def test_a_value_out_of_range_is_refused(build) -> None:
+    with pytest.raises(ValueError, match=r"sigma must be|low must not"):
+        build()
+
+
+@pytest.mark.parametrize(
+    ("op", "prior", "sampler"),
+    [
+        (GaussianBlur(sigma_max=3), ChannelGaussian.fit(photos(), sigma=0.01), "improved"),
+        (PixelMask(), Constant(sigma=0.01), "naive"),
+        (GaussianNoise(betas=CosineBetas(num_steps=20)), StandardNormal(), "ddpm"),
+    ],
+    ids=["blur", "mask", "noise"],
+)
+def test_a_generated_image_depends_on_its_own_seed_and_not_on_the_batch(op, prior, sampler) -> None:
+    def R(x: Tensor, t: Tensor) -> Tensor:
+        return x.sigmoid() * (1 - t / 2).to(x.dtype).reshape(-1, 1, 1, 1)
+
+    def made(*seeds: int) -> Tensor:
+        return generate(R, op, prior, (3, 6, 5), [seeded(s) for s in seeds], steps=4, sampler=sampler)
+
+    together = made(0, 1, 2)
+    assert together.shape == (3, 3, 6, 5) and not torch.equal(together[0], together[1])
+    assert torch.allclose(made(2), together[2:], atol=1e-6)
+
+
+def test_generation_starts_at_the_degraded_surrogate_and_its_noise() -> None:
+    seen = []
+    prior, op = Constant(sigma=0.002), GaussianBlur(sigma_max=3)
+    generate(lambda x, t: seen.append((x, t)) or x, op, prior, (1, 8, 8), [seeded(0)], steps=2)
+    x, t = seen[0]
+    surrogate = prior.sample(1, (1, 8, 8), seeded(0))
+    assert float(t) == 1
+    assert 0.001 < float((x - op(surrogate, 1.0)).std()) < 0.003
