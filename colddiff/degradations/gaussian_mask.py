@@ -84,7 +84,7 @@ class GaussianMask(Degradation):
         return {"masks": masks.to(like.device, computing_dtype(like.dtype))}
 
     def observe(self, x_t: Images, t: Tensor, mask: Tensor | None = None) -> Params:
-        """The centre where the picture is most like the fill colour under the mask of time t.
+        """The centre whose mask at time t makes the picture most likely.
 
         A user's mask gives its own centroid instead.
         """
@@ -95,18 +95,21 @@ class GaussianMask(Degradation):
             total = weight.sum(dim=(1, 2)).clamp(min=1)
             row, column = (weight.sum(2) @ rows) / total, (weight.sum(1) @ columns) / total
             return {"center": torch.stack([row.round(), column.round()], dim=1)}
-        # Distance from the fill, averaged under the hole put at every place: one correlation per image.
+        # Under a mask K centred at c, a pixel's squared distance from the fill has mean K^2 v + e, with v its variance
+        # in clean images and e that of rounding to 8 bits: minus the log likelihood of every c is two correlations.
         distance = ((x_t - affine_fill(self.fill, x_t)) ** 2).mean(dim=1)[None]
-        canvas = x_t.new_zeros(n, 1, 2 * h + 1, 2 * w + 1)
         middle = x_t.new_tensor([[h, w]]).expand(n, 2)
         s = self.severity(t).to(x_t.dtype).reshape(-1, 1, 1, 1)
-        hole = 1 - self._keep(s, middle, canvas, None)
-        inside = F.conv2d(x_t.new_ones(1, n, h, w), hole, padding=(h, w), groups=n)
-        score = F.conv2d(distance, hole, padding=(h, w), groups=n) / inside.clamp(min=1e-6)
-        # F.conv2d correlates: entry (i, j) holds the hole centred at (i, j), from -1 on where random.
-        score = score[0, :, :h, :w].reshape(n, -1)
-        best = score.argmin(dim=1)
-        return {"center": torch.stack([best // w, best % w], dim=1).to(x_t.dtype)}
+        keep = self._keep(s, middle, x_t.new_zeros(n, 1, 2 * h + 1, 2 * w + 1), None)
+        v = distance[0].mean(dim=(1, 2)) / keep[:, 0, h // 2 : -(h // 2), w // 2 : -(w // 2)].square().mean(dim=(1, 2))
+        variance = keep**2 * v[:, None, None, None] + 1 / (12 * 255**2)
+        pad = (h + 1, w + 1)
+        score = F.conv2d(distance, 1 / variance, padding=pad, groups=n)
+        score = score + F.conv2d(torch.ones_like(distance), variance.log(), padding=pad, groups=n)
+        # Entry (i, j) is the hole centred at (i - 1, j - 1).
+        best = score[0, :, : h + 1, : w + 1].flatten(1).argmin(dim=1)
+        center = torch.stack([best.div(w + 1, rounding_mode="floor"), best % (w + 1)], dim=1) - 1
+        return {"center": center.to(x_t.dtype)}
 
     def _keep(self, s: Tensor, center: Tensor, x: Tensor, masks: Tensor | None) -> Tensor:
         """K at severity s around the centres: (B, 1, H, W), linear between levels."""
