@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import struct
 import warnings
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -19,9 +23,13 @@ from .registry import suggestion
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
 ARRAY_SUFFIXES = {".npy", ".npz"}
-SPLITS = ("train", "test", "validation", "valid", "val")
+TABLE_SUFFIXES = {".parquet", *ARRAY_SUFFIXES}
+HELD_OUT_NAMES = ("test", "validation", "valid", "val")
+SPLITS = ("train", *HELD_OUT_NAMES)
 HELD_OUT = 0.1  # share of the images that are the test split where a data set brings none
 LARGEST_BAD_SHARE = 0.1  # of unreadable files that are left out with a warning; above it, an error
+# What Pillow's readers raise on broken files.
+UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True)
@@ -50,7 +58,8 @@ def load_data(source: str | Path, *, split: str = "train", size: int | None = No
     Args:
         source: "digits", "photos", a folder of images, a parquet file or folder in the Hugging Face layout, or an
             array file (.npy, .npz: (N, H, W), (N, H, W, C) or (N, C, H, W), uint8 or float in [0, 1]).
-        split: "train", "test", or "all"; where the data set brings no split, 10% are held out, always the same.
+        split: "train", "test", or "all"; where the data set brings no split, 10% are held out, always the same, and
+            where it brings train and validation only, "test" is validation. The protocol names what was taken.
         size: side of the square images; None keeps them as they are, if they are all alike.
 
     Raises:
@@ -64,7 +73,9 @@ def load_data(source: str | Path, *, split: str = "train", size: int | None = No
     if str(source) in EMBEDDED:
         images, how = EMBEDDED[str(source)](split, size)
     else:
-        images, how = _from_files(Path(source), split, size)
+        images, how, protocol["split"] = _from_files(Path(source), split, size)
+    if not len(images):
+        raise ValueError(f"{str(source)!r} has no images in split {split!r}: one image cannot be held out of one")
     protocol |= {"size": list(images.shape[2:]), "channels": images.shape[1], "resize": how, "images": len(images)}
     return ImageData(images, protocol)
 
@@ -90,7 +101,7 @@ def to_tensor(image: Image.Image) -> Tensor:
 def fit(image: Image.Image, size: int) -> Image.Image:
     """The short side resized to `size` (bilinear, Pillow), then the centre square."""
     scale = size / min(image.size)
-    target = tuple(max(size, round(side * scale)) for side in image.size)
+    target = (max(size, round(image.width * scale)), max(size, round(image.height * scale)))
     resized = image if image.size == target else image.resize(target, Image.Resampling.BILINEAR)
     left, top = (target[0] - size) // 2, (target[1] - size) // 2
     return resized.crop((left, top, left + size, top + size))
@@ -116,29 +127,29 @@ def _digits(split: str, size: int | None) -> tuple[Tensor, str]:
     pixels = pixels[held_out(len(pixels), split)]
     if size in (None, 8):
         return pixels, "none"
-    return torch.stack([to_tensor(fit(Image.fromarray(p[0].numpy()), size)) for p in pixels]), _how(size)
+    return torch.stack([_fitted(p, size) for p in pixels]), _how(size)
 
 
 def _photos(split: str, size: int | None) -> tuple[Tensor, str]:
-    """Crops at scales 1, 1/2 and 1/4: training crops from the left four fifths of each photograph, test crops from
-    the rest."""
+    """Crops at scales 1, 1/2 and 1/4: for training from the left four fifths of each photograph, else from the rest."""
     from skimage import data as bundled
     from sklearn.datasets import load_sample_image
 
     side = size or 32
-    photographs = [bundled.astronaut(), bundled.cat(), bundled.coffee(), bundled.rocket()]
+    photographs = [getattr(bundled, name)() for name in ("astronaut", "cat", "coffee", "rocket")]
     photographs += [load_sample_image("china.jpg"), load_sample_image("flower.jpg")]
     crops = []
     for array in photographs:
         whole = Image.fromarray(np.asarray(array))
+        # Cut before resizing, or the box filter mixes the two sides of the cut.
+        edge = whole.width * 4 // 5
+        left, right = {"train": (0, edge), "all": (0, whole.width)}.get(split, (edge, whole.width))
+        part = whole.crop((left, 0, right, whole.height))
+        step = max(side // 2, 1) if split in ("train", "all") else side
         for scale in (1, 2, 4):
-            photo = whole.resize((whole.width // scale, whole.height // scale), Image.Resampling.BOX)
-            edge = photo.width * 4 // 5
-            regions = {"train": (0, edge), "all": (0, photo.width)}
-            left, right = regions.get(split, (edge, photo.width))
-            step = side if split not in ("train", "all") else max(side // 2, 1)
+            photo = part.resize((part.width // scale, part.height // scale), Image.Resampling.BOX)
             for y in range(0, photo.height - side + 1, step):
-                for x in range(left, right - side + 1, step):
+                for x in range(0, photo.width - side + 1, step):
                     crops.append(to_tensor(photo.crop((x, y, x + side, y + side))))
     if not crops:
         raise ValueError(
@@ -153,69 +164,69 @@ EMBEDDED: dict[str, Callable[[str, int | None], tuple[Tensor, str]]] = {"digits"
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
-def _from_files(path: Path, split: str, size: int | None) -> tuple[Tensor, str]:
+def _from_files(path: Path, split: str, size: int | None) -> tuple[Tensor, str, str]:
+    """The images, how they were resized, and the split they are."""
     if not path.exists():
+        near = [str(p) for p in path.parent.iterdir()] if path.parent.is_dir() else []
         raise FileNotFoundError(
-            f"no data at {str(path)!r}{suggestion(str(path), EMBEDDED)}: expected a folder of images, a .parquet, "
-            f".npy or .npz file, or one of {', '.join(EMBEDDED)}"
+            f"no data at {str(path)!r}{suggestion(str(path), [*EMBEDDED, *near])}: expected a folder of images, a "
+            f".parquet, .npy or .npz file, or one of {', '.join(EMBEDDED)}"
         )
-    files, needs_split = _locate(path, split)
-    if files[0].suffix in ARRAY_SUFFIXES:
-        images, how = _sized(torch.cat([_read_array(f) for f in files]), size)
+    files, found, whole = _locate(path, split)
+    suffix = files[0].suffix.lower()
+    if suffix in ARRAY_SUFFIXES:
+        images, how = _joined([_read_array(f) for f in files], size, path)
     else:
-        found = _parquet_images(files) if files[0].suffix == ".parquet" else _folder_images(files)
-        images, how = _stacked(found, size, path)
-    return (images[held_out(len(images), split)] if needs_split else images), how
+        images, how = _stacked(_parquet_images(files) if suffix == ".parquet" else _folder_images(files), size, path)
+    return (images[held_out(len(images), split)] if whole else images), how, found
 
 
-def _locate(path: Path, split: str) -> tuple[list[Path], bool]:
-    """The files of a split, and whether they hold other splits too."""
+def _locate(path: Path, split: str) -> tuple[list[Path], str, bool]:
+    """The files of a split, its name in the data set, and whether they are the whole that it is to be cut from."""
     if path.is_file():
-        if path.suffix not in {".parquet", *ARRAY_SUFFIXES, *IMAGE_SUFFIXES}:
+        suffix = path.suffix.lower()
+        if suffix not in TABLE_SUFFIXES | IMAGE_SUFFIXES:
             raise ValueError(f"cannot read {path.name!r} as data: expected .parquet, .npy, .npz or a folder of images")
-        own = _split_of(path)
-        family = [f for f in sorted(path.parent.iterdir()) if f.suffix == path.suffix and _split_of(f)]
-        others = {_split_of(f) for f in family}
-        if own is None or split == "all":
-            return [path], own is None and split != "all"
-        if own == split:
-            return [path], own == "train" and len(others) == 1
-        siblings = [f for f in family if _split_of(f) == split]
-        if siblings:
-            return siblings, False
-        if own == "train":
-            return [path], True
-        raise LookupError(f"{str(path)!r} is the {own} split, and there is no {split} file beside it")
-    folders = [d for d in sorted(path.iterdir()) if d.is_dir() and d.name in SPLITS]
-    if folders:
-        chosen = [d for d in folders if split in (d.name, "all")]
-        if not chosen:
-            raise LookupError(f"{str(path)!r} has no split {split!r}; it has {', '.join(d.name for d in folders)}")
-        return _below(chosen), False
-    files = _below([path])
-    named = [f for f in files if f.suffix in {".parquet", *ARRAY_SUFFIXES} and _split_of(f)]
-    if named:
-        first = next((f for f in named if _split_of(f) == split), named[0])
-        chosen_file, needs_split = _locate(first, split)
-        whole = [f for f in named if split == "all" or _split_of(f) == _split_of(chosen_file[0])]
-        return whole, needs_split
-    return files, split != "all"
+        own = _split_of(path, path.parent)
+        beside = [f for f in sorted(path.parent.iterdir()) if f.suffix.lower() == suffix]
+        splits = {own: [path]} if own is None or split == "all" else _splits(beside, path.parent) | {own: [path]}
+    else:
+        splits = _splits(_below(path), path)
+    if split == "all":
+        return [f for files in splits.values() for f in files], split, False
+    for name in HELD_OUT_NAMES if split == "test" else (split,):
+        if name in splits:
+            return splits[name], name, splits.keys() == {"train"}
+    if splits.keys() <= {None, "train"}:
+        (files,) = splits.values()
+        return files, split, True
+    raise LookupError(f"{str(path)!r} has no split {split!r}; it has {', '.join(map(str, splits))}")
 
 
-def _split_of(path: Path) -> str | None:
-    """The split that a file's name tells: `test` for test.parquet and test-00000-of-00001.parquet."""
-    head = path.stem.replace("_", "-").split("-")[0]
-    return head if head in SPLITS else None
+def _splits(files: Iterable[Path], root: Path) -> dict[str | None, list[Path]]:
+    """Files by the split they belong to; those of none only where nothing else is there."""
+    found: dict[str | None, list[Path]] = {}
+    for file in files:
+        found.setdefault(_split_of(file, root), []).append(file)
+    return {name: group for name, group in found.items() if name is not None} or found
 
 
-def _below(folders: Iterable[Path]) -> list[Path]:
-    """The data files below some folders, of one kind: tables or arrays where there are any, else images."""
-    files = [f for folder in folders for f in sorted(folder.rglob("*")) if f.is_file()]
+def _split_of(file: Path, root: Path) -> str | None:
+    """The split that a folder below root tells (test/3.png), or a table's name (test-00000-of-00001.parquet)."""
+    told = [part.lower() for part in file.relative_to(root).parts[:-1]]
+    if file.suffix.lower() in TABLE_SUFFIXES:
+        told.append(re.split("[-_.]", file.stem.lower())[0])
+    return next((name for name in told if name in SPLITS), None)
+
+
+def _below(folder: Path) -> list[Path]:
+    """The data files below a folder, of one kind: tables or arrays where there are any, else images; none hidden."""
+    files = [f for f in sorted(folder.rglob("*")) if not any(p.startswith(".") for p in f.relative_to(folder).parts)]
     for suffixes in ({".parquet"}, ARRAY_SUFFIXES, IMAGE_SUFFIXES):
-        kind = [f for f in files if f.suffix.lower() in suffixes]
+        kind = [f for f in files if f.suffix.lower() in suffixes and f.is_file()]
         if kind:
             return kind
-    raise FileNotFoundError(f"no images, .parquet, .npy or .npz files in {', '.join(map(str, folders))}")
+    raise FileNotFoundError(f"no images, .parquet, .npy or .npz files in {str(folder)!r}")
 
 
 def _folder_images(files: list[Path]) -> Iterator[tuple[str, Callable[[], Image.Image]]]:
@@ -225,22 +236,31 @@ def _folder_images(files: list[Path]) -> Iterator[tuple[str, Callable[[], Image.
 
 def _parquet_images(files: list[Path]) -> Iterator[tuple[str, Callable[[], Image.Image]]]:
     try:
+        import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError:
         raise ModuleNotFoundError('reading parquet needs pyarrow: pip install "colddiff[parquet]"') from None
     for file in files:
-        table = pq.ParquetFile(file)
-        columns = [c.name for c in table.schema_arrow if str(c.type).startswith("struct") and "bytes" in str(c.type)]
-        if not columns:
-            raise ValueError(
-                f"{str(file)!r} has no column of encoded images (a struct with bytes), as the hub writes it"
-            )
-        row = 0
-        for batch in table.iter_batches(columns=columns[:1]):
-            for value in batch.column(0).to_pylist():
-                data = value["bytes"]
-                yield f"{file.name} row {row}", lambda data=data: read_image(BytesIO(data))  # type: ignore[misc]
-                row += 1
+        try:
+            table = pq.ParquetFile(file)
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{str(file)!r} is not a readable parquet file: {error}") from None
+        with table:
+            columns = [
+                c.name
+                for c in table.schema_arrow
+                if pa.types.is_struct(c.type) and c.type.get_field_index("bytes") >= 0
+            ]
+            if not columns:
+                raise ValueError(
+                    f"{str(file)!r} has no column of encoded images, a struct with bytes as the hub writes it"
+                )
+            row = 0
+            for batch in table.iter_batches(columns=columns[:1]):
+                for value in batch.column(0).to_pylist():
+                    data = (value or {}).get("bytes") or b""
+                    yield f"{file.name} row {row}", lambda data=data: read_image(BytesIO(data))  # type: ignore[misc]
+                    row += 1
 
 
 def _stacked(
@@ -252,7 +272,7 @@ def _stacked(
     for name, read in tqdm(found, desc=f"reading {path.name}", unit=" images", leave=False, disable=None, delay=1):
         try:
             image = read()
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        except UNREADABLE as error:
             bad.append(f"{name} ({error})")
             continue
         images.append(image if size is None else fit(image, size))
@@ -268,36 +288,54 @@ def _stacked(
 
 
 def _read_array(file: Path) -> Tensor:
+    """(N, C, H, W) uint8."""
     try:
-        loaded = np.load(file, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            array = loaded
-        else:
-            names = [n for n in ("images", "x", *loaded.files) if n in loaded.files and loaded[n].ndim in (3, 4)]
-            if not names:
-                raise ValueError(f"it holds no array of images, only {loaded.files}")
-            array = loaded[names[0]]
-    except (OSError, ValueError, EOFError) as error:
+        array = _images_in(file)
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise ValueError(f"cannot read {str(file)!r} as arrays: {error}") from None
     if array.ndim not in (3, 4) or 0 in array.shape:
         raise ValueError(f"expected (N, H, W), (N, H, W, C) or (N, C, H, W) in {str(file)!r}, got {array.shape}")
+    if array.dtype != np.uint8 and not np.issubdtype(array.dtype, np.floating):
+        raise ValueError(f"{str(file)!r} must hold uint8, or floats in [0, 1]; got {array.dtype}")
+    if array.dtype != np.uint8:
+        low, high = array.min(), array.max()
+        if not (low >= 0 and high <= 1):  # not so for NaN either
+            raise ValueError(f"floats in {str(file)!r} must be in [0, 1], got {low:g} to {high:g}")
+        array = (array * 255.0).round().astype(np.uint8)
     tensor = torch.from_numpy(np.ascontiguousarray(array))
     if tensor.dim() == 3:
-        tensor = tensor[:, None]
-    elif tensor.shape[-1] in (1, 3) and tensor.shape[1] not in (1, 3):
-        tensor = tensor.permute(0, 3, 1, 2)
-    if tensor.dtype == torch.uint8:
-        return tensor
-    if not tensor.is_floating_point() or not bool(((tensor >= 0) & (tensor <= 1)).all()):
-        raise ValueError(f"{str(file)!r} must hold uint8, or floats in [0, 1]; got {array.dtype}")
-    return (tensor * 255).round().to(torch.uint8)
+        return tensor[:, None]
+    channels_last = tensor.shape[-1] <= 4 < tensor.shape[1]
+    return tensor.permute(0, 3, 1, 2) if channels_last else tensor
 
 
-def _sized(images: Tensor, size: int | None) -> tuple[Tensor, str]:
-    if size is None or tuple(images.shape[2:]) == (size, size):
-        return images, "none"
-    pictures = (Image.fromarray(p.permute(1, 2, 0).squeeze(-1).numpy()) for p in images)
-    return torch.stack([to_tensor(fit(p, size)) for p in pictures]), _how(size)
+def _images_in(file: Path) -> np.ndarray[Any, Any]:
+    """The array in a .npy file; of those in a .npz file `images`, `x`, or the first that could be images."""
+    with file.open("rb") as stream:
+        loaded = np.load(stream, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        for name in dict.fromkeys(("images", "x", *loaded.files)):
+            if name in loaded.files and loaded[name].ndim in (3, 4):
+                found: np.ndarray[Any, Any] = loaded[name]
+                return found
+    raise ValueError(f"it holds no array of images, only {', '.join(loaded.files)}")
+
+
+def _joined(arrays: list[Tensor], size: int | None, path: Path) -> tuple[Tensor, str]:
+    """One tensor of several, resized where they have another size."""
+    how = "none"
+    if size is not None and any(tuple(a.shape[2:]) != (size, size) for a in arrays):
+        arrays = [torch.stack([_fitted(picture, size) for picture in array]) for array in arrays]
+        how = _how(size)
+    if len({a.shape[1:] for a in arrays}) > 1:
+        raise ValueError(f"the arrays in {str(path)!r} differ in size or channels: {[tuple(a.shape) for a in arrays]}")
+    return torch.cat(arrays), how
+
+
+def _fitted(picture: Tensor, size: int) -> Tensor:
+    """`fit` for (C, H, W) uint8 of any number of channels."""
+    return torch.cat([to_tensor(fit(Image.fromarray(channel.numpy()), size)) for channel in picture])
 
 
 def _how(size: int) -> str:

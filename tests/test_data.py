@@ -1,0 +1,445 @@
+"""Whatever a user has becomes images of one size, with a held-out split that is never trained on."""
+
+import io
+import os
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from colddiff.batches import Batches, permutation, random_times
+from colddiff.data import HELD_OUT, ImageData, fit, held_out, load_data, read_image, to_tensor
+from colddiff.degradations import GaussianBlur, IteratedBlur, PixelMask
+
+RED, CLEAR_RED = (255, 0, 0), (255, 0, 0, 0)
+
+
+def pictures(folder, n=10, size=(8, 8), mode="RGB", suffix=".png", first=0):
+    """n pictures whose every pixel is their number."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for i in range(first, first + n):
+        Image.new("L", size, i).convert(mode).save(folder / f"{i:03d}{suffix}")
+    return folder
+
+
+def numbers(data):
+    """The numbers of `pictures`."""
+    return sorted(data.images[:, 0, 0, 0].tolist())
+
+
+def parquet(file, values, column="image"):
+    """A table of pictures as the Hugging Face hub writes it; None is a missing picture."""
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+
+    rows = []
+    for value in values:
+        stream = io.BytesIO()
+        if value is not None:
+            Image.new("L", (8, 8), value).save(stream, "PNG")
+        rows.append(None if value is None else {"bytes": stream.getvalue(), "path": f"{value}.png"})
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    file.parent.mkdir(parents=True, exist_ok=True)
+    table = pa.table({"label": list(range(len(rows))), column: pa.array(rows, kind)})
+    pq.write_table(table, file, row_group_size=4)
+
+
+# --- embedded --------------------------------------------------------------------------------------------------------
+
+
+def test_digits_are_1797_with_a_tenth_held_out():
+    train, test, everything = (load_data("digits", split=s) for s in ("train", "test", "all"))
+    assert (len(train), len(test), len(everything)) == (1617, 180, 1797)
+    assert train.images.shape[1:] == (1, 8, 8) and train.images.dtype == torch.uint8
+    assert train.images.max() == 255
+    assert train.protocol | {"split": "train", "images": 1617, "resize": "none"} == train.protocol
+
+
+def test_digits_are_resized_on_request():
+    data = load_data("digits", split="test", size=16)
+    assert data.images.shape == (180, 1, 16, 16)
+    assert "16 px (bilinear" in data.protocol["resize"]
+
+
+def test_train_and_test_crops_of_a_photo_do_not_share_a_pixel(monkeypatch):
+    from skimage import data as bundled
+    from sklearn import datasets
+
+    # Every pixel tells its column, so that crops tell where they come from.
+    columns = np.broadcast_to(np.arange(227, dtype=np.uint8)[None, :, None], (16, 227, 3)).copy()
+    for name in ("astronaut", "cat", "coffee", "rocket"):
+        monkeypatch.setattr(bundled, name, lambda: columns, raising=False)
+    monkeypatch.setattr(datasets, "load_sample_image", lambda name: columns)
+    train, test = (load_data("photos", split=s, size=4).images for s in ("train", "test"))
+    assert train.max() < test.min()
+
+
+def test_photos_are_colour_crops_of_the_size_asked_for():
+    data = load_data("photos", split="test", size=48)
+    assert data.images.shape[1:] == (3, 48, 48) and len(data) > 20
+    with pytest.raises(ValueError, match="smaller size"):
+        load_data("photos", split="test", size=2000)
+
+
+@pytest.mark.parametrize("n", [2, 10, 101])
+def test_held_out_images_are_disjoint_complete_and_always_the_same(n):
+    train, test = held_out(n, "train").tolist(), held_out(n, "test").tolist()
+    assert sorted(train + test) == list(range(n)) == held_out(n, "all").tolist()
+    assert len(test) == max(1, round(n * HELD_OUT))
+    assert held_out(n, "test").tolist() == test
+
+
+def test_a_single_image_cannot_be_trained_on_and_held_out(tmp_path):
+    pictures(tmp_path, 1)
+    with pytest.raises(ValueError, match="no images in split 'train'"):
+        load_data(tmp_path, split="train")
+
+
+# --- pictures --------------------------------------------------------------------------------------------------------
+
+
+def test_transparency_is_laid_over_white(tmp_path):
+    Image.new("RGBA", (4, 4), CLEAR_RED).save(tmp_path / "a.png")
+    assert read_image(tmp_path / "a.png").getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_a_palette_becomes_its_colours_and_its_transparent_entry_white(tmp_path):
+    image = Image.new("P", (4, 4), 0)
+    image.putpalette([*RED, 0, 255, 0])
+    image.putpixel((0, 0), 1)
+    image.save(tmp_path / "a.png")
+    image.save(tmp_path / "b.png", transparency=1)
+    assert [read_image(tmp_path / "a.png").getpixel(p) for p in ((0, 0), (1, 1))] == [(0, 255, 0), RED]
+    assert [read_image(tmp_path / "b.png").getpixel(p) for p in ((0, 0), (1, 1))] == [(255, 255, 255), RED]
+
+
+def test_a_rotated_photo_is_turned_upright(tmp_path):
+    image = Image.new("RGB", (8, 4), "black")
+    exif = image.getexif()
+    exif[0x0112] = 6
+    image.save(tmp_path / "a.jpg", exif=exif)
+    assert read_image(tmp_path / "a.jpg").size == (4, 8)
+
+
+def test_sixteen_bits_are_scaled_to_eight(tmp_path):
+    Image.fromarray(np.array([[0, 257, 65535]], dtype=np.uint16)).save(tmp_path / "a.png")
+    assert np.asarray(read_image(tmp_path / "a.png")).tolist() == [[0, 1, 255]]
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr"])
+def test_every_mode_becomes_grey_or_colour(mode, tmp_path):
+    suffix = ".tif" if mode in ("CMYK", "YCbCr") else ".png"
+    Image.new("RGB", (4, 4), "white").convert(mode).save(tmp_path / f"a{suffix}")
+    tensor = to_tensor(read_image(tmp_path / f"a{suffix}"))
+    assert tensor.shape in ((1, 4, 4), (3, 4, 4)) and tensor.min() >= 254
+
+
+def test_fit_keeps_the_middle():
+    image = Image.new("RGB", (30, 10), "black")
+    image.paste("white", (10, 0, 20, 10))
+    assert to_tensor(fit(image, 10)).float().mean() > 254
+    assert fit(Image.new("L", (7, 5)), 9).size == (9, 9)
+
+
+# --- folders ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_is_read_at_any_depth_whatever_the_case_of_its_suffixes(tmp_path):
+    pictures(tmp_path, 3)
+    pictures(tmp_path / "deep" / "er", 3, first=3, suffix=".PNG")
+    pictures(tmp_path, 1, first=200, suffix=".JPG")
+    (tmp_path / "notes.txt").write_text("not an image")
+    assert numbers(load_data(tmp_path, split="all")) == [0, 1, 2, 3, 4, 5, 200]
+
+
+def test_hidden_files_are_not_data(tmp_path):
+    pictures(tmp_path, 4)
+    (tmp_path / "._000.png").write_bytes(b"a Mac's notes on a file")
+    pictures(tmp_path / ".ipynb_checkpoints", 2, first=100)
+    assert numbers(load_data(tmp_path, split="all")) == [0, 1, 2, 3]
+
+
+def test_links_to_pictures_and_to_the_folder_are_followed(tmp_path):
+    there = pictures(tmp_path / "there", 3)
+    (tmp_path / "here").mkdir()
+    for file in there.iterdir():
+        os.symlink(file, tmp_path / "here" / file.name)
+    os.symlink(tmp_path / "here", tmp_path / "link")
+    assert numbers(load_data(tmp_path / "link", split="all")) == [0, 1, 2]
+
+
+def test_train_and_test_folders_are_the_splits(tmp_path):
+    pictures(tmp_path / "train" / "cats", 4)
+    pictures(tmp_path / "train" / "dogs", 4, first=4)
+    pictures(tmp_path / "Test", 3, first=50)
+    assert numbers(load_data(tmp_path, split="train")) == list(range(8))
+    assert numbers(load_data(tmp_path, split="test")) == [50, 51, 52]
+    assert numbers(load_data(tmp_path, split="all")) == [*range(8), 50, 51, 52]
+
+
+def test_a_train_folder_alone_is_split(tmp_path):
+    pictures(tmp_path / "train", 10)
+    train, test = (load_data(tmp_path, split=s) for s in ("train", "test"))
+    assert (len(train), len(test)) == (9, 1)
+    assert not set(numbers(train)) & set(numbers(test))
+
+
+def test_where_there_is_no_test_split_the_validation_split_is_it_and_the_protocol_says_so(tmp_path):
+    pictures(tmp_path / "train", 5)
+    pictures(tmp_path / "val", 2, first=50)
+    data = load_data(tmp_path, split="test")
+    assert numbers(data) == [50, 51] and data.protocol["split"] == "val"
+
+
+def test_a_split_that_is_missing_is_named_with_those_there_are(tmp_path):
+    pictures(tmp_path / "train", 2)
+    pictures(tmp_path / "test", 2)
+    with pytest.raises(LookupError, match="no split 'validation'; it has test, train"):
+        load_data(tmp_path, split="validation")
+    with pytest.raises(LookupError, match="did you mean 'train'"):
+        load_data(tmp_path, split="trian")
+
+
+def test_a_broken_picture_is_left_out_with_a_warning_that_names_it(tmp_path):
+    pictures(tmp_path, 20)
+    (tmp_path / "020.png").write_bytes((tmp_path / "000.png").read_bytes()[:40])
+    with pytest.warns(UserWarning, match=r"left out 1 unreadable images: .*020\.png"):
+        assert len(load_data(tmp_path, split="all")) == 20
+
+
+def test_many_broken_pictures_are_an_error(tmp_path):
+    pictures(tmp_path, 3)
+    (tmp_path / "x.png").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"1 of 4 images .* are unreadable"):
+        load_data(tmp_path)
+
+
+def test_pictures_of_several_sizes_ask_for_one(tmp_path):
+    pictures(tmp_path, 2)
+    pictures(tmp_path, 2, size=(9, 8), first=2)
+    with pytest.raises(ValueError, match=r"differ in size.*--image-size"):
+        load_data(tmp_path)
+    assert load_data(tmp_path, size=6, split="all").images.shape == (4, 3, 6, 6)
+
+
+def test_grey_and_colour_together_become_colour(tmp_path):
+    pictures(tmp_path, 2, mode="L")
+    assert load_data(tmp_path, split="all").images.shape[1] == 1
+    pictures(tmp_path, 2, first=2)
+    assert load_data(tmp_path, split="all").images.shape[1] == 3
+
+
+def test_an_empty_folder_and_a_wrong_path_say_what_was_expected(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"no images, \.parquet"):
+        load_data(tmp_path / "empty")
+    with pytest.raises(FileNotFoundError, match="did you mean 'digits'"):
+        load_data("digts")
+    with pytest.raises(FileNotFoundError, match=r"did you mean '.*empty'"):
+        load_data(tmp_path / "emtpy")
+    (tmp_path / "data.zip").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"cannot read 'data\.zip'"):
+        load_data(tmp_path / "data.zip")
+
+
+# --- parquet ---------------------------------------------------------------------------------------------------------
+
+
+def test_parquet_shards_are_read_together_by_split(tmp_path):
+    parquet(tmp_path / "data" / "train-00000-of-00002.parquet", range(6))
+    parquet(tmp_path / "data" / "train-00001-of-00002.parquet", range(6, 10))
+    parquet(tmp_path / "data" / "test-00000-of-00001.parquet", range(50, 53))
+    (tmp_path / "README.md").write_text("a card")
+    pictures(tmp_path / "assets", 1, first=99)
+    assert numbers(load_data(tmp_path, split="train")) == list(range(10))
+    assert numbers(load_data(tmp_path, split="test")) == [50, 51, 52]
+    assert numbers(load_data(tmp_path, split="all")) == [*range(10), 50, 51, 52]
+
+
+def test_parquet_files_in_folders_named_as_splits_do_not_mix(tmp_path):
+    parquet(tmp_path / "default" / "train" / "0000.parquet", range(4))
+    parquet(tmp_path / "default" / "test" / "0000.parquet", range(50, 53))
+    assert numbers(load_data(tmp_path, split="train")) == list(range(4))
+    assert numbers(load_data(tmp_path, split="test")) == [50, 51, 52]
+
+
+def test_a_parquet_file_finds_the_other_split_beside_it(tmp_path):
+    parquet(tmp_path / "train.parquet", range(10))
+    assert len(load_data(tmp_path / "train.parquet", split="test")) == 1
+    parquet(tmp_path / "test.PARQUET", range(50, 53))
+    assert numbers(load_data(tmp_path / "train.parquet", split="train")) == list(range(10))
+    assert numbers(load_data(tmp_path / "train.parquet", split="test")) == [50, 51, 52]
+    assert numbers(load_data(tmp_path / "test.PARQUET", split="train")) == list(range(10))
+    assert numbers(load_data(tmp_path, split="test")) == [50, 51, 52]
+
+
+def test_a_test_file_alone_does_not_serve_for_training(tmp_path):
+    parquet(tmp_path / "test.parquet", range(5))
+    with pytest.raises(LookupError, match="no split 'train'; it has test"):
+        load_data(tmp_path / "test.parquet")
+
+
+def test_a_missing_picture_in_a_table_is_left_out(tmp_path):
+    parquet(tmp_path / "train.parquet", [*range(20), None], column="img")
+    with pytest.warns(UserWarning, match=r"train\.parquet row 20"):
+        assert numbers(load_data(tmp_path, split="all")) == list(range(20))
+
+
+def test_a_table_without_pictures_or_no_table_at_all_is_named(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"label": [1, 2]}), tmp_path / "a.parquet")
+    with pytest.raises(ValueError, match=r"a\.parquet' has no column of encoded images"):
+        load_data(tmp_path / "a.parquet")
+    (tmp_path / "b.parquet").write_bytes(b"PAR1, not")
+    with pytest.raises(ValueError, match=r"b\.parquet' is not a readable parquet file"):
+        load_data(tmp_path / "b.parquet")
+
+
+# --- arrays ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [((10, 6, 7), (1, 6, 7)), ((10, 6, 7, 3), (3, 6, 7)), ((10, 3, 6, 7), (3, 6, 7)), ((10, 6, 7, 1), (1, 6, 7)),
+     ((10, 1, 6, 7), (1, 6, 7)), ((10, 6, 7, 4), (4, 6, 7)), ((10, 2, 6, 7), (2, 6, 7))],
+)  # fmt: skip
+def test_arrays_come_with_channels_first_last_or_without(shape, expected, tmp_path):
+    array = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    np.save(tmp_path / "a.npy", array)
+    data = load_data(tmp_path / "a.npy", split="all")
+    assert data.images.shape == (10, *expected)
+    assert load_data(tmp_path / "a.npy", split="all", size=5).images.shape == (10, expected[0], 5, 5)
+    last = array if array.ndim == 3 else array.reshape(10, -1) if shape[1:] == expected else array.transpose(0, 3, 1, 2)
+    assert (data.images.numpy().reshape(10, -1) == last.reshape(10, -1)).all()
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+def test_floats_in_0_1_are_rounded_to_8_bits(kind, tmp_path):
+    np.save(tmp_path / "a.npy", (np.arange(256, dtype=np.float64) / 255).reshape(4, 8, 8).astype(kind))
+    assert load_data(tmp_path / "a.npy", split="all").images.flatten().tolist() == list(range(256))
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.5, np.nan, np.inf])
+def test_floats_out_of_range_are_refused_with_their_range(value, tmp_path):
+    array = np.zeros((4, 8, 8), np.float32)
+    array[0, 0, 0] = value
+    np.save(tmp_path / "a.npy", array)
+    with pytest.raises(ValueError, match=r"floats in .*a\.npy' must be in \[0, 1\], got"):
+        load_data(tmp_path / "a.npy")
+
+
+def test_npz_files_are_split_by_name_and_other_arrays_in_them_ignored(tmp_path):
+    images = np.zeros((4, 8, 8), np.uint8)
+    np.savez(tmp_path / "train.npz", labels=np.arange(4), images=images + 1)
+    np.savez(tmp_path / "test.npz", labels=np.arange(4), x=images + 2)
+    assert set(numbers(load_data(tmp_path, split="train"))) == {1}
+    assert set(numbers(load_data(tmp_path / "train.npz", split="test"))) == {2}
+    np.savez(tmp_path / "labels.npz", labels=np.arange(4))
+    with pytest.raises(ValueError, match="no array of images, only labels"):
+        load_data(tmp_path / "labels.npz")
+
+
+def test_several_arrays_of_different_sizes_ask_for_one(tmp_path):
+    for i, side in enumerate((6, 8)):
+        np.save(tmp_path / f"{i}.npy", np.zeros((4, side, side), np.uint8))
+    with pytest.raises(ValueError, match="differ in size"):
+        load_data(tmp_path)
+    assert load_data(tmp_path, split="all", size=8).images.shape == (8, 1, 8, 8)
+
+
+@pytest.mark.parametrize(
+    "name", ["object.npy", "object.npz", "text.npy", "short.npy", "bad.npz", "flat.npy", "int.npy"]
+)
+def test_arrays_that_cannot_be_images_are_refused_in_one_sentence(name, tmp_path):
+    file = tmp_path / name
+    if name == "object.npy":
+        np.save(file, np.array([object()]), allow_pickle=True)
+    elif name == "object.npz":
+        np.savez(file, images=np.array([object()]), allow_pickle=True)
+    elif name == "flat.npy":
+        np.save(file, np.zeros(5, np.uint8))
+    elif name == "int.npy":
+        np.save(file, np.zeros((4, 8, 8), np.int64))
+    else:
+        file.write_bytes({"text.npy": b"hello", "short.npy": b"\x93NUMPY\x01\x00", "bad.npz": b"PK\x03\x04zip"}[name])
+    with pytest.raises(ValueError, match=name.replace(".", r"\.")) as caught:
+        load_data(file)
+    assert "\n" not in str(caught.value)
+
+
+# --- batches ---------------------------------------------------------------------------------------------------------
+
+
+def numbered(n, side=4):
+    images = torch.arange(n, dtype=torch.uint8).reshape(-1, 1, 1, 1).expand(n, 1, side, side).contiguous()
+    return ImageData(images)
+
+
+CPU = torch.device("cpu")
+
+
+def test_what_is_at_a_position_does_not_depend_on_the_batch_size():
+    batches = [Batches(numbered(10), PixelMask(), size, seed=3, flip=True, shift=1) for size in (12, 4, 1)]
+    whole, fours, ones = ([b.at(p, CPU) for p in range(0, 12, b.size)] for b in batches)
+    for parts in (fours, ones):
+        for name in ("x0", "t"):
+            assert torch.equal(getattr(whole[0], name), torch.cat([getattr(b, name) for b in parts]))
+        for name, value in whole[0].params.items():
+            assert torch.equal(value, torch.cat([b.params[name] for b in parts]))
+
+
+def test_every_image_comes_once_per_epoch_in_a_new_order():
+    batches = Batches(numbered(10), GaussianBlur(), 5, seed=0)
+    seen = [(batches.at(p, CPU).x0[:, 0, 0, 0] * 255).round().int().tolist() for p in range(0, 20, 5)]
+    first, second = seen[0] + seen[1], seen[2] + seen[3]
+    assert sorted(first) == sorted(second) == list(range(10)) and first != second
+    assert permutation(10, 1, 0).tolist() != permutation(10, 0, 0).tolist()
+
+
+def test_another_seed_is_another_training():
+    a, b = (Batches(numbered(10), GaussianBlur(), 10, seed=s).at(0, CPU) for s in (0, 1))
+    assert not torch.equal(a.x0, b.x0) and not torch.equal(a.t, b.t)
+
+
+def test_flips_mirror_half_of_the_images():
+    ramp = torch.arange(4, dtype=torch.uint8).expand(1, 1, 4, 4).contiguous()
+    x0 = Batches(ImageData(ramp), GaussianBlur(), 200, seed=0, flip=True).at(0, CPU).x0 * 255
+    mirrored = x0[:, 0, 0, 0] == 3
+    assert torch.equal(x0[mirrored], ramp.flip(-1).expand(int(mirrored.sum()), 1, 4, 4).float())
+    assert torch.equal(x0[~mirrored], ramp.expand(int((~mirrored).sum()), 1, 4, 4).float())
+    assert 70 < mirrored.sum() < 130
+
+
+def test_shifts_move_images_and_repeat_their_edges():
+    image = torch.arange(16, dtype=torch.uint8).reshape(1, 1, 4, 4)
+    x0 = Batches(ImageData(image), GaussianBlur(), 300, seed=0, shift=1).at(0, CPU).x0
+    moved = {tuple((x * 255).round().int().flatten().tolist()) for x in x0}
+    padded = torch.nn.functional.pad(image.float(), (1, 1, 1, 1), mode="replicate")[0, 0]
+    expected = {tuple(padded[i : i + 4, j : j + 4].int().flatten().tolist()) for i in range(3) for j in range(3)}
+    assert moved == expected
+
+
+def test_times_are_drawn_on_the_levels_of_an_operator_and_never_zero():
+    op = IteratedBlur(num_steps=5)
+    u = torch.rand(1000, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(random_times(op, u).unique(), op.level_times()[1:])
+    continuous = random_times(GaussianBlur(), u)
+    assert continuous.min() > 0 and continuous.max() <= 1
+
+
+def test_a_validation_pass_sees_every_image_once_whatever_the_batch_size():
+    passes = [[*Batches(numbered(10), PixelMask(), size, seed=0).one_pass(CPU)] for size in (3, 10)]
+    x0, t = ([torch.cat([getattr(b, name) for b in one]) for one in passes] for name in ("x0", "t"))
+    assert torch.equal(x0[0], x0[1]) and torch.equal(t[0], t[1])
+    assert (x0[0][:, 0, 0, 0] * 255).round().int().tolist() == list(range(10))
+    assert len(t[0].unique()) == 10
+
+
+def test_reading_a_folder_warns_of_nothing(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load_data(pictures(tmp_path, 10))
