@@ -185,13 +185,19 @@ def test_a_fixed_centre_is_the_middle(images) -> None:
     assert center.tolist() == [[13, 14], [13, 14]]
 
 
-def test_pixel_masks_are_nested_and_grow_to_everything(images) -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_pixel_masks_are_nested_and_grow_to_everything(dtype, images) -> None:
     x = images(2, 3, 6, 5)
     op = PixelMask(fill=(2.0,))
-    D = op.bind(op.draw(x, torch.Generator().manual_seed(0)), like=x)
+    D = op.bind(op.draw(x.to(dtype), torch.Generator().manual_seed(0)), like=x)
     gone = torch.stack([(D(x, k / 30) == 2).all(dim=1) for k in range(31)])
     assert gone.sum(dim=(2, 3)).tolist() == [[k, k] for k in range(31)]
     assert bool((gone[:-1] <= gone[1:]).all())
+
+
+def test_a_rank_of_zero_is_still_there_at_time_zero(images) -> None:
+    x = images(1, 1, 2, 2)
+    assert torch.equal(PixelMask()(x, 0.0, {"rank": torch.zeros(1, 1, 2, 2)}), x)
 
 
 def test_fill_is_one_colour_or_one_per_channel(images) -> None:
@@ -232,7 +238,10 @@ def test_pixelate_of_one_pixel_is_that_pixel(images) -> None:
 # --- noises ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("level", "shift", "noisy"), [(120, 20, 140), (120, -50, 70), (250, 20, 255), (5, -20, 0)])
+@pytest.mark.parametrize(
+    ("level", "shift", "noisy"),
+    [(120, 20, 140), (120, -50, 70), (250, 20, 255), (5, -20, 0), (120, 0.6, 121), (120, 0.4, 120)],
+)
 def test_pixel_noise_is_the_arithmetic_of_the_note(level, shift, noisy) -> None:
     x = torch.full((1, 1, 1, 1), level / 255)
     params = {"noise": torch.full((1, 1, 1, 1), shift / 50)}
@@ -252,6 +261,14 @@ def test_wrapped_uniform_noise_stays_in_range_and_ends_uniform(images) -> None:
     y = op(x, 1.0, op.draw(x, torch.Generator().manual_seed(0)))
     assert float(y.min()) >= 0 and float(y.max()) < 1
     assert torch.histc(y, 10, 0, 1).sub(1000).abs().max() < 4 * math.sqrt(900)
+
+
+def test_the_draws_of_wrapped_noise_are_found_again(images) -> None:
+    x, op = images(2, 1, 4, 4), UniformNoise()
+    params = op.draw(x, torch.Generator().manual_seed(0))
+    for t in (0.4, 1.0):
+        found = op.bind({}, like=x).estimate(op(x, t, params), x, t).params["u"]
+        assert distance(found, params["u"].to(found)) < 1e-12
 
 
 def test_uniform_noise_wraps_only_when_told() -> None:
@@ -384,14 +401,25 @@ def test_autocast_does_not_reach_a_degradation(images) -> None:
         assert torch.equal(GaussianBlur()(x, 0.5), expected)
 
 
-def test_precision_settings_are_left_as_they_were(images) -> None:
-    before = torch.get_float32_matmul_precision()
+def test_products_are_exact_inside_and_precision_settings_as_they_were_outside(images, monkeypatch) -> None:
+    knobs = (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.mkldnn.matmul)
+    before = [knob.fp32_precision for knob in knobs]
+    inside = []
+    degrade = GaussianBlur.degrade
+    monkeypatch.setattr(
+        GaussianBlur, "degrade", lambda *a: inside.extend(k.fp32_precision for k in knobs) or degrade(*a)
+    )
     try:
         torch.set_float32_matmul_precision("high")
+        set_by_user = [knob.fp32_precision for knob in knobs]
         GaussianBlur()(images(1, 1, 4, 4), 0.5)
+        assert inside == ["ieee"] * 3
+        assert [knob.fp32_precision for knob in knobs] == set_by_user
         assert torch.get_float32_matmul_precision() == "high"
     finally:
-        torch.set_float32_matmul_precision(before)
+        torch.set_float32_matmul_precision("highest")
+        for knob, precision in zip(knobs, before, strict=True):
+            knob.fp32_precision = precision
 
 
 def test_tables_are_made_once_and_forgotten_when_memory_is_short(images, monkeypatch) -> None:

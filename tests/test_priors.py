@@ -23,7 +23,8 @@ from colddiff.testing.failures import seeded
 
 
 def photos(n: int = 50) -> Tensor:
-    colours = torch.tensor([0.2, 0.5, 0.7]) + torch.randn(n, 3, generator=seeded(0)) * torch.tensor([0.1, 0.05, 0.02])
+    mixing = torch.tensor([[0.1, 0.06, 0.0], [0.0, 0.05, -0.04], [0.0, 0.0, 0.02]])
+    colours = torch.tensor([0.4, 0.5, 0.6]) + torch.randn(n, 3, generator=seeded(0)) @ mixing
     return (colours[:, :, None, None] + 0.01 * torch.randn(n, 3, 4, 5, generator=seeded(1))).clamp(0, 1)
 
 

@@ -181,10 +181,10 @@ def installed(monkeypatch, *points: FakePoint) -> None:
 
 
 def test_a_plug_in_is_loaded_on_a_miss_only(monkeypatch) -> None:
-    point = FakePoint("fog", Unregistered)
-    installed(monkeypatch, point)
-    colddiff.degradation("gaussian_blur")
-    assert point.asked == 0
+    point, shadow = FakePoint("fog", Unregistered), FakePoint("gaussian_blur", Unregistered)
+    installed(monkeypatch, point, shadow)
+    assert isinstance(colddiff.degradation("gaussian_blur"), GaussianBlur)
+    assert point.asked == shadow.asked == 0
     assert isinstance(colddiff.degradation("fog"), Unregistered) and point.asked == 1
 
 

@@ -34,6 +34,15 @@ def test_without_the_residual_it_starts_grey(images) -> None:
     assert torch.equal(net(images(1, 3, 8, 8, dtype=torch.float32), torch.ones(1)), torch.full((1, 3, 8, 8), 0.5))
 
 
+def shaken(net: UNet) -> UNet:
+    """The network with no parameter left at zero, so that everything in it can be seen to work."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for p in net.parameters():
+            p.add_(0.1 * torch.randn(p.shape, generator=generator))
+    return net
+
+
 def trained(net: UNet, steps: int = 3, **kwargs) -> list[torch.Tensor | None]:
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
     x, target = torch.rand(2, 3, 8, 8), torch.rand(2, 3, 8, 8)
@@ -52,34 +61,29 @@ def test_gradients_reach_every_parameter_after_the_first_steps(residual) -> None
     assert dead == ([] if residual else ["keep.weight", "keep.bias"])
 
 
-def test_the_time_matters_once_trained(images) -> None:
-    torch.manual_seed(0)
-    net = UNet(TINY)
-    trained(net)
+def test_the_time_matters(images) -> None:
+    net = shaken(UNet(TINY))
     x = images(1, 3, 8, 8, dtype=torch.float32)
     assert not torch.allclose(net(x, torch.tensor([0.1])), net(x, torch.tensor([0.9])), atol=1e-4)
 
 
 def test_images_do_not_see_each_other(images) -> None:
-    torch.manual_seed(0)
-    net = UNet(TINY)
-    trained(net)
+    net = shaken(UNet(TINY))
     x, t = images(3, 3, 7, 5, dtype=torch.float32), torch.tensor([0.1, 0.5, 0.9])
     assert torch.allclose(net(x, t)[1:2], net(x[1:2], t[1:2]), atol=1e-5)
 
 
 def test_times_may_be_float64(images) -> None:
     x, t = images(2, 3, 8, 8, dtype=torch.float32), torch.tensor([0.1, 0.9])
-    net = UNet(TINY)
-    trained(net)
+    net = shaken(UNet(TINY))
     assert torch.allclose(net(x, t), net(x, t.double()))
 
 
 def test_a_condition_is_bound_as_params_are(images) -> None:
     torch.manual_seed(0)
     net = UNetConfig(width=8, multipliers=(1, 2), blocks=1, cond_channels=1).build()
+    shaken(net)
     cond, x = images(2, 1, 8, 8, dtype=torch.float32), images(2, 3, 8, 8, dtype=torch.float32, seed=1)
-    trained(net, cond=cond)
     R = net.bind(cond)
     assert torch.equal(R(x, torch.ones(2)), net(x, torch.ones(2), cond))
     assert not torch.allclose(R(x, torch.ones(2)), net.bind(1 - cond)(x, torch.ones(2)), atol=1e-5)
@@ -113,9 +117,7 @@ def test_an_impossible_shape_is_refused(fields) -> None:
 
 
 def test_memory_format_changes_nothing(images) -> None:
-    torch.manual_seed(0)
-    net = UNet(TINY)
-    trained(net)
+    net = shaken(UNet(TINY))
     x, t = images(2, 3, 8, 8, dtype=torch.float32), torch.tensor([0.1, 0.9])
     expected = net(x, t)
     assert torch.allclose(net(x.to(memory_format=torch.channels_last), t), expected, atol=1e-5)
@@ -138,7 +140,7 @@ def test_two_networks_of_one_seed_are_equal() -> None:
 def test_dropout_is_silent_in_evaluation(images) -> None:
     torch.manual_seed(0)
     net = UNetConfig(width=8, multipliers=(1, 2), blocks=1, dropout=0.5).build()
-    trained(net)
+    shaken(net)
     x = images(1, 3, 8, 8, dtype=torch.float32)
     assert not torch.equal(net(x, torch.ones(1)), net(x, torch.ones(1)))
     net.eval()
