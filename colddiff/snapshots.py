@@ -22,7 +22,8 @@ def save_snapshot(
     folder = run_dir / "checkpoints"
     target = folder / f"step-{state['step']:08d}"
     part = folder / f".{target.name}.part"
-    shutil.rmtree(part, ignore_errors=True)
+    for torn in folder.glob(".*.part"):  # of a process that was killed
+        shutil.rmtree(torn, ignore_errors=True)
     part.mkdir(parents=True)
     try:
         write_tensors(part / "model.safetensors", net.state_dict())

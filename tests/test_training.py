@@ -1,0 +1,485 @@
+"""A training learns, says what it did, and goes on from where it stopped to the last bit."""
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from colddiff import checkpoint, training
+from colddiff.batches import Batches
+from colddiff.data import load_data
+from colddiff.degradations import GaussianBlur, GaussianNoise, PixelNoise
+from colddiff.snapshots import KEPT, save_snapshot, snapshots
+from colddiff.training import Interrupted, TrainConfig, learning_rate, restoration_loss, train
+
+
+def entries(run_dir: Path, name: str) -> list[float]:
+    lines = [json.loads(line) for line in (run_dir / "log.jsonl").read_text().splitlines()]
+    return [line[name] for line in lines if name in line]
+
+
+def tensors_of(run_dir: Path) -> dict[str, torch.Tensor]:
+    """The averaged weights, and everything in the last snapshot."""
+    found = dict(load_file(run_dir / "model.safetensors"))
+    for file in sorted(snapshots(run_dir)[-1].glob("*.safetensors")):
+        found |= {f"{file.stem}.{name}": value for name, value in load_file(file).items()}
+    return found
+
+
+def assert_same(one: Path, other: Path) -> None:
+    a, b = tensors_of(one), tensors_of(other)
+    assert a.keys() == b.keys()
+    different = [name for name in a if not torch.equal(a[name], b[name])]
+    assert not different, f"{len(different)} of {len(a)} tensors differ"
+
+
+@pytest.fixture
+def signal_after(monkeypatch):
+    """Sends the process a signal in the middle of a step."""
+
+    def arrange(step: int, *signums: int) -> None:
+        original = training._step
+
+        def stepping(*args, **kwargs):
+            if args[4] == step - 1:
+                for signum in signums:
+                    signal.raise_signal(signum)
+            return original(*args, **kwargs)
+
+        monkeypatch.setattr(training, "_step", stepping)
+
+    return arrange
+
+
+# --- learning --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory):
+    """A small U-Net that saw enough noisy digits to know what time it is."""
+    config = tiny.config(
+        tmp_path_factory.mktemp("learned") / "run", degradation=GaussianNoise(), steps=150, batch_size=16, lr=5e-3,
+        restorer=tiny.NET.from_config(tiny.NET.to_config() | {"attention_levels": 0}),
+        validate_every=25, ema_decay=0.95,
+    )  # fmt: skip
+    return train(config, progress=False), config
+
+
+def test_the_loss_falls(learned):
+    _, config = learned
+    losses, held_out = entries(Path(config.out), "loss"), entries(Path(config.out), "validation_loss")
+    assert sum(losses[-10:]) < 0.6 * sum(losses[:10])
+    assert len(held_out) == 6 and held_out[-1] < 0.85 * held_out[0]
+
+
+def test_shuffling_the_times_raises_the_loss_of_a_trained_network(learned):
+    run, config = learned
+    data = load_data("digits", split="test")
+    batch = next(Batches(data, run.degradation, 180, seed=5).one_pass(run.device))
+    other = batch.t[torch.randperm(180, generator=torch.Generator().manual_seed(0))]
+    net = run.net
+
+    class Told(nn.Module):
+        def forward(self, x, t):
+            return net(x, other)
+
+    with torch.no_grad():
+        right, wrong = (float(restoration_loss(R, run.degradation, batch, config)) for R in (net, Told()))
+    assert wrong > 1.1 * right
+
+
+@pytest.mark.parametrize("predict", ["epsilon", "velocity"])
+@pytest.mark.parametrize("restorer", [None, tiny.NET], ids=["default", "given"])
+def test_noise_and_velocity_are_trained_and_restore(predict, restorer, tmp_path):
+    steps = 1 if restorer is None else 40
+    config = tiny.config(
+        tmp_path / "run", degradation=GaussianNoise(), predict=predict, restorer=restorer, steps=steps, lr=1e-2,
+        batch_size=16, ema_decay=0.9,
+    )  # fmt: skip
+    run = train(config, progress=False)
+    assert run.config["restorer"]["type"] == predict
+    assert run.config["restorer"]["net"]["residual"] is False
+    if restorer is None:
+        return
+    losses = entries(Path(config.out), "loss")
+    assert sum(losses[-5:]) < 0.95 * sum(losses[:5])
+    x0 = load_data("digits", split="test")[:64]
+    x = run.degradation(x0, 0.1, run.degradation.draw(x0, torch.Generator().manual_seed(0)))
+    restored = checkpoint.load(config.out, device="cpu").restore(x, start=0.1, sampler="one_shot")
+    assert (restored - x0).square().mean() < (x - x0).square().mean()
+
+
+def test_what_a_network_predicts_must_suit_the_degradation_and_the_network(tmp_path):
+    with pytest.raises(ValueError, match="gaussian_noise only"):
+        tiny.config(tmp_path, predict="epsilon")
+    with pytest.raises(ValueError, match="leave out restorer and predict"):
+        train(tiny.config(tmp_path / "run"), net=OwnNet())
+
+
+class OwnNet(nn.Module):
+    """A network of a user's own, with a running mean and tied weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.norm, self.last = nn.Conv2d(2, 8, 3, padding=1), nn.BatchNorm2d(8), nn.Conv2d(8, 1, 1)
+        self.bias = self.last.bias
+        self.alias = nn.Conv2d(2, 8, 3)
+        self.alias.weight = self.first.weight
+
+    def forward(self, x, t):
+        time = t.to(x.dtype)[:, None, None, None].expand(-1, 1, *x.shape[2:])
+        return x + self.last(torch.relu(self.norm(self.first(torch.cat([x, time], dim=1)))))
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    config = tiny.config(tmp_path_factory.mktemp("own") / "run", restorer=None, steps=30, lr=1e-2)
+    return train(config, net=OwnNet(), progress=False), config
+
+
+def test_a_network_of_ones_own_is_trained_and_loaded(own):
+    run, config = own
+    losses = entries(Path(config.out), "loss")
+    assert sum(losses[-5:]) < sum(losses[:5])
+    assert run.config["restorer"] is None
+    again = checkpoint.load(config.out, device="cpu", net=OwnNet())
+    x = torch.rand(2, 1, 8, 8)
+    assert torch.equal(again.restore(x), run.restore(x))
+    with pytest.raises(ValueError, match=r"load\(path, net=...\)"):
+        checkpoint.load(config.out)
+
+
+def test_the_average_has_the_running_means_of_the_network(own):
+    run, config = own
+    latest = load_file(snapshots(Path(config.out))[-1] / "model.safetensors")
+    assert latest["norm.running_mean"].abs().max() > 0
+    assert torch.equal(run.net.norm.running_mean, latest["norm.running_mean"])
+
+
+# --- going on --------------------------------------------------------------------------------------------------------
+
+HARD = {
+    "accumulate": 2,
+    "steps": 8,
+    "flip": True,
+    "restorer": tiny.NET.from_config(tiny.NET.to_config() | {"dropout": 0.3}),
+}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    out = tmp_path_factory.mktemp("undisturbed") / "run"
+    train(tiny.config(out, **HARD), progress=False)
+    return out
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_was_stopped_goes_on_to_the_very_weights_of_one_that_was_not(
+    signum, undisturbed, signal_after, tmp_path
+):
+    config = tiny.config(tmp_path / "run", **HARD)
+    signal_after(3, signum)
+    with pytest.raises(Interrupted) as stop:
+        train(config, progress=False)
+    assert (stop.value.step, stop.value.signum) == (3, signum)
+    assert "--resume" in str(stop.value)
+    train(config, resume=True, progress=False)
+    assert_same(tmp_path / "run", undisturbed)
+    assert entries(tmp_path / "run", "loss") == entries(undisturbed, "loss")
+    assert entries(tmp_path / "run", "lr") == entries(undisturbed, "lr")
+
+
+def test_the_handlers_of_the_caller_are_back_after_a_training(signal_after, tmp_path):
+    before = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
+    signal_after(1, signal.SIGINT)
+    with pytest.raises(Interrupted):
+        train(tiny.config(tmp_path / "run"), progress=False)
+    assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_a_second_signal_stops_at_once(signal_after, tmp_path):
+    signal_after(2, signal.SIGINT, signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt) as stop:
+        train(tiny.config(tmp_path / "run"), progress=False)
+    assert not isinstance(stop.value, Interrupted)
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_command_with_its_code_and_a_run_that_loads(signum, code, tmp_path):
+    out = tmp_path / "run"
+    command = [sys.executable, "-W", "error", "-m", "colddiff", "train", "digits", "--degradation", "gaussian_blur"]
+    command += ["--out", str(out), "--steps", "100000", "--batch-size", "8", "--device", "cpu", "--log-every", "1"]
+    for field, value in tiny.NET.to_config().items():
+        command += [f"--restorer.{field}" if field != "type" else "--restorer", str(value)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 60
+        while not (out / "log.jsonl").exists() and time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.05)
+        process.send_signal(signum)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == code, told
+    assert "everything is saved, go on with --resume" in told and "Traceback" not in told
+    run = checkpoint.load(out, device="cpu")
+    assert run.config["step"] >= 1 and run.restore(torch.rand(1, 1, 8, 8)).isfinite().all()
+    assert not [*out.rglob("*.part*")]
+
+
+def test_resuming_a_finished_run_changes_nothing(undisturbed):
+    before = tensors_of(undisturbed)
+    train(tiny.config(undisturbed, **HARD), resume=True, progress=False)
+    after = tensors_of(undisturbed)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_resuming_with_other_settings_names_them(undisturbed):
+    with pytest.raises(ValueError, match=r"other settings: batch_size was 8, now 4, lr was 0\.001, now 0\.1"):
+        train(tiny.config(undisturbed, **HARD | {"batch_size": 4, "lr": 0.1}), resume=True)
+    with pytest.raises(ValueError, match=r"degradation was .*3\.0.*, now .*4\.0"):
+        train(tiny.config(undisturbed, **HARD | {"degradation": GaussianBlur(sigma_max=4.0)}), resume=True)
+
+
+def test_a_run_is_neither_overwritten_nor_resumed_out_of_nothing(undisturbed, tmp_path):
+    with pytest.raises(ValueError, match="holds a run already: add --resume"):
+        train(tiny.config(undisturbed, **HARD))
+    with pytest.raises(FileNotFoundError, match="no checkpoint to resume from"):
+        train(tiny.config(tmp_path / "none"), resume=True)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="is a file: give a folder"):
+        train(tiny.config(tmp_path / "file"))
+
+
+def test_a_torn_snapshot_is_skipped_and_cleared_away(tmp_path, signal_after):
+    config = tiny.config(tmp_path / "run", checkpoint_every=2)
+    signal_after(4, signal.SIGINT)
+    with pytest.raises(Interrupted):
+        train(config, progress=False)
+    folder = tmp_path / "run" / "checkpoints"
+    (folder / "step-00000005").mkdir()
+    (folder / "step-00000005" / "model.safetensors").write_bytes(b"half")
+    (folder / ".step-00000009.part").mkdir()
+    assert snapshots(tmp_path / "run")[-1].name == "step-00000004"
+    train(config, resume=True, progress=False)
+    assert [s.name for s in snapshots(tmp_path / "run")] == ["step-00000004", "step-00000006"]
+    assert not [*folder.glob(".*")]
+
+
+def test_a_snapshot_that_cannot_be_written_leaves_nothing(tmp_path):
+    net = tiny.NET.build()
+    optimizer = torch.optim.Adam(net.parameters())
+    with pytest.raises(ValueError, match="JSON compliant"):
+        save_snapshot(tmp_path, net, net, optimizer, {"step": 1, "seconds": float("nan")})
+    assert not [*(tmp_path / "checkpoints").iterdir()]
+
+
+def test_only_the_last_snapshots_are_kept(tmp_path):
+    train(tiny.config(tmp_path / "run", checkpoint_every=1), progress=False)
+    kept = [f"step-{k:08d}" for k in range(7 - KEPT, 7)]
+    assert [s.name for s in snapshots(tmp_path / "run")] == kept
+
+
+# --- what it leaves --------------------------------------------------------------------------------------------------
+
+
+def test_a_run_has_weights_config_log_and_pictures_and_nothing_half_written(undisturbed):
+    names = {str(p.relative_to(undisturbed)) for p in undisturbed.rglob("*") if p.is_file()}
+    snapshot = {f"checkpoints/step-00000008/{n}" for n in ("model", "ema", "optimizer")}
+    expected = {"config.json", "model.safetensors", "prior.safetensors", "log.jsonl", "samples/step-00000008.png"}
+    assert names == expected | {f"{s}.safetensors" for s in snapshot} | {"checkpoints/step-00000008/state.json"}
+
+
+def test_the_log_is_json_lines_with_loss_rate_and_speed(undisturbed):
+    lines = [json.loads(line) for line in (undisturbed / "log.jsonl").read_text().splitlines()]
+    steps = [line for line in lines if "loss" in line]
+    assert [line["step"] for line in steps] == list(range(1, 9))
+    assert all(line.keys() == {"step", "loss", "lr", "images_per_second", "seconds"} for line in steps)
+    assert lines[-1].keys() == {"step", "validation_loss", "bf16_drift"}
+
+
+def test_a_torn_log_is_mended_on_resume(tmp_path, signal_after):
+    config = tiny.config(tmp_path / "run")
+    signal_after(3, signal.SIGINT)
+    with pytest.raises(Interrupted):
+        train(config, progress=False)
+    with (tmp_path / "run" / "log.jsonl").open("a") as log:
+        log.write('{"step": 5, "loss": 1.0}\n{"step": 4, "lo')
+    train(config, resume=True, progress=False)
+    assert len(entries(tmp_path / "run", "loss")) == 6
+
+
+def test_a_training_that_fails_at_its_first_step_leaves_no_run(tmp_path):
+    config = tiny.config(tmp_path / "run", restorer=tiny.NET.from_config(tiny.NET.to_config() | {"channels": 3}))
+    with pytest.raises(ValueError, match="this U-Net takes 3 channels"):
+        train(config, progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_loss_that_is_not_finite_stops_the_training(tmp_path):
+    with pytest.raises(RuntimeError, match=r"the loss is nan at step .*: try a smaller lr"):
+        train(tiny.config(tmp_path / "run", restorer=None, steps=3), net=Broken(), progress=False)
+    assert not snapshots(tmp_path / "run")
+
+
+class Broken(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(float("nan")))
+
+    def forward(self, x, t):
+        return x * self.scale
+
+
+def test_minutes_become_steps_that_the_config_remembers(tmp_path):
+    config = tiny.config(tmp_path / "run", steps=None, minutes=0.01)
+    began = time.monotonic()
+    run = train(config, progress=False)
+    assert time.monotonic() - began < 30
+    steps = run.config["training"]["total_steps"]
+    assert steps == run.config["step"] >= 1
+    assert run.config["training"]["minutes"] == 0.01 and run.config["training"]["steps"] is None
+    state = json.loads((snapshots(tmp_path / "run")[-1] / "state.json").read_text())
+    assert state["steps"] == steps
+
+
+def test_the_budget_is_one_number_above_zero(tmp_path):
+    with pytest.raises(ValueError, match="steps or minutes, not both"):
+        tiny.config(tmp_path, minutes=1.0)
+    for name in ("steps", "batch_size", "accumulate", "image_size"):
+        with pytest.raises(ValueError, match=f"{name} must be > 0, got 0"):
+            tiny.config(tmp_path, **{name: 0})
+
+
+def test_images_with_any_number_of_channels_are_trained_on_and_pictured(tmp_path):
+    import numpy as np
+
+    np.save(tmp_path / "data.npy", np.random.default_rng(0).integers(0, 256, (20, 2, 8, 8)).astype(np.uint8))
+    restorer = tiny.NET.from_config(tiny.NET.to_config() | {"channels": 2})
+    run = train(tiny.config(tmp_path / "run", data=str(tmp_path / "data.npy"), restorer=restorer, steps=1))
+    assert run.shape == (2, 8, 8) and [*(tmp_path / "run" / "samples").iterdir()]
+
+
+# --- rates, averages, precision ---------------------------------------------------------------------------------------
+
+
+def test_the_learning_rate_warms_up_then_falls_as_a_cosine(tmp_path):
+    config = tiny.config(tmp_path, warmup_steps=10, lr=2.0)
+    rates = [learning_rate(k, 210, config) for k in range(210)]
+    assert rates[:10] == pytest.approx([0.2 * (k + 1) for k in range(10)])
+    assert rates[10] == 2.0 and rates[110] == pytest.approx(2.0 * 0.505)
+    assert rates[-1] == pytest.approx(0.02, rel=0.02)
+    assert all(a > b for a, b in itertools.pairwise(rates[10:]))
+    assert next(learning_rate(k, 5, config) for k in range(5)) == 2.0  # at most a tenth of a short training
+
+
+def test_the_average_follows_the_weights_closely_at_first(tmp_path, monkeypatch):
+    seen, original = [], training._average
+
+    def average(ema, net, decay):
+        before = tiny.weights(ema)
+        original(ema, net, decay)
+        seen.append((decay, before, tiny.weights(net), tiny.weights(ema)))
+
+    monkeypatch.setattr(training, "_average", average)
+    train(tiny.config(tmp_path / "run", ema_decay=0.3), progress=False)
+    assert [s[0] for s in seen] == pytest.approx([1 / 10, 2 / 11, 3 / 12, 0.3, 0.3, 0.3])
+    for decay, before, net, after in seen:
+        assert torch.allclose(after, decay * before + (1 - decay) * net, atol=1e-7)
+
+
+def test_bf16_that_drifts_is_given_up_with_a_warning(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "GATE", -1.0)
+    with pytest.warns(UserWarning, match="bf16 differs from float32 by .*: going on in float32"):
+        run = train(tiny.config(tmp_path / "run", precision="bf16", validate_every=2), progress=False)
+    assert run.config["precision"] == run.precision == "fp32"
+    assert entries(tmp_path / "run", "bf16_drift")[0] > 0
+
+
+def test_bf16_is_kept_where_it_is_close(tmp_path):
+    run = train(tiny.config(tmp_path / "run", precision="bf16"), progress=False)
+    assert run.config["precision"] == "bf16"
+    assert run.restore(torch.rand(1, 1, 8, 8)).dtype == torch.float32
+
+
+def test_networks_see_eight_bit_levels_unless_told_otherwise(tmp_path):
+    seen = []
+
+    class Watching(nn.Module):
+        def forward(self, x, t):
+            seen.append(x)
+            return x
+
+    batch = Batches(load_data("digits"), GaussianBlur(), 4, 0).at(0, torch.device("cpu"))
+    for eight_bit in (True, False):
+        restoration_loss(Watching(), GaussianBlur(), batch, tiny.config(tmp_path, eight_bit=eight_bit))
+    assert torch.equal((seen[0] * 255).round() / 255, seen[0])
+    assert not torch.equal((seen[1] * 255).round() / 255, seen[1])
+
+
+def test_l1_and_l2_are_means_over_everything(tmp_path):
+    batch = Batches(load_data("digits"), PixelNoise(), 4, 0).at(0, torch.device("cpu"))
+    l1, l2 = (
+        restoration_loss(tiny.Oracle(batch.x0 + 0.5), PixelNoise(), batch, tiny.config(tmp_path, loss=loss))
+        for loss in ("l1", "l2")
+    )
+    assert (float(l1.detach()), float(l2.detach())) == pytest.approx((0.5, 0.25))
+
+
+def test_a_config_survives_json():
+    config = tiny.config("run", degradation=GaussianNoise(), prior="uniform")
+    assert TrainConfig.from_config(json.loads(json.dumps(config.to_config()))) == config
+
+
+# --- several processes -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_with_twice_the_batch(tmp_path):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "colddiff"]
+    command += ["train", "digits", "--degradation", "gaussian_blur", "--degradation.sigma_max", "3", "--device", "cpu"]
+    command += ["--steps", "4", "--precision", "fp32", "--warmup-steps", "2", "--log-every", "1"]
+    for field, value in tiny.NET.to_config().items():
+        command += [f"--restorer.{field}" if field != "type" else "--restorer", str(value)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*command, "--batch-size", "4", "--out", str(tmp_path / "two")],
+        env=environment, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("| start | method") == 1
+    train(tiny.config(tmp_path / "one", steps=4), progress=False)
+    one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
+    assert all(torch.allclose(one[name], two[name], atol=1e-5) for name in one)
+
+
+@pytest.mark.slow
+def test_two_processes_stop_at_the_same_step_and_save(tmp_path):
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "colddiff"]
+    command += ["train", "digits", "--degradation", "gaussian_blur", "--device", "cpu", "--steps", "100000"]
+    command += ["--batch-size", "4", "--log-every", "1", "--out", str(out)]
+    for field, value in tiny.NET.to_config().items():
+        command += [f"--restorer.{field}" if field != "type" else "--restorer", str(value)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 90
+        while not (out / "log.jsonl").exists() and time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode != 0
+    steps = {
+        line.partition("stopped after step ")[2].partition(";")[0]
+        for line in told.splitlines()
+        if "stopped after" in line
+    }
+    assert len(steps) == 1, told
+    assert checkpoint.load(out, device="cpu").config["step"] == int(steps.pop())
