@@ -15,12 +15,13 @@ from torch import Tensor, nn
 
 from .degradations.base import Degradation, Images
 from .files import read_json, write_json, write_whole
-from .priors import Prior, generate
+from .priors import Fitted, Prior, generate
 from .restoration import bind_observed
 from .samplers import Restorer, Sampler, named_sampler, sample
 from .unet import RestorerConfig
 
 FORMAT = 1
+EXPECTED = ("version", "restorer", "degradation", "prior", "image", "data", "training", "precision", "step")
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,9 @@ def load(path: str | Path, *, device: str = "auto", precision: str = "auto", net
         raise ValueError(
             f"{str(path)!r} has format {config.get('format')}, this colddiff reads {FORMAT}: upgrade colddiff"
         )
+    missing = [key for key in EXPECTED if key not in config]
+    if missing:
+        raise ValueError(f"{str(path / 'config.json')!r} lacks {', '.join(missing)}: it is not as train wrote it")
     degradation = Degradation.from_config(config["degradation"])
     if net is None:
         if config["restorer"] is None:
@@ -134,7 +138,7 @@ def load(path: str | Path, *, device: str = "auto", precision: str = "auto", net
     prior = None
     if config["prior"] is not None:
         prior = Prior.from_config(config["prior"])
-        if (path / "prior.safetensors").exists():
+        if isinstance(prior, Fitted):
             prior = prior.with_tensors(read_tensors(path / "prior.safetensors"))
     where = pick_device(device)
     if precision == "auto" and config["precision"] == "fp32":
@@ -155,10 +159,13 @@ def save(run_dir: Path, weights: dict[str, Tensor], config: dict[str, Any], prio
 
 def load_weights(net: nn.Module, file: Path) -> None:
     """Fill a module from a file; every name and shape must fit."""
-    try:
-        net.load_state_dict(read_tensors(file))
-    except RuntimeError as error:
-        raise ValueError(f"the weights in {str(file)!r} do not fit the network: {error}") from None
+    found = read_tensors(file)
+    shapes, expected = ({name: tuple(t.shape) for name, t in s.items()} for s in (found, net.state_dict()))
+    wrong = [name for name in shapes | expected if shapes.get(name) != expected.get(name)]
+    if wrong:
+        first = f"{wrong[0]} is {shapes.get(wrong[0], 'missing')}, expected {expected.get(wrong[0], 'none')}"
+        raise ValueError(f"{len(wrong)} tensors in {str(file)!r} do not fit the network: {first}")
+    net.load_state_dict(found)
 
 
 def read_tensors(file: Path) -> dict[str, Tensor]:
@@ -173,7 +180,8 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
 
 def write_tensors(file: Path, tensors: dict[str, Tensor]) -> None:
     """Write a safetensors file, whole or not at all."""
-    plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    # Copies, as safetensors refuses weights that are tied.
+    plain = {name: t.detach().cpu().clone(memory_format=torch.contiguous_format) for name, t in tensors.items()}
     write_whole(file, lambda part: save_file(plain, part))
 
 
