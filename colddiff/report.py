@@ -117,12 +117,15 @@ def evaluate(
         eight_bit: round the damaged images to 8-bit levels (not clipped), as pictures come.
         progress: show a bar.
     """
+    if not (images is None or images > 0) or not starts or not steps:
+        raise ValueError(f"expected at least one image, start and number of steps, got {images}, {starts}, {steps}")
+    if data.images.shape[1] != run.shape[0]:
+        raise ValueError(f"the run takes {run.shape[0]} channels, the images have {data.images.shape[1]}")
     n = min(len(data), images or len(data))
-    if n < 1 or tuple(data.images.shape[1:2]) != run.shape[:1]:
-        raise ValueError(f"the run takes {run.shape[0]} channels, the data has {tuple(data.images.shape)}")
     cells = list(_cells(run, starts, steps))
     kept: dict[int, list[tuple[Tensor, Tensor, Tensor]]] = {i: [] for i in range(len(cells))}
-    calls, pictures = [0] * len(cells), []
+    calls = [0] * len(cells)
+    pictured: list[list[Tensor]] = [[] for _ in cells]
     bar = tqdm(total=n * len(cells), desc="evaluating", unit=" images", disable=None if progress else True, leave=False)
     with bar:
         for first in range(0, n, batch_size):
@@ -133,11 +136,11 @@ def evaluate(
                 restored, calls[i] = _restored(run, cell, x0, params, seed, first, eight_bit)
                 restored = restored.clamp(0, 1)
                 kept[i].append(tuple(m(restored, x0).cpu() for m in (metrics.rmse, metrics.psnr, metrics.ssim)))  # type: ignore[arg-type]
-                if first == 0 and cell.start == cells[-1].start:
-                    pictures.append((_label(cell), restored[:PICTURED].cpu()))
+                pictured[i].append(restored[: max(0, PICTURED - first)].cpu())
                 bar.update(len(x0))
     rows = [_row(cell, calls[i], run, kept[i]) for i, cell in enumerate(cells)]
-    pictures.insert(0, ("clean", data[:PICTURED]))
+    pictures = [("clean", data[: min(PICTURED, n)])]
+    pictures += [(_label(c), torch.cat(p)) for c, p in zip(cells, pictured, strict=True) if c.start == cells[-1].start]
     protocol = data.protocol | {
         "images": n,
         "input": "rounded to 8-bit levels, not clipped" if eight_bit else "float32",

@@ -15,8 +15,9 @@ GAP = 2  # pixels between pictures
 
 
 def to_image(x: Tensor) -> Image.Image:
-    """A picture from (C, H, W) in [0, 1], clamped and rounded to 8 bits; C is 1 or 3."""
-    pixels = (x.detach().float().cpu().clamp(0, 1) * 255).round().to(torch.uint8)
+    """A picture from (C, H, W) in [0, 1], clamped and rounded to 8 bits; of more channels the first 3, of 2 one."""
+    shown = x[: 3 if len(x) >= 3 else 1]
+    pixels = (shown.detach().float().cpu().clamp(0, 1) * 255).round().to(torch.uint8)
     return Image.fromarray(pixels[0].numpy() if len(pixels) == 1 else pixels.permute(1, 2, 0).numpy())
 
 
@@ -53,8 +54,8 @@ def save(image: Image.Image | Sequence[Image.Image], path: str | Path, *, second
     """Write a picture, or several as an animation, whole or not at all."""
     frames = [image] if isinstance(image, Image.Image) else list(image)
     path = Path(path)
-    if path.suffix.lower() not in Image.registered_extensions():
-        raise ValueError(f"cannot tell the picture format of {path.name!r}: name it .png, .jpg or .gif")
+    if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
+        raise ValueError(f"cannot write {path.name!r} as a picture: name it .png, .jpg or .gif")
     extra = {"save_all": True, "append_images": frames[1:], "duration": int(1000 * seconds), "loop": 0}
     write_whole(path, lambda part: frames[0].save(part, format=None, **(extra if len(frames) > 1 else {})))
     return path

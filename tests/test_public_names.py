@@ -1,0 +1,96 @@
+"""The names that users may rely on; a change here is a change of the interface."""
+
+import subprocess
+import sys
+
+import pytest
+
+import colddiff as cd
+
+NAMES = [
+    "BetaTable",
+    "BoundDegradation",
+    "ChannelGaussian",
+    "Claims",
+    "Constant",
+    "ConstantSigma",
+    "Cosine",
+    "CosineBetas",
+    "Degradation",
+    "Empirical",
+    "ExponentialSigma",
+    "GaussianBlur",
+    "GaussianMask",
+    "GaussianNoise",
+    "Interpolate",
+    "IteratedBlur",
+    "Linear",
+    "LinearBetas",
+    "LinearSigma",
+    "NoiseSchedule",
+    "Params",
+    "PixelMask",
+    "PixelNoise",
+    "Pixelate",
+    "Power",
+    "Prior",
+    "QuadraticBetas",
+    "Run",
+    "SAMPLERS",
+    "Schedule",
+    "SigmaSchedule",
+    "StandardNormal",
+    "State",
+    "Table",
+    "TrainConfig",
+    "UNet",
+    "UNetConfig",
+    "Uniform",
+    "UniformNoise",
+    "bind_observed",
+    "degradation",
+    "estimated",
+    "evaluate",
+    "generate",
+    "improved",
+    "load",
+    "naive",
+    "one_shot",
+    "register",
+    "sample",
+    "time_grid",
+    "train",
+    "walk",
+]
+
+
+def test_the_public_names_are_these():
+    import types
+
+    # Which modules have been loaded depends on who asked before.
+    public = {n for n in dir(cd) if not isinstance(getattr(cd, n), types.ModuleType)}
+    assert sorted(public) == sorted(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_public_name_resolves_and_says_what_it_is(name):
+    value = getattr(cd, name)
+    assert name in ("SAMPLERS", "Params") or value.__doc__
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'GausianBlur'"):
+        _ = cd.GausianBlur
+
+
+def test_importing_the_library_loads_neither_engine_nor_report_nor_plotting():
+    heavy = "accelerate skimage sklearn pyarrow jsonargparse colddiff.training colddiff.report colddiff.cli"
+    code = f"import sys, colddiff; print(*[m for m in '{heavy}'.split() if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "" and done.stderr == ""
+
+
+def test_the_version_is_that_of_the_package():
+    from importlib.metadata import version
+
+    assert cd.__version__ == version("colddiff")
