@@ -53,6 +53,8 @@ class Configurable:
     def from_config(cls, config: str | dict[str, Any] | Configurable) -> Self:
         """Build a member of this family from a name, or from `{"type": name, **fields}`.
 
+        A field that is a mapping without a "type" changes fields of its default.
+
         Raises:
             LookupError: no such name. TypeError: unknown field or wrong type. ValueError: a value out of range.
         """
@@ -63,6 +65,8 @@ class Configurable:
         if not isinstance(config, dict) or not isinstance(config.get("type"), str):
             raise TypeError(f'expected a name or {{"type": name, ...}} for a {cls.__name__}, got {config!r}')
         found = lookup(cls.group, config["type"])
+        if not issubclass(found, cls):
+            raise TypeError(f"expected a {cls.__name__}, got {config['type']!r}, which is a {found.__name__}")
         fields = {k: v for k, v in config.items() if k != "type"}
         known = field_types(found)
         for key in fields:
@@ -70,9 +74,10 @@ class Configurable:
                 raise TypeError(
                     f"{config['type']} has no field {key!r}{suggestion(key, known)}; its fields: {', '.join(known)}"
                 )
-        value = found(**fields)
-        assert isinstance(value, cls)
-        return value
+            default = getattr(found, key, None)
+            if isinstance(default, Configurable) and isinstance(fields[key], dict) and "type" not in fields[key]:
+                fields[key] = default.to_config() | fields[key]
+        return found(**fields)
 
 
 def register(name: str) -> Callable[[type[T]], type[T]]:

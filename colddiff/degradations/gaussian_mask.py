@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..kernels import computing_dtype, flush_negligible, integers, level_of
@@ -84,7 +83,7 @@ class GaussianMask(Degradation):
         return {"masks": masks.to(like.device, computing_dtype(like.dtype))}
 
     def observe(self, x_t: Images, t: Tensor, mask: Tensor | None = None) -> Params:
-        """The centre whose mask at time t makes the picture most likely.
+        """The centre whose mask at time t explains best where the picture is like the fill colour.
 
         A user's mask gives its own centroid instead.
         """
@@ -95,20 +94,26 @@ class GaussianMask(Degradation):
             total = weight.sum(dim=(1, 2)).clamp(min=1)
             row, column = (weight.sum(2) @ rows) / total, (weight.sum(1) @ columns) / total
             return {"center": torch.stack([row.round(), column.round()], dim=1)}
-        # Under a mask K centred at c, a pixel's squared distance from the fill has mean K^2 v + e, with v its variance
-        # in clean images and e that of rounding to 8 bits: minus the log likelihood of every c is two correlations.
-        distance = ((x_t - affine_fill(self.fill, x_t)) ** 2).mean(dim=1)[None]
-        middle = x_t.new_tensor([[h, w]]).expand(n, 2)
+        # log |x_t - fill| = log K(p - c) + the picture's own contrast: least squares over every c with that contrast a
+        # free constant, its three sums over p as correlations.
+        level = 1 / 512  # half an 8-bit step, the least that can be seen
+        seen = ((x_t - affine_fill(self.fill, x_t)).abs().amax(dim=1) + level).log().double()
+        canvas, middle = x_t.new_zeros(n, 1, 2 * h, 2 * w), x_t.new_tensor([[h - 1, w - 1]]).expand(n, 2)
         s = self.severity(t).to(x_t.dtype).reshape(-1, 1, 1, 1)
-        keep = self._keep(s, middle, x_t.new_zeros(n, 1, 2 * h + 1, 2 * w + 1), None)
-        v = distance[0].mean(dim=(1, 2)) / keep[:, 0, h // 2 : -(h // 2), w // 2 : -(w // 2)].square().mean(dim=(1, 2))
-        variance = keep**2 * v[:, None, None, None] + 1 / (12 * 255**2)
-        pad = (h + 1, w + 1)
-        score = F.conv2d(distance, 1 / variance, padding=pad, groups=n)
-        score = score + F.conv2d(torch.ones_like(distance), variance.log(), padding=pad, groups=n)
-        # Entry (i, j) is the hole centred at (i - 1, j - 1).
-        best = score[0, :, : h + 1, : w + 1].flatten(1).argmin(dim=1)
-        center = torch.stack([best.div(w + 1, rounding_mode="floor"), best % (w + 1)], dim=1) - 1
+        expected = (self._keep(s, middle, canvas, None)[:, 0] / 4 + level).log().double()
+
+        def correlation(a: Tensor, b: Tensor) -> Tensor:
+            spectrum = torch.fft.rfft2(a, s=(2 * h, 2 * w)).conj() * torch.fft.rfft2(b)
+            found: Tensor = torch.fft.irfft2(spectrum, s=(2 * h, 2 * w))
+            return found
+
+        ones = torch.ones_like(seen)
+        total = correlation(ones, expected)
+        squares = correlation(ones, expected**2) - 2 * correlation(seen, expected)
+        offset = seen.sum(dim=(1, 2))[:, None, None] - total
+        score = squares - offset**2 / (h * w)
+        best = score[:, : h + 1, : w + 1].flatten(1).argmin(dim=1)
+        center = torch.stack([h - 1 - best.div(w + 1, rounding_mode="floor"), w - 1 - best % (w + 1)], dim=1)
         return {"center": center.to(x_t.dtype)}
 
     def _keep(self, s: Tensor, center: Tensor, x: Tensor, masks: Tensor | None) -> Tensor:
