@@ -92,6 +92,31 @@ def flush_negligible(table: Tensor) -> Tensor:
     return torch.where(table.abs() < NEGLIGIBLE, 0, table)
 
 
+def locate(template: Tensor, image: Tensor) -> Tensor:
+    """Where a template explains an image best, up to an added constant: least squares over every place.
+
+    Args:
+        template: (B, 2H, 2W), its centre at (H - 1, W - 1).
+        image: (B, H, W).
+
+    Returns:
+        The centre in the image, (B, 2): rows -1 .. H - 1 and columns -1 .. W - 1.
+    """
+    h, w = image.shape[-2:]
+
+    def correlation(a: Tensor, b: Tensor) -> Tensor:
+        spectrum = torch.fft.rfft2(a, s=(2 * h, 2 * w)).conj() * torch.fft.rfft2(b)
+        found: Tensor = torch.fft.irfft2(spectrum, s=(2 * h, 2 * w))[:, : h + 1, : w + 1]
+        return found
+
+    image, template = image.double(), template.double()
+    ones = torch.ones_like(image)
+    squares = correlation(ones, template**2) - 2 * correlation(image, template)
+    offset = image.sum(dim=(1, 2), keepdim=True) - correlation(ones, template)
+    best = (squares - offset**2 / (h * w)).flatten(1).argmin(dim=1)
+    return torch.stack([h - 1 - best.div(w + 1, rounding_mode="floor"), w - 1 - best % (w + 1)], dim=1)
+
+
 # --- levels ----------------------------------------------------------------------------------------------------------
 
 

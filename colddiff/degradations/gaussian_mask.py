@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..kernels import computing_dtype, flush_negligible, integers, level_of
+from ..kernels import computing_dtype, flush_negligible, integers, level_of, locate
 from ..registry import register
 from .base import Claims, Degradation, Images, Params, affine_fill
 
@@ -94,27 +94,12 @@ class GaussianMask(Degradation):
             total = weight.sum(dim=(1, 2)).clamp(min=1)
             row, column = (weight.sum(2) @ rows) / total, (weight.sum(1) @ columns) / total
             return {"center": torch.stack([row.round(), column.round()], dim=1)}
-        # log |x_t - fill| = log K(p - c) + the picture's own contrast: least squares over every c with that contrast a
-        # free constant, its three sums over p as correlations.
-        level = 1 / 512  # half an 8-bit step, the least that can be seen
-        seen = ((x_t - affine_fill(self.fill, x_t)).abs().amax(dim=1) + level).log().double()
+        # log |x_t - fill| = log K(p - c) + the picture's own contrast, floored at half an 8-bit step.
+        seen = ((x_t - affine_fill(self.fill, x_t)).abs().amax(dim=1) + 1 / 512).log()
         canvas, middle = x_t.new_zeros(n, 1, 2 * h, 2 * w), x_t.new_tensor([[h - 1, w - 1]]).expand(n, 2)
         s = self.severity(t).to(x_t.dtype).reshape(-1, 1, 1, 1)
-        expected = (self._keep(s, middle, canvas, None)[:, 0] / 4 + level).log().double()
-
-        def correlation(a: Tensor, b: Tensor) -> Tensor:
-            spectrum = torch.fft.rfft2(a, s=(2 * h, 2 * w)).conj() * torch.fft.rfft2(b)
-            found: Tensor = torch.fft.irfft2(spectrum, s=(2 * h, 2 * w))
-            return found
-
-        ones = torch.ones_like(seen)
-        total = correlation(ones, expected)
-        squares = correlation(ones, expected**2) - 2 * correlation(seen, expected)
-        offset = seen.sum(dim=(1, 2))[:, None, None] - total
-        score = squares - offset**2 / (h * w)
-        best = score[:, : h + 1, : w + 1].flatten(1).argmin(dim=1)
-        center = torch.stack([h - 1 - best.div(w + 1, rounding_mode="floor"), w - 1 - best % (w + 1)], dim=1)
-        return {"center": center.to(x_t.dtype)}
+        expected = (self._keep(s, middle, canvas, None)[:, 0] / 4 + 1 / 512).log()
+        return {"center": locate(expected, seen).to(x_t.dtype)}
 
     def _keep(self, s: Tensor, center: Tensor, x: Tensor, masks: Tensor | None) -> Tensor:
         """K at severity s around the centres: (B, 1, H, W), linear between levels."""

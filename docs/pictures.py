@@ -1,0 +1,30 @@
+"""Draw the pictures of README.md: `python docs/pictures.py`."""
+
+from pathlib import Path
+
+import torch
+from PIL import Image
+from skimage.data import astronaut
+
+import colddiff as cd
+from colddiff.data import fit, to_tensor
+from colddiff.viz import labelled_rows, save
+
+SIDE = 96
+OPERATORS = {
+    "gaussian_blur": cd.GaussianBlur(sigma_max=12.0),
+    "pixelate": cd.Pixelate(),
+    "gaussian_mask": cd.GaussianMask(num_steps=50, kernel_std=0.6, initial_mask=4, random_center=False),
+    "uniform_noise": cd.UniformNoise(),
+    "gaussian_noise": cd.GaussianNoise(betas=cd.CosineBetas()),
+}
+
+x = to_tensor(fit(Image.fromarray(astronaut()), SIDE))[None].float() / 255
+times = torch.linspace(0, 1, 8, dtype=torch.float64)
+rows = []
+for name, op in OPERATORS.items():
+    D = op.bind(op.draw(x, torch.Generator().manual_seed(0)), like=x)
+    rows.append((name, torch.cat([D(x, t) for t in times])))
+sheet = labelled_rows(rows, zoom=1)
+path = save(sheet.convert("P", palette=Image.Palette.ADAPTIVE, colors=128), Path(__file__).with_name("degradations.png"))
+print(path)
