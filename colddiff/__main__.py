@@ -1,7 +1,5 @@
 """`python -m colddiff`, as torchrun starts it."""
 
-import sys
+from .cli import leave, main
 
-from .cli import main
-
-sys.exit(main())
+leave(main())

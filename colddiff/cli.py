@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
 import re
 import signal
 import sys
@@ -11,6 +13,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+import torch
 import yaml
 from jsonargparse import ActionYesNo, ArgumentParser, Namespace
 
@@ -18,36 +21,52 @@ from . import commands
 from .registry import Configurable, field_types, suggestion
 from .training import Interrupted, TrainConfig
 
+SWITCH = ActionYesNo(no_prefix="no-")
 USER_ERRORS = (ValueError, TypeError, LookupError, OSError, ImportError, RuntimeError)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 0 when it worked, 2 with one line on stderr when the user can mend it."""
     arguments, overrides = split_overrides(list(sys.argv[1:] if argv is None else argv))
-    warnings.showwarning = _one_line_warning
     try:
-        parsed = make_parser().parse_args(arguments)
-        given = parsed[parsed.command]
-        _merge(given, overrides)
-        COMMANDS[parsed.command].run(**_keywords(parsed.command, given))
+        with warnings.catch_warnings():
+            warnings.simplefilter("default", UserWarning)  # a line for the user, whatever -W says of bugs
+            warnings.showwarning = _one_line_warning
+            _run(arguments, overrides)
+            sys.stdout.flush()
     except Interrupted as stop:
         return _say(str(stop), 128 + stop.signum)
     except KeyboardInterrupt:
         return _say("stopped", 128 + signal.SIGINT)
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 0
+    except BrokenPipeError:  # `colddiff list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except USER_ERRORS as error:
         message = error.args[0] if isinstance(error, LookupError) and error.args else error
-        return _say(" ".join(str(message).split()), 2)
+        return _say(_flat(message), 2)
     return 0
+
+
+def leave(code: int) -> NoReturn:
+    """End the process. Of several, each waits for the others, then skips what crashes in gloo at exit.
+
+    Source: pytorch/pytorch#179291.
+    """
+    if not torch.distributed.is_initialized():
+        sys.exit(code)
+    if code == 0:
+        torch.distributed.barrier()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 class Parser(ArgumentParser):
     """A parser whose errors are one line with a suggestion."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        line = " ".join(message.split())
+        line = re.sub(
+            r'^Parser key "([^"]+)": Expected a (?:<class \'(\w+)\'>|typing\.)', r"--\1: expected \2", _flat(message)
+        )
         unknown = re.search(r"unrecognized arguments: (--[\w-]+)", line) or re.search(r"invalid choice: '(\w+)'", line)
         if unknown:
             known = [o for p in all_parsers(self) for a in p._actions for o in a.option_strings] + list(COMMANDS)
@@ -94,12 +113,32 @@ def split_overrides(argv: list[str]) -> tuple[list[str], dict[str, Any]]:
             inner = node.get(key)
             node[key] = inner if isinstance(inner, dict) else {} if inner is None else {"type": inner}
             node = node[key]
-        parsed = yaml.safe_load(value)
+        parsed = _value(value)
         if isinstance(node.get(leaf), dict):
             node[leaf]["type"] = parsed
         else:
             node[leaf] = parsed
     return plain, overrides
+
+
+def _value(text: str) -> Any:
+    """A number, or what YAML makes of it; YAML alone takes 1e-3 for a word."""
+    for kind in (int, float, yaml.safe_load):
+        with contextlib.suppress(ValueError, yaml.YAMLError):
+            return kind(text)
+    return text
+
+
+def _run(arguments: list[str], overrides: dict[str, Any]) -> None:
+    """Parse, and run what was asked for."""
+    printing = "--print_config" in arguments and overrides
+    parsed = make_parser().parse_args([a for a in arguments if not (printing and a == "--print_config")])
+    given = parsed[parsed.command]
+    _merge(given, overrides)
+    if printing:  # the parser has not seen the overrides
+        print(yaml.safe_dump({k: v for k, v in vars(given).items() if k != "config"}, sort_keys=False), end="")
+    else:
+        COMMANDS[parsed.command].run(**_keywords(parsed.command, given))
 
 
 def _merge(given: Namespace, overrides: dict[str, Any]) -> None:
@@ -138,7 +177,7 @@ def _keywords(command: str, given: Namespace) -> dict[str, Any]:
 
 
 def _list_arguments(p: Parser) -> None:
-    p.add_argument("--json", action=ActionYesNo, default=False, help="as JSON")
+    p.add_argument("--json", action=SWITCH, default=False, help="as JSON")
 
 
 def _degrade_arguments(p: Parser) -> None:
@@ -163,10 +202,10 @@ def _train_arguments(p: Parser) -> None:
         annotation = field_types(TrainConfig)[field.name]
         names = dict.fromkeys([f"--{field.name.replace('_', '-')}", f"--{field.name}"])
         if annotation is bool:
-            p.add_argument(*names, action=ActionYesNo, default=default, help=texts[field.name])
+            p.add_argument(*names, action=SWITCH, default=default, help=texts[field.name])
         else:
             p.add_argument(*names, type=_plain(annotation), default=default, help=texts[field.name])
-    p.add_argument("--resume", action=ActionYesNo, default=False, help="go on from the last checkpoint")
+    p.add_argument("--resume", action=SWITCH, default=False, help="go on from the last checkpoint")
 
 
 def _restore_arguments(p: Parser) -> None:
@@ -177,7 +216,7 @@ def _restore_arguments(p: Parser) -> None:
     p.add_argument("--sampler", type=str, default="improved", help="see `colddiff list`")
     p.add_argument("--steps", type=int, default=20, help="restorer calls")
     p.add_argument("--mask", type=str, default=None, help="picture that is white where something is missing")
-    p.add_argument("--degrade", action=ActionYesNo, default=False, help="the pictures are clean: damage them first")
+    p.add_argument("--degrade", action=SWITCH, default=False, help="the pictures are clean: damage them first")
     _image_size(p, "side to which pictures are resized and cropped; their own size if left out")
     _device_and_seed(p)
 
@@ -267,7 +306,11 @@ def _plain(annotation: Any) -> Any:
 
 
 def _one_line_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    print(f"colddiff: warning: {' '.join(str(message).split())}", file=sys.stderr)
+    print(f"colddiff: warning: {_flat(message)}", file=sys.stderr)
+
+
+def _flat(message: object) -> str:
+    return " ".join(str(message).split())
 
 
 def _say(line: str, code: int) -> int:
@@ -276,4 +319,4 @@ def _say(line: str, code: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
 from . import viz
 from .batches import generator_for
 from .checkpoint import Run, load, pick_device
-from .data import EMBEDDED, IMAGE_SUFFIXES, fit, load_data, read_image, to_tensor
+from .data import EMBEDDED, IMAGE_SUFFIXES, UNREADABLE, fit, load_data, read_image, to_tensor
 from .degradations.base import Degradation
 from .files import write_text
-from .registry import field_types, registered
+from .registry import Configurable, field_types, registered
 from .report import Report, evaluate, write_card
 from .samplers import SAMPLERS, walk
 from .training import TrainConfig, train
@@ -90,9 +90,10 @@ def restore_pictures(
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"--out must be a folder, and {out!r} is a file")
+    targets = _targets(files, folder)
     hole = None if mask is None else _tensor(_picture(Path(mask), image_size).convert("L")) > 0.5
     bar = tqdm(files, desc="restoring", unit=" pictures", disable=None if len(files) > 1 else True)
-    for i, file in enumerate(bar):
+    for i, (file, target) in enumerate(zip(bar, targets, strict=True)):
         x = _tensor(_picture(file, image_size).convert("L" if model.shape[0] == 1 else "RGB")).to(model.device)
         clean = x
         if degrade:
@@ -104,9 +105,6 @@ def restore_pictures(
             x, start=start, steps=steps, sampler=sampler, mask=hole, generator=generator_for(seed, "restoring", i)
         )
         shown = torch.cat([clean, x, restored]) if degrade else restored
-        target = folder / f"{file.stem}.png"
-        if target.exists() and any(f.stem == file.stem for f in files[:i]):
-            target = folder / f"{file.stem}-{i}.png"
         viz.save(viz.grid(shown, 3) if degrade else viz.to_image(restored[0]), target)
     told = "clean, damaged and restored side by side" if degrade else "restored"
     print(f"{len(files)} pictures, {told}, in {out}")
@@ -202,7 +200,7 @@ def _picture(path: Path, size: int | None) -> Image.Image:
         image = read_image(path)
     except FileNotFoundError:
         raise FileNotFoundError(f"no picture at {str(path)!r}") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         raise ValueError(f"{str(path)!r} is not a readable picture: {error}") from None
     return image if size is None else fit(image, size)
 
@@ -219,6 +217,18 @@ def _pictures(paths: list[str]) -> Iterator[Path]:
             yield path
         else:
             raise FileNotFoundError(f"no picture or folder at {str(path)!r}")
+
+
+def _targets(files: list[Path], folder: Path) -> list[Path]:
+    """Where each restored picture goes: its own name, numbered where it was taken; never over a picture given."""
+    targets: list[Path] = []
+    for i, file in enumerate(files):
+        plain = folder / f"{file.stem}.png"
+        targets.append(folder / f"{file.stem}-{i}.png" if plain in targets else plain)
+    lost = {f.resolve() for f in files} & {t.resolve() for t in targets}
+    if lost:
+        raise ValueError(f"{str(min(lost))!r} would be overwritten: give another --out")
+    return targets
 
 
 def _tensor(image: Image.Image) -> Tensor:
@@ -243,7 +253,7 @@ def _numbers(text: str, kind: type[Any], option: str) -> list[Any]:
 
 def _fields(cls: type) -> dict[str, Any]:
     defaults = {f: getattr(cls, f, None) for f in field_types(cls)}
-    return {f: v.registered_name if hasattr(v, "registered_name") else v for f, v in defaults.items()}
+    return {f: v.registered_name if isinstance(v, Configurable) else v for f, v in defaults.items()}
 
 
 def _summary(value: Any) -> str:

@@ -1,0 +1,405 @@
+"""Every command works on real files, and a mistake ends in one clear line."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tiny
+import torch
+import yaml
+from PIL import Image
+
+from colddiff import cli, commands, training
+from colddiff.checkpoint import load
+from colddiff.degradations import GaussianMask
+from colddiff.training import train
+
+TINY = ["--steps", "2", "--batch-size", "4", "--device", "cpu", "--warmup-steps", "1"]
+for field, value in tiny.NET.to_config().items():
+    TINY += [f"--restorer.{field}" if field != "type" else "--restorer", str(value)]
+
+
+def colddiff(*arguments):
+    """The exit code of a command."""
+    try:
+        return cli.main([str(a) for a in arguments])
+    except SystemExit as end:
+        return end.code
+
+
+@pytest.fixture
+def mistake(capsys, tmp_path, monkeypatch):
+    """Runs a command that must end in one line; returns the line."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        before = sorted(tmp_path.rglob("*"))
+        code = colddiff(*arguments)
+        told = capsys.readouterr().err
+        assert code == 2, told
+        assert told.startswith("colddiff: ") and told.count("\n") == 1 and "Traceback" not in told, told
+        assert sorted(tmp_path.rglob("*")) == before, "something was left behind"
+        return told
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def grey(tmp_path_factory):
+    return train(tiny.config(tmp_path_factory.mktemp("grey") / "run"), progress=False).path
+
+
+@pytest.fixture(scope="module")
+def colour(tmp_path_factory):
+    restorer = tiny.NET.from_config(tiny.NET.to_config() | {"channels": 3})
+    folder = tmp_path_factory.mktemp("colour")
+    np.save(folder / "data.npy", np.random.default_rng(0).integers(0, 256, (30, 8, 8, 3)).astype(np.uint8))
+    op = GaussianMask(num_steps=5, kernel_std=0.2)
+    config = tiny.config(folder / "run", data=str(folder / "data.npy"), restorer=restorer, degradation=op)
+    return train(config, progress=False).path
+
+
+@pytest.fixture
+def photo(tmp_path):
+    """A picture of odd size."""
+    gradient = np.add.outer(np.arange(11), np.arange(15)).astype(np.uint8) * 10
+    path = tmp_path / "photo.png"
+    Image.fromarray(
+        np.stack([gradient, gradient[::-1], gradient.T.repeat(2, 0)[:11, :11].repeat(2, 1)[:, :15]], -1)
+    ).save(path)
+    return path
+
+
+# --- every command ---------------------------------------------------------------------------------------------------
+
+
+def test_list_names_everything_that_can_be_asked_for(capsys):
+    assert colddiff("list") == 0
+    told = capsys.readouterr().out
+    for name in ("gaussian_blur", "sigma_max=12.0", "cosine", "improved", "digits", "channel_gaussian", "velocity"):
+        assert name in told
+    assert colddiff("list", "--json") == 0
+    assert "gaussian_mask" in json.loads(capsys.readouterr().out)["degradations"]
+
+
+def test_degrade_writes_a_strip_or_an_animation(photo, tmp_path, capsys):
+    args = ["degrade", photo, "--degradation", "gaussian_blur", "--degradation.sigma_max=20", "--steps", 5]
+    assert colddiff(*args, "--out", tmp_path / "strip.png") == 0
+    with Image.open(tmp_path / "strip.png") as strip, Image.open(photo) as original:
+        assert strip.size == (5 * 17 + 2, 11 + 4)
+        assert np.array_equal(np.asarray(strip)[2:13, 2:17], np.asarray(original))
+    args[3:5] = ["pixel_mask"]
+    assert colddiff(*args, "--out", tmp_path / "strip.gif", "--image-size", 8) == 0
+    with Image.open(tmp_path / "strip.gif") as animation:
+        assert animation.n_frames == 5 and animation.size == (8, 8)
+    assert "5 pictures from t = 0 to t = 1" in capsys.readouterr().out
+
+
+def test_the_seed_decides_what_a_random_degradation_does(photo, tmp_path):
+    args = ["degrade", photo, "--degradation", "pixel_mask"]
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        assert colddiff(*args, "--out", tmp_path / f"{name}.png", "--seed", seed) == 0
+    a, b, c = ((tmp_path / f"{name}.png").read_bytes() for name in "abc")
+    assert a == b != c
+
+
+def test_train_leaves_a_run_with_a_card_and_prints_its_table(tmp_path, capsys):
+    out = tmp_path / "run"
+    assert colddiff("train", "digits", "--degradation", "gaussian_blur", "--out", out, *TINY) == 0
+    told = capsys.readouterr().out
+    assert "| 1.00 | improved |" in told and str(out) in told
+    assert "| 1.00 | improved |" in (out / "README.md").read_text()
+    assert colddiff("inspect", out) == 0
+    told = capsys.readouterr().out
+    assert "gaussian_blur" in told and "step 2 of 2" in told and "validation_loss" in told
+
+
+@pytest.mark.parametrize("sampler", ["one_shot", "naive", "improved"])
+def test_restore_takes_files_and_folders_grey_or_colour_of_any_size(sampler, grey, photo, tmp_path, capsys):
+    shutil.copytree(photo.parent, tmp_path / "album" / "deep", ignore=shutil.ignore_patterns("album"))
+    args = [photo, tmp_path / "album", "--out", tmp_path / "out", "--sampler", sampler, "--steps", 3, "--start", 0.7]
+    assert colddiff("restore", grey, *args) == 0
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["photo-1.png", "photo.png"]
+    with Image.open(tmp_path / "out" / "photo.png") as restored:
+        assert restored.size == (15, 11) and restored.mode == "L"
+    assert "2 pictures, restored, in" in capsys.readouterr().out
+
+
+def test_a_grey_picture_is_restored_by_a_colour_run(colour, tmp_path):
+    Image.new("L", (9, 8), 100).save(tmp_path / "grey.png")
+    Image.new("L", (9, 8), 0).save(tmp_path / "mask.png")
+    args = ["--out", tmp_path / "out", "--mask", tmp_path / "mask.png", "--steps", 2]
+    assert colddiff("restore", colour, tmp_path / "grey.png", *args) == 0
+    with Image.open(tmp_path / "out" / "grey.png") as restored:
+        assert restored.size == (9, 8) and restored.mode == "RGB"
+
+
+def test_restore_damages_clean_pictures_first_on_request(colour, photo, tmp_path, capsys):
+    assert colddiff("restore", colour, photo, "--out", tmp_path / "out", "--degrade", "--steps", 2) == 0
+    with Image.open(tmp_path / "out" / "photo.png") as sheet:
+        assert sheet.size == (3 * 17 + 2, 15)
+    assert "clean, damaged and restored side by side" in capsys.readouterr().out
+
+
+def test_sample_writes_one_sheet(grey, tmp_path, capsys):
+    assert colddiff("sample", grey, "-n", 4, "--out", tmp_path / "grid.png", "--steps", 3, "--seed", 7) == 0
+    assert "seeds 7 .. 10" in capsys.readouterr().out and (tmp_path / "grid.png").is_file()
+
+
+def test_eval_writes_the_report_as_json_where_asked(grey, tmp_path, capsys):
+    args = [
+        "--json",
+        tmp_path / "r.json",
+        "--out",
+        tmp_path / "report",
+        "--start",
+        ".5,1",
+        "--steps",
+        "2",
+        "--images",
+        9,
+    ]
+    assert colddiff("eval", grey, "digits", *args) == 0
+    value = json.loads((tmp_path / "r.json").read_text())
+    assert value["n_images"] == 9 and {row["start"] for row in value["rows"]} == {0.5, 1.0}
+    assert value == json.loads((tmp_path / "report" / "report.json").read_text())
+    assert "| 0.50 | degraded |" in capsys.readouterr().out
+
+
+def test_the_demo_trains_measures_and_draws_every_stage(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(training, "restorer_for", lambda config, data: tiny.NET)
+    assert colddiff("demo", "--out", tmp_path / "demo", "--minutes", 0.005, "--device", "cpu") == 0
+    told = capsys.readouterr().out
+    assert "one_shot" in told and "improved" in told
+    pictures = [p.name for p in sorted((tmp_path / "demo").glob("[1-5]_*"))]
+    assert len(pictures) == 5 and all(name in told for name in pictures)
+
+
+def test_the_module_runs_and_a_closed_pipe_is_no_error():
+    listed = subprocess.run([sys.executable, "-m", "colddiff", "list"], capture_output=True, text=True, check=True)
+    assert "gaussian_blur" in listed.stdout and listed.stderr == ""
+    piped = f"{sys.executable} -m colddiff list --json | head -c 5"
+    done = subprocess.run(["bash", "-c", f"set -o pipefail; {piped}"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_help_exists_for_every_command(capsys):
+    for name in cli.COMMANDS:
+        assert colddiff(name, "--help") == 0
+        assert "usage: colddiff" in capsys.readouterr().out
+
+
+# --- settings ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def parsed(monkeypatch):
+    """The TrainConfig that a command line ends up as."""
+
+    def parse(*arguments):
+        seen = []
+        command = cli.Command("train", cli._train_arguments, lambda config, resume: seen.append((config, resume)))
+        monkeypatch.setitem(cli.COMMANDS, "train", command)
+        assert colddiff("train", *arguments) == 0
+        return seen[0][0]
+
+    return parse
+
+
+def test_fields_of_a_degradation_are_options(parsed):
+    config = parsed(
+        "digits", "--degradation", "gaussian_blur", "--degradation.sigma_max", "3", "--out", "x", "--lr", "1e-4"
+    )
+    assert config.degradation.sigma_max == 3.0 and config.lr == 1e-4
+    config = parsed("digits", "--degradation", '{"type": "gaussian_blur", "sigma_max": 5}', "--out=x")
+    assert config.degradation.sigma_max == 5.0
+
+
+NESTED = ["digits", "--degradation", "iterated_blur", "--out", "x"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--degradation.sigmas", "constant", "--degradation.sigmas.sigma", "5"], ["--degradation.sigmas.sigma", "5"],
+     ["--degradation.sigmas.sigma", "5", "--degradation.sigmas", "constant"], ["--degradation.sigmas.sigma=5"]],
+)  # fmt: skip
+def test_fields_of_fields_are_options_too(options, parsed):
+    sigmas = parsed(*NESTED, *options).degradation.sigmas
+    assert sigmas.to_config() == {"type": "constant", "sigma": 5.0}
+
+
+def test_numbers_are_numbers_however_they_are_written(parsed):
+    for text in ("1e-3", "0.001", ".001", "1.e-3", "+0.001"):
+        assert parsed(*NESTED, "--degradation.sigmas.sigma", text).degradation.sigmas.sigma == 0.001
+    config = parsed(*NESTED, "--degradation.schedule", "power", "--flip", "--no-eight-bit")
+    assert config.degradation.schedule.registered_name == "power" and config.flip and not config.eight_bit
+
+
+def test_a_yaml_file_gives_settings_that_the_command_line_overrides(parsed, tmp_path):
+    file = tmp_path / "run.yaml"
+    file.write_text(
+        "data: digits\nout: there\nlr: 1e-3\nsteps: 7\nrestorer: {type: unet, width: 16}\n"
+        "degradation: {type: iterated_blur, num_steps: 9, sigmas: {sigma: 4}}\n"
+    )
+    config = parsed("--config", file, "--steps", 8, "--degradation.sigmas.sigma", 5, "--restorer.blocks", 1)
+    assert (config.data, config.out, config.lr, config.steps) == ("digits", "there", 1e-3, 8)
+    assert config.degradation.num_steps == 9 and config.degradation.sigmas.sigma == 5.0
+    assert (config.restorer.width, config.restorer.blocks) == (16, 1)
+    assert parsed("--config", file).degradation.sigmas.sigma == 4.0
+
+
+@pytest.mark.parametrize("options", [[], ["--degradation.num_steps", "9", "--degradation.sigmas.sigma", "4"]])
+def test_the_printed_config_can_be_given_back(options, parsed, tmp_path, capsys):
+    assert colddiff("train", *NESTED, *options, "--seed", "3", "--print_config") == 0
+    printed = capsys.readouterr().out
+    (tmp_path / "run.yaml").write_text(printed)
+    assert "data" in yaml.safe_load(printed)
+    again = parsed("--config", tmp_path / "run.yaml")
+    assert again == parsed(*NESTED, *options, "--seed", "3")
+
+
+def test_every_setting_of_a_training_is_an_option_with_a_text(capsys):
+    assert colddiff("train", "--help") == 0
+    told = " ".join(capsys.readouterr().out.split())
+    texts = cli.argument_texts(cli.TrainConfig)
+    assert all(texts.values()), texts
+    for name in texts:
+        assert name == "data" or f"--{name.replace('_', '-')}" in told or name in told
+
+
+# --- mistakes --------------------------------------------------------------------------------------------------------
+
+TRAIN = ["train", "digits", "--out", "x", "--degradation"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["lst"], "did you mean 'list'"),
+        ([], "command"),
+        (["train", "digits", "--degradaton", "x"], "did you mean '--degradation'"),
+        (["train", "digits", "--out", "x"], "train needs --degradation"),
+        (["train", "--out", "x"], "data"),
+        ([*TRAIN, "gausian_blur"], "did you mean 'gaussian_blur'"),
+        ([*TRAIN, "gaussian_blur", "--degradation.sigma", "3"], "did you mean 'sigma_max'"),
+        ([*TRAIN, "gaussian_blur", "--degradation.sigma_max", "wide"], "sigma_max must be float, got 'wide'"),
+        ([*TRAIN, "gaussian_blur", "--degradation.sigma_max", "[1"], "sigma_max must be float, got '[1'"),
+        ([*TRAIN, "gaussian_blur", "--degradation.sigma_max", "-1"], "sigma_max must be"),
+        ([*TRAIN, "gaussian_blur", "--degradation.sigma_max"], "needs a value"),
+        ([*TRAIN, "iterated_blur", "--degradation.sigmas.sigm", "3"], "did you mean 'sigma'"),
+        ([*TRAIN, "gaussian_blur", "--prior.sigma", "3"], "--prior.sigma needs --prior NAME"),
+        ([*TRAIN, "gaussian_blur", "--steps", "0"], "steps must be > 0, got 0"),
+        ([*TRAIN, "gaussian_blur", "--steps", "many"], "--steps: expected int"),
+        ([*TRAIN, "gaussian_blur", "--loss", "l3"], "--loss: expected Literal['l1', 'l2']"),
+        ([*TRAIN, "gaussian_blur", "--steps", "1", "--minutes", "1"], "not both"),
+        ([*TRAIN, "gaussian_blur", "--device", "gpu"], "device 'gpu' cannot be used"),
+        ([*TRAIN, "gaussian_blur", "--split", "tset"], "did you mean 'test'"),
+        ([*TRAIN, "gaussian_blur", "--config", "none.yaml"], "none.yaml"),
+        ([*TRAIN, "gaussian_blur", "--resume"], "no checkpoint to resume from"),
+        (["train", "digts", *TRAIN[2:], "gaussian_blur"], "did you mean 'digits'"),
+        (["degrade", "none.png", "--degradation", "gaussian_blur"], "no picture at 'none.png'"),
+        (["list", "--prior.sigma", "3"], "this command has no --prior"),
+        (["inspect", "none"], "is not a run"),
+        (["sample", "none"], "is not a run"),
+    ],
+)  # fmt: skip
+def test_a_mistake_ends_in_one_line(arguments, told, mistake):
+    assert told in mistake(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["restore", "RUN", "none.png", "--out", "o"], "no picture or folder at 'none.png'"),
+        (["restore", "RUN", "broken.png", "--out", "o"], "'broken.png' is not a readable picture"),
+        (["restore", "RUN", "empty", "--out", "o"], "no pictures in the folder 'empty'"),
+        (["restore", "RUN", "photo.png", "--out", "photo.png"], "--out must be a folder, and 'photo.png' is a file"),
+        (["restore", "RUN", "photo.png", "--out", "."], "photo.png' would be overwritten: give another --out"),
+        (["restore", "RUN", "photo.png", "--out", "o", "--steps", "0"], "steps must be a whole number >= 1, got 0"),
+        (["restore", "RUN", "photo.png", "--out", "o", "--start", "2"], "must be in (0, 1]"),
+        (["restore", "RUN", "photo.png", "--out", "o", "--start", "2", "--degrade"], "must be in [0, 1]"),
+        (["restore", "RUN", "photo.png", "--out", "o", "--sampler", "improvd"], "did you mean 'improved'"),
+        (["restore", "RUN", "photo.png", "--out", "o", "--mask", "photo.png"], "leave the mask out"),
+        (["restore", "RUN", "photo.png"], "out"),
+        (["sample", "RUN", "--sampler", "naiv"], "did you mean 'naive'"),
+        (["sample", "RUN", "--steps", "0"], "steps must be a whole number"),
+        (["sample", "RUN", "-n", "0"], "at least one image"),
+        (["sample", "RUN", "--out", "grid"], "cannot write 'grid' as a picture"),
+        (["sample", "RUN", "--out", "photo.png/grid.png", "-n", "1", "--steps", "1"], "photo.png"),
+        (["eval", "RUN", "digits", "--start", "2"], "start must be in (0, 1], got 2.0"),
+        (["eval", "RUN", "digits", "--start", "half"], "--start must be numbers separated by commas"),
+        (["eval", "RUN", "digits", "--images", "-3"], "at least one image"),
+        (["eval", "RUN", "digits", "--steps", "0"], "steps must be a whole number"),
+        (["eval", "RUN", "none"], "no data at 'none'"),
+        (["eval", "RUN", "digits", "--split", "tset"], "did you mean 'test'"),
+        (["degrade", "broken.png", "--degradation", "gaussian_blur"], "is not a readable picture"),
+        (["degrade", "photo.png", "--degradation", "gaussian_blur", "--steps", "1"], "--steps must be at least 2"),
+        (["degrade", "photo.png", "--degradation", "gaussian_blur", "--out", "a.txt"], "cannot write 'a.txt'"),
+        (["degrade", "photo.png", "--degradation", "gaussian_blur", "--out", "empty"], "cannot write 'empty'"),
+        (["degrade", "photo.png", "--degradation", "interpolate"], "needs the param"),
+        (["train", "digits", "--degradation", "gaussian_blur", "--out", "photo.png"], "is a file: give a folder"),
+        (["train", "digits", "--degradation", "gaussian_blur", "--out", "RUN"], "holds a run already: add --resume"),
+    ],
+)  # fmt: skip
+def test_a_mistake_with_files_ends_in_one_line(arguments, told, mistake, grey, photo, tmp_path):
+    (tmp_path / "broken.png").write_bytes(photo.read_bytes()[:60])
+    (tmp_path / "empty").mkdir()
+    assert told in mistake(*(str(grey) if a == "RUN" else a for a in arguments))
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(b"a: [1\n", "config"), (b"\x89PNG\xff", "utf-8"), (b"just a word", "just a word"), (b"colour: red\n", "colour"),
+     (b"degradation: {type: gausian_blur}\ndata: digits\nout: x\n", "did you mean 'gaussian_blur'"),
+     (b"degradation: {sigma_max: 3}\ndata: digits\nout: x\n", "expected a name")],
+)  # fmt: skip
+def test_a_bad_config_file_ends_in_one_line(content, told, mistake, tmp_path):
+    (tmp_path / "run.yaml").write_bytes(content)
+    assert told in mistake("train", "digits", "--config", "run.yaml")
+
+
+def test_a_mask_must_be_as_large_as_the_picture(mistake, colour, photo, tmp_path):
+    Image.new("L", (5, 5)).save(tmp_path / "mask.png")
+    assert "the mask is 5 x 5 pixels, photo.png is 15 x 11" in mistake(
+        "restore", colour, "photo.png", "--out", "o", "--mask", "mask.png"
+    )
+
+
+def test_a_bug_is_not_hidden_behind_a_line(monkeypatch):
+    def fail(**_):
+        raise AssertionError("for us")
+
+    monkeypatch.setitem(cli.COMMANDS, "list", cli.Command("train", cli._list_arguments, fail))
+    with pytest.raises(AssertionError):
+        colddiff("list")
+
+
+def test_warnings_are_one_line_and_go_on_whatever_python_was_told(colour, photo, tmp_path, capsys):
+    # Pytest turns warnings into errors, as python -W error does.
+    args = ["--out", tmp_path / "out", "--steps", "20"]
+    assert colddiff("restore", colour, photo, *args) == 0
+    assert capsys.readouterr().err == "colddiff: warning: 20 steps on 5 levels: only 5 are distinct\n"
+
+
+def test_interrupts_have_the_codes_of_the_shell(monkeypatch, capsys):
+    def stop(**_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(cli.COMMANDS, "list", cli.Command("train", cli._list_arguments, stop))
+    assert colddiff("list") == 130
+    assert capsys.readouterr().err == "colddiff: stopped\n"
+
+
+def test_restored_files_of_one_name_are_numbered(tmp_path):
+    from pathlib import Path
+
+    files = [Path("a/x.png"), Path("b/x.jpg"), Path("b/x-1.png"), Path("c/y.png")]
+    assert [t.name for t in commands._targets(files, tmp_path)] == ["x.png", "x-1.png", "x-1-2.png", "y.png"]
+
+
+def test_a_run_that_was_moved_still_works(grey, tmp_path):
+    moved = shutil.copytree(grey, tmp_path / "elsewhere")
+    assert load(moved, device="cpu").restore(torch.rand(1, 1, 8, 8)).shape == (1, 1, 8, 8)
