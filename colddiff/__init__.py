@@ -25,6 +25,8 @@ from .priors import generate as generate
 from .registry import register as register
 from .restoration import bind_observed as bind_observed
 from .samplers import SAMPLERS as SAMPLERS
+from .samplers import Restorer as Restorer
+from .samplers import Sampler as Sampler
 from .samplers import State as State
 from .samplers import estimated as estimated
 from .samplers import improved as improved
@@ -54,7 +56,7 @@ if TYPE_CHECKING:
     from .checkpoint import Run as Run
     from .checkpoint import load as load
     from .report import evaluate as evaluate
-    from .training import TrainConfig as TrainConfig
+    from .settings import TrainConfig as TrainConfig
     from .training import train as train
 
 __version__ = "0.1.0"
@@ -64,7 +66,7 @@ _LAZY = {
     "Run": "checkpoint",
     "load": "checkpoint",
     "evaluate": "report",
-    "TrainConfig": "training",
+    "TrainConfig": "settings",
     "train": "training",
 }
 

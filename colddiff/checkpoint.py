@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from .degradations.base import Degradation, Images
 from .files import read_json, write_json, write_whole
 from .priors import Fitted, Prior, generate
-from .restoration import bind_observed
+from .restoration import bind_observed, suited_sampler
 from .samplers import Restorer, Sampler, named_sampler, sample
 from .unet import RestorerConfig
 
@@ -64,7 +64,7 @@ class Run:
         *,
         start: float | Tensor = 1.0,
         steps: int = 20,
-        sampler: Sampler | str = "improved",
+        sampler: Sampler | str | None = None,
         mask: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> Images:
@@ -74,10 +74,11 @@ class Run:
             x: damaged images, any H and W.
             start: how damaged they are, in (0, 1].
             steps: restorer calls; ignored by one_shot.
-            sampler: a sampler or its name.
+            sampler: a sampler or its name; None takes `restoration.suited_sampler`.
             mask: (B, 1, H, W), true where the picture is missing, for degradations with missing pixels.
             generator: for what has to be drawn.
         """
+        sampler = sampler or suited_sampler(self.degradation)
         chosen = named_sampler(sampler) if isinstance(sampler, str) else sampler
         x = x.to(self.device)
         D = bind_observed(self.degradation, self.R, x, start, mask=mask, sampler=chosen, generator=generator)
@@ -88,7 +89,7 @@ class Run:
     ) -> Images:
         """New images (n, C, H, W) in [0, 1]: image i has seed `seed + i`, whatever n is; or give the seeds.
 
-        The default sampler is `estimated` for Gaussian noise, else `improved`.
+        The sampler is `restoration.suited_sampler` if none is given.
         """
         if self.prior is None:
             raise ValueError(f"{str(self.path)!r} has no prior to start from: it restores, but cannot generate")
@@ -96,10 +97,9 @@ class Run:
         generators = [torch.Generator().manual_seed(s) for s in seeds]
         if not generators:
             raise ValueError(f"expected at least one image, got {n}")
-        chosen = sampler or ("estimated" if self.degradation.refreshable else "improved")
         images = generate(
             self.R, self.degradation, self.prior, self.shape, generators,
-            steps=steps, sampler=chosen, device=self.device,
+            steps=steps, sampler=sampler or suited_sampler(self.degradation), device=self.device,
         )  # fmt: skip
         return images.clamp(0, 1)
 

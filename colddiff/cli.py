@@ -18,8 +18,9 @@ import yaml
 from jsonargparse import ActionYesNo, ArgumentParser, Namespace
 
 from . import commands
+from .interruption import Interrupted
 from .registry import Configurable, field_types, suggestion
-from .training import Interrupted, TrainConfig
+from .settings import TrainConfig
 
 SWITCH = ActionYesNo(no_prefix="no-")
 USER_ERRORS = (ValueError, TypeError, LookupError, OSError, ImportError, RuntimeError)
@@ -213,7 +214,7 @@ def _restore_arguments(p: Parser) -> None:
     p.add_argument("images", type=str, nargs="+", help="pictures or folders of pictures")
     p.add_argument("--out", type=str, required=True, help="folder for the restored pictures")
     p.add_argument("--start", type=float, default=1.0, help="how damaged the pictures are, in (0, 1]")
-    p.add_argument("--sampler", type=str, default="improved", help="see `colddiff list`")
+    p.add_argument("--sampler", type=str, default=None, help="see `colddiff list`; what suits the run if left out")
     p.add_argument("--steps", type=int, default=20, help="restorer calls")
     p.add_argument("--mask", type=str, default=None, help="picture that is white where something is missing")
     p.add_argument("--degrade", action=SWITCH, default=False, help="the pictures are clean: damage them first")

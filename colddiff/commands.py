@@ -15,13 +15,16 @@ from tqdm import tqdm
 from . import viz
 from .batches import generator_for
 from .checkpoint import Run, load, pick_device
-from .data import EMBEDDED, IMAGE_SUFFIXES, UNREADABLE, fit, load_data, read_image, to_tensor
+from .data import load_data
 from .degradations.base import Degradation
+from .embedded import EMBEDDED
 from .files import write_text
+from .pictures import IMAGE_SUFFIXES, UNREADABLE, fit, read_image, to_tensor
 from .registry import Configurable, field_types, registered
 from .report import Report, evaluate, write_card
 from .samplers import SAMPLERS, walk
-from .training import TrainConfig, train
+from .settings import TrainConfig
+from .training import train
 
 GROUPS = {
     "degradations": "colddiff.degradations",
@@ -81,7 +84,7 @@ def train_restorer(config: TrainConfig, resume: bool) -> None:
 
 
 def restore_pictures(
-    run: str, images: list[str], out: str, start: float, sampler: str, steps: int, mask: str | None,
+    run: str, images: list[str], out: str, start: float, sampler: str | None, steps: int, mask: str | None,
     degrade: bool, image_size: int | None, device: str, seed: int,
 ) -> None:  # fmt: skip
     """Restore pictures, one file each; with `degrade`, damage them first and show all three side by side."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .degradations.base import BoundDegradation, Degradation, Images, as_times
+from .degradations.base import BoundDegradation, Claims, Degradation, Images, as_times
 from .samplers import Generators, Restorer, Sampler, improved
 
 
@@ -46,3 +46,13 @@ def bind_observed(
     one = generator is None or isinstance(generator, torch.Generator)
     params = degradation.draw(x, generator) if one else degradation.draw_each(x, generator)  # type: ignore[arg-type]
     return degradation.bind(params, like=x)
+
+
+def suited_sampler(degradation: Degradation) -> str:
+    """The sampler to take where nobody chose: DDIM for Gaussian noise, Algorithm 2 where D is smooth in x, else 1.
+
+    Algorithm 2 lives on errors that cancel in D(x0, s) - D(x0, t), which wrapping and rounding do not do.
+    """
+    if degradation.refreshable:
+        return "estimated"
+    return "improved" if Claims.DIFFERENTIABLE in degradation.claims else "naive"

@@ -7,7 +7,7 @@ from PIL import Image
 from skimage.data import astronaut
 
 import colddiff as cd
-from colddiff.data import fit, to_tensor
+from colddiff.pictures import fit, to_tensor
 from colddiff.viz import labelled_rows, save
 
 SIDE = 96
@@ -26,5 +26,7 @@ for name, op in OPERATORS.items():
     D = op.bind(op.draw(x, torch.Generator().manual_seed(0)), like=x)
     rows.append((name, torch.cat([D(x, t) for t in times])))
 sheet = labelled_rows(rows, zoom=1)
-path = save(sheet.convert("P", palette=Image.Palette.ADAPTIVE, colors=128), Path(__file__).with_name("degradations.png"))
+path = save(
+    sheet.convert("P", palette=Image.Palette.ADAPTIVE, colors=128), Path(__file__).with_name("degradations.png")
+)
 print(path)

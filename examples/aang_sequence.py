@@ -9,7 +9,8 @@ from PIL import Image
 from skimage.data import astronaut
 
 from colddiff import metrics, viz
-from colddiff.data import load_data, read_image, to_tensor
+from colddiff.data import load_data
+from colddiff.pictures import read_image, to_tensor
 
 
 def distort(pixels: torch.Tensor, d: float, u: torch.Tensor) -> torch.Tensor:

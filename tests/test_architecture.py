@@ -17,13 +17,13 @@ FLOORS = [
     {"commands", "testing"},
     {"training", "report"},
     {"snapshots"},
-    {"checkpoint", "batches"},
+    {"checkpoint", "batches", "settings"},
     {"parametrization"},
     {"priors", "restoration", "degradations.*"},
     {"data", "samplers", "unet", "metrics", "viz"},
-    {"degradations.base"},
-    {"schedules"},
-    {"registry", "kernels", "files"},
+    {"degradations.base", "embedded"},
+    {"schedules", "splits", "runlog"},
+    {"registry", "kernels", "files", "pictures", "interruption"},
 ]
 
 # What the public face re-exports is nobody's floor; nothing inside may import it.

@@ -10,8 +10,10 @@ import torch
 from PIL import Image
 
 from colddiff.batches import Batches, permutation, random_times
-from colddiff.data import HELD_OUT, ImageData, fit, held_out, load_data, read_image, to_tensor
+from colddiff.data import ImageData, load_data
 from colddiff.degradations import GaussianBlur, IteratedBlur, PixelMask
+from colddiff.pictures import fit, read_image, to_tensor
+from colddiff.splits import HELD_OUT, held_out
 
 RED, CLEAR_RED = (255, 0, 0), (255, 0, 0, 0)
 

@@ -19,8 +19,10 @@ from colddiff import checkpoint, training
 from colddiff.batches import Batches
 from colddiff.data import load_data
 from colddiff.degradations import GaussianBlur, GaussianNoise, PixelNoise
+from colddiff.interruption import Interrupted
+from colddiff.settings import TrainConfig
 from colddiff.snapshots import KEPT, save_snapshot, snapshots
-from colddiff.training import Interrupted, TrainConfig, learning_rate, restoration_loss, train
+from colddiff.training import learning_rate, restoration_loss, train
 
 
 def entries(run_dir: Path, name: str) -> list[float]:

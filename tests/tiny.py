@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from colddiff.checkpoint import Run
 from colddiff.degradations import GaussianBlur
-from colddiff.training import TrainConfig
+from colddiff.settings import TrainConfig
 from colddiff.unet import UNetConfig
 
 NET = UNetConfig(channels=1, width=8, multipliers=(1,), blocks=1, patch=1)

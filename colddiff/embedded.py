@@ -1,0 +1,55 @@
+"""Data sets that need no download: handwritten digits, and crops of photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from .pictures import fit_tensor, how_fitted, to_tensor
+from .splits import held_out
+
+
+def _digits(split: str, size: int | None) -> tuple[Tensor, str]:
+    from sklearn.datasets import load_digits
+
+    grey = torch.from_numpy(load_digits().images)
+    pixels = (grey * (255 / 16)).round().to(torch.uint8)[:, None]
+    pixels = pixels[held_out(len(pixels), split)]
+    if size in (None, 8):
+        return pixels, "none"
+    return torch.stack([fit_tensor(p, size) for p in pixels]), how_fitted(size)
+
+
+def _photos(split: str, size: int | None) -> tuple[Tensor, str]:
+    """Crops at scales 1, 1/2 and 1/4: for training from the left four fifths of each photograph, else from the rest."""
+    from skimage import data as bundled
+    from sklearn.datasets import load_sample_image
+
+    side = size or 32
+    photographs = [getattr(bundled, name)() for name in ("astronaut", "cat", "coffee", "rocket")]
+    photographs += [load_sample_image("china.jpg"), load_sample_image("flower.jpg")]
+    crops = []
+    for array in photographs:
+        whole = Image.fromarray(np.asarray(array))
+        # Cut before resizing, or the box filter mixes the two sides of the cut.
+        edge = whole.width * 4 // 5
+        left, right = {"train": (0, edge), "all": (0, whole.width)}.get(split, (edge, whole.width))
+        part = whole.crop((left, 0, right, whole.height))
+        step = max(side // 2, 1) if split in ("train", "all") else side
+        for scale in (1, 2, 4):
+            photo = part.resize((part.width // scale, part.height // scale), Image.Resampling.BOX)
+            for y in range(0, photo.height - side + 1, step):
+                for x in range(0, photo.width - side + 1, step):
+                    crops.append(to_tensor(photo.crop((x, y, x + side, y + side))))
+    if not crops:
+        raise ValueError(
+            f"the bundled photographs have no crops of {side} pixels in split {split!r}: use a smaller size"
+        )
+    return torch.stack(crops), f"crops of {side} px at scales 1, 1/2, 1/4 (box filter)"
+
+
+EMBEDDED: dict[str, Callable[[str, int | None], tuple[Tensor, str]]] = {"digits": _digits, "photos": _photos}
