@@ -2,6 +2,15 @@
 
 from typing import TYPE_CHECKING, Any
 
+from .chains import BetaTable as BetaTable
+from .chains import ConstantSigma as ConstantSigma
+from .chains import CosineBetas as CosineBetas
+from .chains import ExponentialSigma as ExponentialSigma
+from .chains import LinearBetas as LinearBetas
+from .chains import LinearSigma as LinearSigma
+from .chains import NoiseSchedule as NoiseSchedule
+from .chains import QuadraticBetas as QuadraticBetas
+from .chains import SigmaSchedule as SigmaSchedule
 from .degradations import BoundDegradation as BoundDegradation
 from .degradations import Claims as Claims
 from .degradations import Degradation as Degradation
@@ -35,19 +44,10 @@ from .samplers import one_shot as one_shot
 from .samplers import sample as sample
 from .samplers import time_grid as time_grid
 from .samplers import walk as walk
-from .schedules import BetaTable as BetaTable
-from .schedules import ConstantSigma as ConstantSigma
 from .schedules import Cosine as Cosine
-from .schedules import CosineBetas as CosineBetas
-from .schedules import ExponentialSigma as ExponentialSigma
 from .schedules import Linear as Linear
-from .schedules import LinearBetas as LinearBetas
-from .schedules import LinearSigma as LinearSigma
-from .schedules import NoiseSchedule as NoiseSchedule
 from .schedules import Power as Power
-from .schedules import QuadraticBetas as QuadraticBetas
 from .schedules import Schedule as Schedule
-from .schedules import SigmaSchedule as SigmaSchedule
 from .schedules import Table as Table
 from .unet import UNet as UNet
 from .unet import UNetConfig as UNetConfig

@@ -5,9 +5,9 @@ import tiny
 import torch
 from torch import nn
 
+from colddiff.chains import CosineBetas, QuadraticBetas
 from colddiff.degradations import GaussianNoise
 from colddiff.parametrization import Epsilon, Velocity
-from colddiff.schedules import CosineBetas, QuadraticBetas
 from colddiff.unet import RestorerConfig
 
 NOISES = [GaussianNoise(), GaussianNoise(betas=QuadraticBetas()), GaussianNoise(betas=CosineBetas())]

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..chains import LinearBetas, NoiseSchedule
 from ..kernels import between_levels, computing_dtype, normal
 from ..registry import register
-from ..schedules import LinearBetas, NoiseSchedule
 from .base import Claims, Degradation, Images, Params
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..chains import ConstantSigma, SigmaSchedule
 from ..kernels import (
     Border,
     computing_dtype,
@@ -17,7 +18,6 @@ from ..kernels import (
     spectral_filter,
 )
 from ..registry import register
-from ..schedules import ConstantSigma, SigmaSchedule
 from .base import Claims, Degradation, Images, Params
 
 
