@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .degradations.base import Degradation, Images
-from .registry import Configurable, register
+from .registry import Configurable, measured, register
 from .samplers import Restorer, Sampler, draw_noise, improved, sample
 
 Shape = tuple[int, int, int]
@@ -27,6 +27,7 @@ class Prior(Configurable, ABC):
     """
 
     group: ClassVar[str] = "colddiff.priors"
+    flat: ClassVar[bool] = False  # whether every surrogate is one colour, so that images need sigma to differ
 
     sigma: float = 0.0
 
@@ -73,6 +74,8 @@ class Constant(Prior):
     Source: upstream's constant-colour inpainting draws from [-0.5, 0.5] of [-1, 1], here [0.25, 0.75].
     """
 
+    flat = True
+
     low: float = 0.25
     high: float = 0.75
 
@@ -86,29 +89,56 @@ class Constant(Prior):
         return (self.low + (self.high - self.low) * colour).expand(n, *shape).clone()
 
 
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """Tensors by name, as a value: equal where the numbers are."""
+
+    tensors: dict[str, Tensor]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Measured) or self.tensors.keys() != other.tensors.keys():
+            return False
+        return all(torch.equal(tensor, other.tensors[name]) for name, tensor in self.tensors.items())
+
+    def __hash__(self) -> int:
+        return hash(frozenset((name, tensor.shape) for name, tensor in self.tensors.items()))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Fitted(Prior):
-    """A prior with tensors that come from a training set: `fit` makes one."""
+    """A prior with tensors that come from a training set: `fit` makes one.
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        object.__setattr__(self, "_tensors", {})
+    Args:
+        fitted: what was measured on the training set; None until then, and kept beside the config, not in it.
+    """
+
+    expected: ClassVar[tuple[str, ...]] = ()
+
+    fitted: Measured | None = measured()
+
+    @abstractmethod
+    def measure(self, images: Images) -> dict[str, Tensor]:
+        """The tensors named in `expected`, from images (N, C, H, W) in [0, 1]."""
+
+    @classmethod
+    def fit(cls, images: Images, **fields: Any) -> Self:
+        """This prior with those fields, fitted to images (N, C, H, W) in [0, 1]."""
+        return cls(**fields).fitted_to(images)
+
+    def fitted_to(self, images: Images) -> Self:
+        """The same prior, fitted to images (N, C, H, W) in [0, 1]."""
+        return self.with_tensors(self.measure(images))
 
     def tensors(self) -> dict[str, Tensor]:
-        found: dict[str, Tensor] = self._tensors  # type: ignore[attr-defined]
-        if not found:
+        if self.fitted is None:
             raise ValueError(f"{type(self).__name__} has not been fitted: use {type(self).__name__}.fit(images)")
-        return found
+        return self.fitted.tensors
 
     def with_tensors(self, tensors: dict[str, Tensor]) -> Self:
         missing = [name for name in self.expected if name not in tensors]
         if missing:
             raise ValueError(f"{type(self).__name__} needs the tensors {missing}, got {sorted(tensors)}")
-        other = replace(self)
-        object.__setattr__(other, "_tensors", dict(tensors))
-        return other
-
-    expected: ClassVar[tuple[str, ...]] = ()
+        return replace(self, fitted=Measured(dict(tensors)))
 
 
 @register("channel_gaussian")
@@ -120,15 +150,13 @@ class ChannelGaussian(Fitted):
     """
 
     expected = ("mean", "factor")
+    flat = True
 
-    @classmethod
-    def fit(cls, images: Images, **fields: Any) -> Self:
-        """From images (N, C, H, W) in [0, 1]."""
-        colours = images.double().mean(dim=(2, 3))
+    def measure(self, images: Images) -> dict[str, Tensor]:
+        colours = images.mean(dim=(2, 3), dtype=torch.float64)
         centred = colours - colours.mean(dim=0)
         covariance = centred.mT @ centred / max(len(colours) - 1, 1) + 1e-12 * torch.eye(colours.shape[1])
-        factor = torch.linalg.cholesky(covariance)
-        return cls(**fields).with_tensors({"mean": colours.mean(dim=0).float(), "factor": factor.float()})
+        return {"mean": colours.mean(dim=0).float(), "factor": torch.linalg.cholesky(covariance).float()}
 
     def sample(self, n: int, shape: Shape, generator: torch.Generator | None = None) -> Images:
         mean, factor = self.tensors()["mean"], self.tensors()["factor"]
@@ -141,15 +169,12 @@ class ChannelGaussian(Fitted):
 @register("empirical")
 @dataclass(frozen=True, kw_only=True)
 class Empirical(Fitted):
-    """Training images themselves, drawn with replacement: generation starts where a real image ends."""
+    """Training images themselves, at 8 bits, drawn with replacement: generation starts where a real image ends."""
 
     expected = ("images",)
 
-    @classmethod
-    def fit(cls, images: Images, **fields: Any) -> Self:
-        """From images (N, C, H, W) in [0, 1]; all of them are kept, at 8 bits."""
-        kept = (images.clamp(0, 1) * 255).round().to(torch.uint8)
-        return cls(**fields).with_tensors({"images": kept})
+    def measure(self, images: Images) -> dict[str, Tensor]:
+        return {"images": (images.clamp(0, 1) * 255).round().to(torch.uint8)}
 
     def sample(self, n: int, shape: Shape, generator: torch.Generator | None = None) -> Images:
         images = self.tensors()["images"]

@@ -100,6 +100,11 @@ def registered(group: str) -> dict[str, type[Configurable]]:
     return dict(sorted(_CLASSES.get(group, {}).items()))
 
 
+def plug_ins(group: str) -> list[str]:
+    """The names that installed plug-ins add to a family; nothing is imported."""
+    return sorted({point.name for point in entry_points(group=group)} - _CLASSES.get(group, {}).keys())
+
+
 def lookup(group: str, name: str) -> type[Configurable]:
     """The class of that name; on a miss, installed plug-ins are asked through their entry points."""
     known = _CLASSES.get(group, {})
@@ -110,7 +115,7 @@ def lookup(group: str, name: str) -> type[Configurable]:
                 raise TypeError(f"entry point {point.value!r} of group {group} is not a registered class of that group")
             return loaded
     if name not in known:
-        names = sorted({*known, *(p.name for p in entry_points(group=group))})
+        names = sorted([*known, *plug_ins(group)])
         kind = group.removeprefix("colddiff.").removesuffix("s")
         raise LookupError(f"no {kind} is named {name!r}{suggestion(name, names)}; known: {', '.join(names)}")
     return known[name]
@@ -123,9 +128,14 @@ def suggestion(name: str, names: Iterable[str]) -> str:
 
 
 def field_types(cls: type) -> dict[str, Any]:
-    """The annotation of each dataclass field, resolved."""
+    """The annotation of each field that a config has, resolved; not of those that `measured` declares."""
     hints = typing.get_type_hints(cls)
-    return {f.name: hints[f.name] for f in dataclasses.fields(cls)}
+    return {f.name: hints[f.name] for f in dataclasses.fields(cls) if not f.metadata.get("measured")}
+
+
+def measured() -> Any:
+    """A dataclass field that is None until it is measured on data, and is no part of the config."""
+    return dataclasses.field(default=None, repr=False, metadata={"measured": True})
 
 
 def _coerce(value: Any, annotation: Any, where: str) -> Any:
@@ -133,8 +143,10 @@ def _coerce(value: Any, annotation: Any, where: str) -> Any:
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in arguments:
             return None
-        (annotation,) = [a for a in arguments if a is not type(None)]
-        return _coerce(value, annotation, where)
+        options = [a for a in arguments if a is not type(None)]
+        if len(options) > 1:
+            raise TypeError(f"{where} is declared as {annotation}: a field has one type, or one and None")
+        return _coerce(value, options[0], where)
     if origin is typing.Literal:
         if value not in arguments:
             raise ValueError(f"{where} must be one of {', '.join(map(repr, arguments))}, got {value!r}")
@@ -148,8 +160,8 @@ def _coerce(value: Any, annotation: Any, where: str) -> Any:
         return float(value)
     if isinstance(annotation, type) and issubclass(annotation, Configurable) and isinstance(value, str | dict):
         return annotation.from_config(value)
-    exact = bool if annotation is bool else annotation if isinstance(annotation, type) else None
-    if exact is not None and isinstance(value, exact) and (exact is bool or not isinstance(value, bool)):
+    fits = isinstance(annotation, type) and isinstance(value, annotation)
+    if fits and (annotation is bool or not isinstance(value, bool)):  # True is an int, but not here
         return value
     raise TypeError(f"{where} must be {getattr(annotation, '__name__', annotation)}, got {value!r}")
 

@@ -1,5 +1,7 @@
 """Where generation starts."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -103,6 +105,20 @@ def test_a_prior_that_was_not_fitted_says_how() -> None:
             kind().sample(1, (3, 4, 5))
         with pytest.raises(ValueError, match="needs the tensors"):
             kind().with_tensors({})
+
+
+def test_what_a_prior_was_fitted_to_is_part_of_its_value() -> None:
+    for kind in (ChannelGaussian, Empirical):
+        one, same, other = (kind.fit(photos(n)) for n in (5, 5, 6))
+        assert one == same and hash(one) == hash(same) and one != other and one != kind()
+        noisy = replace(one, sigma=0.5)
+        assert noisy.sigma == 0.5 and noisy.tensors().keys() == one.tensors().keys()
+
+
+def test_what_a_prior_was_fitted_to_is_no_part_of_its_config() -> None:
+    assert Empirical.fit(photos(3)).to_config() == {"type": "empirical", "sigma": 0.0}
+    with pytest.raises(TypeError, match="no field 'fitted'"):
+        Prior.from_config({"type": "empirical", "fitted": {}})
 
 
 def test_a_fitted_prior_refuses_other_shapes() -> None:

@@ -27,7 +27,7 @@ from colddiff import (
     UniformNoise,
 )
 from colddiff import registry as registry_module
-from colddiff.registry import lookup, register, registered, suggestion
+from colddiff.registry import lookup, plug_ins, register, registered, suggestion
 
 VALUES = [
     GaussianBlur(sigma_max=3, schedule=Power(exponent=3)),
@@ -91,6 +91,21 @@ def test_values_are_frozen() -> None:
 def test_a_field_of_the_wrong_type_is_named(build, words) -> None:
     with pytest.raises(TypeError, match=words):
         build()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Undecided(Degradation):
+    """A plug-in with a field of two types."""
+
+    amount: int | str = 1
+
+    def degrade(self, x, s, params):
+        return x
+
+
+def test_a_field_of_several_types_is_named() -> None:
+    with pytest.raises(TypeError, match=r"Undecided.amount is declared as int \| str: a field has one type"):
+        Undecided()
 
 
 def test_an_optional_field_may_be_none() -> None:
@@ -192,6 +207,13 @@ def test_a_plug_in_is_offered_when_a_name_is_mistyped(monkeypatch) -> None:
     installed(monkeypatch, FakePoint("fog_of_war", Unregistered))
     with pytest.raises(LookupError, match=r"did you mean 'fog_of_war'"):
         colddiff.degradation("fog_of_wa")
+
+
+def test_plug_ins_are_listed_by_name_and_not_imported(monkeypatch) -> None:
+    points = FakePoint("fog", Unregistered), FakePoint("gaussian_blur", Unregistered)
+    installed(monkeypatch, *points)
+    assert plug_ins("colddiff.degradations") == ["fog"] and plug_ins("colddiff.priors") == []
+    assert not any(p.asked for p in points)
 
 
 @pytest.mark.parametrize("loaded", [print, 3, Linear])
