@@ -71,12 +71,17 @@ class Batches:
 
     def _augmented(self, x0: Tensor, generators: list[torch.Generator]) -> Tensor:
         if self.flip:
-            mirrored = torch.stack([torch.rand((), generator=g) < 0.5 for g in generators]).to(x0.device)
+            mirrored = torch.stack([torch.rand((), generator=g) < 0.5 for g in generators]).to(
+                x0.device, non_blocking=True
+            )
             x0 = torch.where(mirrored[:, None, None, None], hflip(x0), x0)
         if self.shift:
             reach = 2 * self.shift + 1
             moves = (
-                torch.stack([torch.randint(reach, (2,), generator=g) for g in generators]).to(x0.device) - self.shift
+                torch.stack([torch.randint(reach, (2,), generator=g) for g in generators]).to(
+                    x0.device, non_blocking=True
+                )
+                - self.shift
             )
             n, _, h, w = x0.shape
             rows = (torch.arange(h, device=x0.device) + moves[:, :1]).clamp(0, h - 1)

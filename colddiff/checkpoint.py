@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from .degradations.base import Degradation, Images
 from .files import read_json, write_json, write_whole
 from .priors import Fitted, Prior, generate
-from .restoration import bind_observed, suited_sampler
-from .samplers import Restorer, Sampler, named_sampler, sample
+from .restoration import restore, suited_sampler
+from .samplers import Restorer, Sampler, named_sampler, one_shot, time_grid
 from .unet import RestorerConfig
 
 FORMAT = 1
@@ -81,8 +81,10 @@ class Run:
         sampler = sampler or suited_sampler(self.degradation)
         chosen = named_sampler(sampler) if isinstance(sampler, str) else sampler
         x = x.to(self.device)
-        D = bind_observed(self.degradation, self.R, x, start, mask=mask, sampler=chosen, generator=generator)
-        return sample(self.R, D, x, steps=steps, start=start, sampler=chosen, generator=generator).clamp(0, 1)
+        times = time_grid(1 if chosen is one_shot else steps, start, levels=self.degradation.level_times())
+        for state in restore(self.R, self.degradation, x, times, sampler=chosen, mask=mask, generator=generator):
+            x = state.x
+        return x.clamp(0, 1)
 
     def sample(
         self, n: int | Sequence[int], *, steps: int = 50, sampler: Sampler | str | None = None, seed: int = 0

@@ -152,17 +152,17 @@ def between_levels(table: Tensor, s: Tensor) -> Tensor:
 
 def normal(shape: tuple[int, ...], like: Tensor, generator: torch.Generator | None) -> Tensor:
     """Standard normal draws, made on the CPU in float32 whatever `like` is, so that a seed means the same anywhere."""
-    return _moved(torch.randn(shape, generator=generator, device="cpu", dtype=torch.float32), like)
+    return moved(torch.randn(shape, generator=generator, device="cpu", dtype=torch.float32), like)
 
 
 def uniform(shape: tuple[int, ...], like: Tensor, generator: torch.Generator | None) -> Tensor:
     """Draws from U[0, 1), made on the CPU in float32 whatever `like` is."""
-    return _moved(torch.rand(shape, generator=generator, device="cpu", dtype=torch.float32), like)
+    return moved(torch.rand(shape, generator=generator, device="cpu", dtype=torch.float32), like)
 
 
 def integers(high: int, shape: tuple[int, ...], like: Tensor, generator: torch.Generator | None) -> Tensor:
     """Draws from {0 .. high - 1}, in the computing dtype of `like`."""
-    return _moved(torch.randint(high, shape, generator=generator, device="cpu"), like)
+    return moved(torch.randint(high, shape, generator=generator, device="cpu"), like)
 
 
 def computing_dtype(dtype: torch.dtype) -> torch.dtype:
@@ -170,8 +170,9 @@ def computing_dtype(dtype: torch.dtype) -> torch.dtype:
     return torch.promote_types(dtype, torch.float32)
 
 
-def _moved(draw: Tensor, like: Tensor) -> Tensor:
-    return draw.to(like.device, computing_dtype(like.dtype), non_blocking=True)
+def moved(value: Tensor, like: Tensor) -> Tensor:
+    """A CPU tensor on the device of `like`, in its computing dtype, without waiting for the device."""
+    return value.to(like.device, computing_dtype(like.dtype), non_blocking=True)
 
 
 # --- exact arithmetic ------------------------------------------------------------------------------------------------
@@ -184,6 +185,7 @@ def exact_matmul() -> Iterator[None]:
         torch.backends.cuda.matmul,
         torch.backends.cudnn.conv,  # type: ignore[attr-defined]
         torch.backends.mkldnn.matmul,  # type: ignore[attr-defined]
+        torch.backends.mkldnn.conv,  # type: ignore[attr-defined]
     )
     before = [knob.fp32_precision for knob in knobs]
     for knob in knobs:
@@ -209,7 +211,9 @@ def cached_tables(key: Hashable, build: Callable[[], dict[str, Tensor]]) -> dict
         return build()
     tables = _TABLES.pop(key, None)
     if tables is None:
-        tables = build()
+        # Tables outlive the caller's inference mode, in which they would be unfit for gradients ever after.
+        with torch.inference_mode(False):
+            tables = build()
     _TABLES[key] = tables  # newest last
     while len(_TABLES) > 1 and sum(_nbytes(t) for t in _TABLES.values()) > CACHE_BYTES:
         del _TABLES[next(iter(_TABLES))]

@@ -71,7 +71,8 @@ class NoisePredictor(nn.Module):
         super().__init__()
         self.config = config
         self.net = config.net.build()
-        amplitudes = config.degradation.betas.alpha_bars().sqrt()
+        alpha_bar = config.degradation.betas.alpha_bars()
+        amplitudes = torch.stack([alpha_bar.sqrt(), (1 - alpha_bar).sqrt()], dim=1)
         # A table of the degradation belongs neither into the saved weights nor into their average.
         self.register_buffer("amplitudes", amplitudes, persistent=False)
 
@@ -81,11 +82,11 @@ class NoisePredictor(nn.Module):
         return (self.config.clean(2 * x - 1, out, a, b) + 1) / 2
 
     def loss_weight(self, t: Tensor, like: Tensor) -> Tensor:
-        """Factor (B, 1, 1, 1) on an error in x0 that makes it the error of what the network predicts."""
+        """Factor (B, 1, 1, 1) on an error in x0 that makes it half the error of what the network predicts."""
         return self.config.weight(*self._coefficients(t, like))
 
     def _coefficients(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         s = self.config.degradation.severity(t).reshape(-1, 1, 1, 1)
-        a = between_levels(self.amplitudes, s)[:, None, None, None]
-        tiny = torch.finfo(torch.float32).tiny
-        return a.clamp(min=tiny).to(like.dtype), (1 - a**2).sqrt().clamp(min=tiny).to(like.dtype)
+        # Linear between levels, as the degradation's own.
+        a, b = between_levels(self.amplitudes, s).clamp(min=torch.finfo(torch.float32).tiny).to(like.dtype).unbind(1)
+        return a[:, None, None, None], b[:, None, None, None]

@@ -18,7 +18,7 @@ from .batches import generator_for
 from .checkpoint import Run
 from .data import ImageData
 from .files import write_text
-from .restoration import bind_observed
+from .restoration import restore
 from .samplers import SAMPLERS, sample, time_grid
 
 PICTURED = 8
@@ -158,11 +158,8 @@ def evaluate(
 def _cells(run: Run, starts: Sequence[float], steps: Sequence[int]) -> Iterator[Cell]:
     degradation = run.degradation
     levels = degradation.level_times()
-    for start in sorted(starts):
-        if not 0 < start <= 1:
-            raise ValueError(f"start must be in (0, 1], got {start}")
+    for start in _distinct(starts, levels):
         once = time_grid(1, start, levels=levels)
-        start = float(once[0])  # snapped to a level
         yield Cell("degraded", start, None)
         yield Cell("one_shot", start, once)
         grids = {len(g): g for g in (_grid(k, start, levels) for k in sorted(steps))}
@@ -173,6 +170,16 @@ def _cells(run: Run, starts: Sequence[float], steps: Sequence[int]) -> Iterator[
         if not degradation.deterministic:
             longest = grids[max(grids)]
             yield from (Cell(f"{name} (oracle)", start, longest) for name in ("naive", "improved"))
+
+
+def _distinct(starts: Sequence[float], levels: Tensor | None) -> list[float]:
+    """The starts in order, on the operator's levels, none twice."""
+    for start in starts:
+        if not 0 < start <= 1:
+            raise ValueError(f"start must be in (0, 1], got {start}")
+    if levels is not None:
+        starts = [float(levels[1:][(levels[1:] - start).abs().argmin()]) for start in starts]
+    return sorted(set(starts))
 
 
 def _grid(steps: int, start: float, levels: Tensor | None) -> Tensor:
@@ -197,11 +204,13 @@ def _restored(
         calls += 1
         return run.R(x, t)
 
-    sampler, D = SAMPLERS[cell.sampler], true
-    if cell.sampler != "one_shot" and not cell.oracle:
-        drawn = [generator_for(seed, "restoring", i) for i in range(first, first + len(x))]
-        D = bind_observed(run.degradation, R, x, cell.start, sampler=sampler, generator=drawn)
-    return sample(R, D, x, times=cell.times, sampler=sampler), calls
+    sampler = SAMPLERS[cell.sampler]
+    if cell.oracle:
+        return sample(R, true, x, times=cell.times, sampler=sampler), calls
+    drawn = [generator_for(seed, "restoring", i) for i in range(first, first + len(x))]
+    for state in restore(R, run.degradation, x, cell.times, sampler=sampler, generator=drawn):
+        x = state.x
+    return x, calls
 
 
 def _row(cell: Cell, calls: int, run: Run, kept: list[tuple[Tensor, Tensor, Tensor]]) -> dict[str, Any]:
@@ -229,7 +238,7 @@ def _params_policy(run: Run) -> str:
     if degradation.observable:
         return "read off the damaged picture; oracle rows use the true ones"
     if degradation.estimable:
-        return "estimated after a first restorer call, which is counted; oracle rows use the true ones"
+        return "estimated from the first restorer call; oracle rows use the true ones"
     return "unknown: drawn anew for naive, improved is left out; oracle rows use the true ones"
 
 

@@ -2,11 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
 from .degradations.base import BoundDegradation, Claims, Degradation, Images, as_times
-from .samplers import Generators, Restorer, Sampler, improved
+from .kernels import computing_dtype
+from .samplers import Generators, Restorer, Sampler, State, improved, one_shot, walk
+
+
+def restore(
+    R: Restorer,
+    degradation: Degradation,
+    x: Images,
+    times: Tensor,
+    *,
+    sampler: Sampler = improved,
+    mask: Tensor | None = None,
+    generator: Generators = None,
+) -> Iterator[State]:
+    """A sampler's walk from damaged pictures whose params nobody knows.
+
+    Args:
+        R: any callable `(x, t) -> x0_hat`.
+        degradation: what damaged them.
+        x: images (B, C, H, W) at times[0].
+        times: a decreasing grid, (K + 1,) or one column per image (K + 1, B).
+        sampler: how to walk.
+        mask: (B or 1, 1, H, W), true where the picture is missing, for operators with missing pixels.
+        generator: for what has to be drawn.
+    """
+    asking = _Once(R)
+    D = bind_observed(degradation, asking, x, times[0], mask=mask, sampler=sampler, generator=generator)
+    return walk(asking, D, x, times=times, sampler=sampler, generator=generator)
 
 
 @torch.no_grad()
@@ -27,16 +56,24 @@ def bind_observed(
     suits every sampler but `improved`: that one needs the very params that made x.
 
     Raises:
-        ValueError: a mask that the operator has no use for, or `improved` where nothing is known.
+        ValueError: a mask that the operator has no use for, or a sampler that needs what nobody knows.
     """
-    if mask is not None and not degradation.observable:
-        raise ValueError(f"{type(degradation).__name__} has no missing pixels: leave the mask out")
+    if mask is not None:
+        mask = _checked(mask, degradation, x)
+    if getattr(sampler, "estimates", False) and not degradation.estimable:
+        raise ValueError(
+            f"this sampler estimates params at every step, which {type(degradation).__name__} does not allow: "
+            f"use {suited_sampler(degradation)}, naive or one_shot"
+        )
     if degradation.deterministic:
         return degradation.bind(like=x)
     if degradation.observable:
-        return degradation.bind(degradation.observe(x, as_times(t, x), mask), like=x)
+        seen = x.to(computing_dtype(x.dtype))
+        return degradation.bind(degradation.observe(seen, as_times(t, x), mask), like=x)
     if degradation.estimable:
-        unknown = BoundDegradation(degradation, {}, degradation._tables(x))
+        unknown = degradation.bind_unknown(x)
+        if sampler is one_shot or getattr(sampler, "estimates", False):
+            return unknown  # never asked for D, or estimated at each step
         return unknown.estimate(x, R(x, as_times(t, x)), t)
     if sampler is improved:
         raise ValueError(
@@ -55,4 +92,32 @@ def suited_sampler(degradation: Degradation) -> str:
     """
     if degradation.refreshable:
         return "estimated"
-    return "improved" if Claims.DIFFERENTIABLE in degradation.claims else "naive"
+    smooth = Claims.DIFFERENTIABLE in degradation.claims
+    return (
+        "improved"
+        if smooth and (degradation.deterministic or degradation.observable or degradation.estimable)
+        else "naive"
+    )
+
+
+class _Once:
+    """A restorer that is not asked the same question twice: an estimate of params and the first step share it."""
+
+    def __init__(self, R: Restorer) -> None:
+        self.R, self.question, self.answer = R, None, None
+
+    def __call__(self, x: Tensor, t: Tensor) -> Tensor:
+        if x is not self.question:
+            self.question, self.answer = x, self.R(x, t)
+        return self.answer
+
+
+def _checked(mask: Tensor, degradation: Degradation, x: Images) -> Tensor:
+    """A mask as (B, 1, H, W) on the device of x."""
+    if not degradation.observable:
+        raise ValueError(f"{type(degradation).__name__} has no missing pixels: leave the mask out")
+    if mask.dim() != 4 or mask.shape[0] not in (1, len(x)) or tuple(mask.shape[1:]) != (1, *x.shape[-2:]):
+        raise ValueError(f"expected a mask ({len(x)}, 1, {x.shape[-2]}, {x.shape[-1]}), got {tuple(mask.shape)}")
+    if not bool(mask.flatten(1).any(dim=1).all()):
+        raise ValueError("the mask marks nothing as missing: it must be white (true) where the picture is to be filled")
+    return mask.to(x.device).expand(len(x), 1, *x.shape[-2:])

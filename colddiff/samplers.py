@@ -65,7 +65,7 @@ def naive(
     """
     for t, s in pairwise(_on_device(times, x)):
         x0 = R(x, t)
-        x = D(x0, s)
+        x = _where_later(s, t, D(x0, s), x)
         yield State(x, x0, s)
 
 
@@ -109,9 +109,11 @@ def estimated(eta: float = 0.0) -> Sampler:
             D = D.estimate(x, x0, t)
             if eta > 0:
                 D = D.refresh(t, s, eta, draw_noise(x, generator))
-            x = D(x0, s)
+            x = _where_later(s, t, D(x0, s), x)
             yield State(x, x0, s)
 
+    sampler.__doc__ = (estimated.__doc__ or "").split("\n\n")[0]
+    sampler.estimates = True  # type: ignore[attr-defined]  # what it needs of D, see `restoration`
     return sampler
 
 
@@ -211,6 +213,8 @@ def time_grid(steps: int, start: float | Tensor = 1.0, *, levels: Tensor | None 
     middles = (levels[1:] + levels[:-1]) / 2
     times = levels[torch.bucketize(times, middles, right=True)]
     times[0] = torch.maximum(times[0], levels[1])  # a start below the first level is that level
+    if bool(((times[0] - begin).abs() > 1e-6).any()):
+        warnings.warn(f"start {begin.tolist()} is between levels: {times[0].tolist()} is taken", stacklevel=3)
     moved = (times[1:] < times[:-1]).reshape(steps, -1).any(dim=1)
     if not bool(moved.all()):
         warnings.warn(f"{steps} steps on {len(levels) - 1} levels: only {int(moved.sum())} are distinct", stacklevel=3)
@@ -239,6 +243,11 @@ def draw_noise(like: Tensor, generator: Generators) -> Tensor:
     if len(generator) != len(like):
         raise ValueError(f"expected one generator per image, {len(like)}, got {len(generator)}")
     return torch.cat([normal((1, *like.shape[1:]), like, g) for g in generator])
+
+
+def _where_later(s: Tensor, t: Tensor, moved: Images, x: Images) -> Images:
+    """`moved`, but x where its own column of the grid stands still: on levels, some images finish before others."""
+    return torch.where((s < t).reshape(-1, 1, 1, 1), moved, x)
 
 
 def _on_device(times: Tensor, x: Tensor) -> Tensor:

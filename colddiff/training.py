@@ -19,22 +19,23 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from . import checkpoint, viz
-from .batches import Batch, Batches, seed_for
+from .batches import Batch, Batches, generator_for, seed_for
 from .checkpoint import Run, as_restorer, pick_device, pick_precision
 from .data import ImageData, load_data
 from .degradations.base import Degradation
 from .files import read_json
 from .interruption import Interrupted, interruptible
-from .restoration import suited_sampler
+from .restoration import restore, suited_sampler
 from .runlog import Log
-from .samplers import Restorer, sample
+from .samplers import Restorer, named_sampler, time_grid
 from .settings import FREE_TO_CHANGE, TrainConfig, default_prior, restorer_for
 from .snapshots import load_snapshot, save_snapshot, snapshots
 from .unet import RestorerConfig
 
 CALIBRATION_STEPS = 7
 OVERHEAD = 0.05  # share of a budget in minutes that validation, pictures and checkpoints take
-GATE = 0.02  # largest share by which bf16 may change the validation loss
+GATE = 0.02  # largest share by which bf16 may raise the validation loss
+FIRST_GATE = 100  # the step of a first look, for runs that end before the first validation
 VALIDATION_IMAGES = 256
 DEFAULT_MINUTES = 10.0
 
@@ -42,7 +43,7 @@ DEFAULT_MINUTES = 10.0
 def restoration_loss(R: nn.Module, degradation: Degradation, batch: Batch, config: TrainConfig) -> Tensor:
     """E |R(D(x0, t), t) - x0|, or its square.
 
-    A network that predicts noise or velocity is weighted so that the error is that of its prediction.
+    A network that predicts noise or velocity is weighted so that the error is half that of its prediction.
 
     Source: Cold Diffusion, equation 2.
     """
@@ -120,21 +121,23 @@ def train(config: TrainConfig, *, net: nn.Module | None = None, resume: bool = F
             loss = _step(model, optimizer, accelerator, batches, step, config, precision)
             _average(ema, net, min(config.ema_decay, (1 + step) / (10 + step)))
             step += 1
-            seconds += time.perf_counter() - began
-            bar.update()
             signum = _agreed(stopped.signum or 0, accelerator, max)
             last = step == steps or signum != 0
             noted = step % config.log_every == 0 or last
+            if noted:
+                loss = loss.cpu()  # waits for the device, so that the clock counts work and not its launching
+            seconds += time.perf_counter() - began
+            bar.update()
             if noted and not math.isfinite(loss):
                 raise RuntimeError(f"the loss is {float(loss)} at step {step}: try a smaller lr than {config.lr:g}")
             if noted and log is not None:
                 speed = config.batch_size * config.accumulate * accelerator.num_processes * step / seconds
                 log.write(step=step, loss=float(loss), lr=group["lr"], images_per_second=speed, seconds=seconds)
                 bar.set_postfix(loss=f"{float(loss):.4f}", images=f"{speed:.0f}/s")
-            if step % config.validate_every == 0 or step == steps:
+            if step % config.validate_every == 0 or step in (FIRST_GATE, steps):
                 value, drift = _validate(ema, checks, config, precision, device)
-                if precision == "bf16" and not drift <= GATE:
-                    warnings.warn(f"bf16 changes the validation loss by {drift:.1%}: going on in float32", stacklevel=2)
+                if _agreed(int(not drift <= GATE), accelerator, max):
+                    warnings.warn(f"bf16 raises the validation loss by {drift:.1%}: going on in float32", stacklevel=2)
                     precision = "fp32"
                 if log is not None:
                     log.write(step=step, validation_loss=value, bf16_drift=drift)
@@ -178,8 +181,8 @@ def learning_rate(step: int, steps: int, config: TrainConfig) -> float:
     warmup = min(config.warmup_steps, max(steps // 10, 1))
     if step < warmup:
         return config.lr * (step + 1) / warmup
-    share = torch.tensor((step - warmup) / max(steps - warmup, 1))
-    return config.lr * (0.01 + 0.99 * float(1 + torch.cos(torch.pi * share)) / 2)
+    share = (step - warmup) / max(steps - warmup, 1)
+    return config.lr * (0.01 + 0.99 * (1 + math.cos(math.pi * share)) / 2)
 
 
 @torch.no_grad()
@@ -194,27 +197,28 @@ def _average(ema: nn.Module, net: nn.Module, decay: float) -> None:
 def _validate(
     ema: nn.Module, checks: Batches, config: TrainConfig, precision: str, device: torch.device
 ) -> tuple[float, float]:
-    """The loss of the averaged weights on held-out images, and by what share bf16 changes it."""
-    losses, drift = [], 0.0
+    """The loss of the averaged weights on held-out images, and by what share bf16 raises it; 0 in float32."""
+    losses, exact = [], []
     for batch in checks.one_pass(device, VALIDATION_IMAGES):
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
             losses.append(float(restoration_loss(ema, config.degradation, batch, config)))
-        if len(losses) == 1 and precision == "bf16":
-            exact = float(restoration_loss(ema, config.degradation, batch, config))
-            drift = abs(losses[0] - exact) / max(exact, 1e-6)
-    return statistics.fmean(losses), drift
+        exact.append(
+            float(restoration_loss(ema, config.degradation, batch, config)) if precision == "bf16" else losses[-1]
+        )
+    loss = statistics.fmean(losses)
+    return loss, loss / max(statistics.fmean(exact), 1e-9) - 1
 
 
 def _picture(path: Path, R: Restorer, checks: Batches, device: torch.device) -> None:
     """The same held-out images clean, degraded at t = 1, restored in one call and in ten."""
-    batch = next(checks.one_pass(device, 8))
-    D = checks.degradation.bind(batch.params, like=batch.x0)
-    x = D(batch.x0, 1.0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # fewer than ten levels
-        rows = [("clean", batch.x0), ("degraded", x)]
-        for name, steps in (("one_shot", 1), (suited_sampler(checks.degradation), 10)):
-            rows.append((name, sample(R, D, x, steps=steps, sampler=name)))
+    batch, degradation = next(checks.one_pass(device, 8)), checks.degradation
+    x = degradation(batch.x0, 1.0, batch.params)
+    rows = [("clean", batch.x0), ("degraded", x)]
+    for name, steps in (("one_shot", 1), (suited_sampler(degradation), 10)):
+        times = time_grid(min(steps, degradation.levels or steps), levels=degradation.level_times())
+        drawn = [generator_for(checks.seed, "picture", i) for i in range(len(x))]
+        *_, last = restore(R, degradation, x, times, sampler=named_sampler(name), generator=drawn)
+        rows.append((name, last.x))
     viz.save(viz.labelled_rows(rows), path)
 
 

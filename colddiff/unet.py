@@ -32,7 +32,7 @@ class UNetConfig(RestorerConfig):
     """The shape of a U-Net.
 
     Args:
-        channels: of the images, in and out.
+        channels: of the images, in and out; None is what the data has, or 3.
         cond_channels: of an image given beside x, see `UNet.bind`.
         width: features at full resolution.
         multipliers: features of each level, in widths; each level halves the resolution.
@@ -43,7 +43,7 @@ class UNetConfig(RestorerConfig):
         dropout: probability inside each block.
     """
 
-    channels: int = 3
+    channels: int | None = None
     cond_channels: int = 0
     width: int = 64
     multipliers: tuple[int, ...] = (1, 2, 4)
@@ -54,7 +54,17 @@ class UNetConfig(RestorerConfig):
     dropout: float = 0.0
 
     def check(self) -> None:
-        if min(self.channels, self.width, self.blocks, self.patch, *self.multipliers, len(self.multipliers)) < 1:
+        if (
+            min(
+                1 if self.channels is None else self.channels,
+                self.width,
+                self.blocks,
+                self.patch,
+                *self.multipliers,
+                len(self.multipliers),
+            )
+            < 1
+        ):
             raise ValueError(f"channels, width, multipliers, blocks and patch must be >= 1, got {self}")
         if self.width % 8:
             raise ValueError(f"width must be a multiple of 8, the size of a normalisation group, got {self.width}")
@@ -77,8 +87,8 @@ class UNet(nn.Module):
         widths = [config.width * m for m in config.multipliers]
         time_width = 4 * config.width
         self.time = TimeEmbedding(time_width)
-        folded = config.patch**2
-        self.stem = nn.Conv2d((config.channels + config.cond_channels) * folded, widths[0], 3, padding=1)
+        folded, self.channels = config.patch**2, config.channels or 3
+        self.stem = nn.Conv2d((self.channels + config.cond_channels) * folded, widths[0], 3, padding=1)
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         before = widths[0]
         for level, width in enumerate(widths):
@@ -89,9 +99,9 @@ class UNet(nn.Module):
         for width in reversed(widths[:-1]):
             self.up.append(Stage(before + width, width, time_width, config.blocks, False, config.dropout))
             before = width
-        last = nn.Conv2d(before, config.channels * folded, 3, padding=1)
+        last = nn.Conv2d(before, self.channels * folded, 3, padding=1)
         self.head = nn.Sequential(norm(before), nn.SiLU(), last)
-        self.keep = nn.Linear(time_width, config.channels)
+        self.keep = nn.Linear(time_width, self.channels)
         for parameter in (*last.parameters(), *self.keep.parameters()):
             nn.init.zeros_(parameter)
 
@@ -117,7 +127,7 @@ class UNet(nn.Module):
             h = stage(h, time)
         out = F.pixel_shuffle(self.head(h), self.config.patch)[..., :height, :width].to(x.dtype)
         if self.config.residual:
-            out = out + centred * (1 + self.keep(time)).to(x.dtype)[:, :, None, None]
+            out = out + centred * (1 + self.keep(time).to(x.dtype)[:, :, None, None])
         return (out + 1) / 2
 
     def bind(self, cond: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
@@ -125,8 +135,8 @@ class UNet(nn.Module):
         return lambda x, t: self(x, t, cond)
 
     def _check(self, x: Tensor, cond: Tensor | None) -> None:
-        if x.shape[1] != self.config.channels:
-            raise ValueError(f"this U-Net takes {self.config.channels} channels, got images {tuple(x.shape)}")
+        if x.shape[1] != self.channels:
+            raise ValueError(f"this U-Net takes {self.channels} channels, got images {tuple(x.shape)}")
         given = 0 if cond is None else cond.shape[1]
         if given != self.config.cond_channels:
             raise ValueError(
@@ -141,16 +151,18 @@ class UNet(nn.Module):
 
 
 class TimeEmbedding(nn.Module):
-    """Sines and cosines of t at periods from 1/500 to 20, then two layers."""
+    """Sines and cosines of t at angular frequencies from 0.3 to 3000, evenly spaced in octaves, then two layers."""
 
-    def __init__(self, width: int, frequencies: int = 64) -> None:
+    frequencies: Tensor
+
+    def __init__(self, width: int, count: int = 64) -> None:
         super().__init__()
-        self.frequencies = frequencies
-        self.layers = nn.Sequential(nn.Linear(2 * frequencies, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
+        octaves = torch.linspace(math.log(0.3), math.log(3000.0), count)
+        self.register_buffer("frequencies", octaves.exp(), persistent=False)
+        self.layers = nn.Sequential(nn.Linear(2 * count, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
 
     def forward(self, t: Tensor, dtype: torch.dtype) -> Tensor:
-        octaves = torch.linspace(math.log(0.3), math.log(3000.0), self.frequencies, dtype=torch.float32)
-        phase = t.float()[:, None] * octaves.exp().to(t.device, non_blocking=True)
+        phase = t.float()[:, None] * self.frequencies.float()
         embedded: Tensor = self.layers(torch.cat([phase.sin(), phase.cos()], dim=1).to(dtype))
         return embedded
 

@@ -30,6 +30,7 @@ from colddiff import (
 from colddiff.degradations import gaussian_blur, gaussian_mask
 from colddiff.degradations.pixelate import block_means
 from colddiff.kernels import border_index
+from colddiff.testing.failures import seeded
 
 BORDERS = ("reflect", "circular", "symmetric")
 
@@ -170,7 +171,7 @@ def test_gaussian_mask_without_a_table_is_the_same(images, monkeypatch) -> None:
     expected = op(x, t, params)
     monkeypatch.setattr(gaussian_mask, "LARGEST_TABLE", 0)
     other = GaussianMask(num_steps=11, initial_mask=11, fill=(0.5, 0.5, 0.5))  # equal, and not in the cache
-    assert other.tables(x) == {}
+    assert "masks" not in other.tables(x)
     assert distance(other(x, t, params), expected) < 1e-12
 
 
@@ -181,16 +182,16 @@ def test_a_random_centre_covers_the_picture_and_one_pixel_before_it(images) -> N
 
 
 def test_a_fixed_centre_is_the_middle(images) -> None:
-    center = GaussianMask(random_center=False).draw(images(2, 1, 28, 31))["center"]
-    assert center.tolist() == [[13, 14], [13, 14]]
+    D = GaussianMask(random_center=False).bind(like=images(2, 1, 28, 31))
+    assert D.tables["center"].tolist() == [[13, 14]]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_pixel_masks_are_nested_and_grow_to_everything(dtype, images) -> None:
     x = images(2, 3, 6, 5)
-    op = PixelMask(fill=(2.0,))
+    op = PixelMask(fill=(1.0,))
     D = op.bind(op.draw(x.to(dtype), torch.Generator().manual_seed(0)), like=x)
-    gone = torch.stack([(D(x, k / 30) == 2).all(dim=1) for k in range(31)])
+    gone = torch.stack([(D(x, k / 30) == 1).all(dim=1) for k in range(31)])
     assert gone.sum(dim=(2, 3)).tolist() == [[k, k] for k in range(31)]
     assert bool((gone[:-1] <= gone[1:]).all())
 
@@ -205,7 +206,7 @@ def test_fill_is_one_colour_or_one_per_channel(images) -> None:
     D = PixelMask(fill=(0.1, 0.2, 0.3)).bind({"rank": torch.zeros(1, 1, 2, 2)}, like=x)
     assert distance(D(x, 1.0), torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64).view(1, 3, 1, 1).expand_as(x)) < 1e-15
     with pytest.raises(ValueError, match="one per channel, 1, got"):
-        D(x[:, :1], 1.0)
+        PixelMask(fill=(0.1, 0.2, 0.3)).bind(like=x[:, :1])
 
 
 # --- resolution ------------------------------------------------------------------------------------------------------
@@ -460,3 +461,30 @@ def test_a_value_out_of_range_is_refused_with_its_unit(build, words) -> None:
 def test_degradations_are_abstract() -> None:
     with pytest.raises(TypeError, match="abstract"):
         Degradation()
+
+
+def test_d_refuses_images_that_it_was_not_bound_to() -> None:
+    op = GaussianMask()
+    x = torch.rand(2, 1, 8, 8)
+    D = op.bind(op.draw(x, seeded(0)), like=x)
+    for other in (torch.rand(2, 1, 32, 32), torch.rand(1, 1, 8, 8), x.double()):
+        with pytest.raises(ValueError, match="bind again with like=x"):
+            D(other, 0.5)
+    blur = GaussianBlur().bind(like=x)
+    assert blur(torch.rand(5, 1, 8, 8), 0.5).shape == (5, 1, 8, 8)  # nothing in it belongs to an image
+
+
+def test_tables_made_in_inference_mode_serve_gradients_later() -> None:
+    op = GaussianBlur(sigma_max=1.2345)
+    with torch.inference_mode():
+        op(torch.rand(1, 1, 6, 6), 0.5)
+    x = torch.rand(1, 1, 6, 6, requires_grad=True)
+    op(x, 0.5).sum().backward()
+    assert x.grad is not None
+
+
+@pytest.mark.parametrize("fill", [(), (float("nan"),), (1.5,)])
+@pytest.mark.parametrize("kind", [GaussianMask, PixelMask])
+def test_a_fill_is_a_colour(kind, fill) -> None:
+    with pytest.raises(ValueError, match="fill must be one number, or one per channel"):
+        kind(fill=fill)

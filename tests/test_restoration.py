@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from colddiff import (
+    SAMPLERS,
     GaussianBlur,
     GaussianMask,
     GaussianNoise,
@@ -16,7 +17,9 @@ from colddiff import (
     improved,
     naive,
     sample,
+    time_grid,
 )
+from colddiff.restoration import restore
 from colddiff.testing.failures import seeded
 
 
@@ -130,3 +133,59 @@ def test_nothing_is_recorded_for_gradients() -> None:
     x = structured().requires_grad_()
     D = bind_observed(Interpolate(), lambda x, t: x * 0.5, x, 1.0)
     assert not D.params["endpoint"].requires_grad
+
+
+@pytest.mark.parametrize(("name", "calls"), [("one_shot", 1), ("naive", 4), ("improved", 4), ("estimated", 4)])
+def test_an_estimate_costs_no_call_of_its_own(name: str, calls: int) -> None:
+    op, asked = GaussianNoise(betas=LinearBetas(num_steps=8, beta_start=0.01, beta_end=0.3)), []
+    x_t = torch.rand(2, 1, 6, 6, generator=seeded(0), dtype=torch.float64)
+
+    def R(x: Tensor, t: Tensor) -> Tensor:
+        asked.append(t)
+        return x / 2
+
+    states = [*restore(R, op, x_t, time_grid(4, levels=op.level_times()), sampler=SAMPLERS[name])]
+    assert len(asked) == calls and states[-1].x.shape == x_t.shape
+
+
+def test_a_sampler_that_estimates_is_refused_where_nothing_can_be_estimated() -> None:
+    x_t = structured()
+    with pytest.raises(ValueError, match="GaussianMask does not allow: use improved"):
+        bind_observed(GaussianMask(), never, x_t, 1.0, sampler=SAMPLERS["estimated"])
+
+
+@pytest.mark.parametrize(
+    ("mask", "words"),
+    [
+        (torch.zeros(4, 1, 24, 20), "marks nothing as missing"),
+        (torch.ones(4, 1, 8, 8), r"expected a mask \(4, 1, 24, 20\)"),
+        (torch.ones(3, 1, 24, 20), "expected a mask"),
+    ],
+)
+def test_a_mask_that_does_not_fit_is_refused(mask: Tensor, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        bind_observed(PixelMask(), never, structured(), 0.5, mask=mask)
+
+
+def test_one_mask_serves_all_pictures_wherever_they_are() -> None:
+    mask = torch.zeros(1, 1, 24, 20)
+    mask[..., 4:9, 5:8] = 1
+    for op in (PixelMask(), GaussianMask()):
+        assert all(len(p) == 4 for p in bind_observed(op, never, structured(), 0.5, mask=mask).params.values())
+    x = structured()
+    assert torch.equal(
+        bind_observed(GaussianMask(), never, x, 0.5, mask=mask).params["center"][0], torch.tensor([6, 6])
+    )
+
+
+def test_a_centred_mask_is_known_without_a_look() -> None:
+    op = GaussianMask(random_center=False, fill=(0.0,))
+    x0 = structured()
+    assert torch.equal(bind_observed(op, never, op(x0, 0.3), 0.3)(x0, 0.3), op(x0, 0.3))
+
+
+def test_pixels_seen_in_bf16_stay_seen() -> None:
+    op, x0 = PixelMask(), torch.full((1, 1, 40, 40), 0.9, dtype=torch.bfloat16)
+    params = op.draw(x0, seeded(0))
+    D = bind_observed(op, never, op(x0, 0.7, params), 0.7)
+    assert torch.equal(D(x0, 0.7), op(x0, 0.7, params))

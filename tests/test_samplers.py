@@ -11,6 +11,7 @@ from colddiff import (
     SAMPLERS,
     BetaTable,
     GaussianBlur,
+    GaussianMask,
     GaussianNoise,
     Interpolate,
     IteratedBlur,
@@ -211,6 +212,25 @@ def test_images_may_start_at_different_times(name, images) -> None:
         assert distance(found, together[i : i + 1]) < 1e-12
 
 
+@pytest.mark.parametrize("name", ["naive", "improved", "estimated"])
+def test_an_image_that_is_done_early_waits_unchanged_for_the_others(name, images) -> None:
+    op = GaussianNoise(betas=LinearBetas(num_steps=10, beta_start=0.01, beta_end=0.4))
+    x, start = images(2, 1, 4, 4), torch.tensor([1.0, 0.2], dtype=torch.float64)
+    D = op.bind(op.draw(x, seeded(0)), like=x)
+    together = sample(wrong, D, x, steps=10, start=start, sampler=name)
+    for i in range(2):
+        alone = op.bind({"noise": D.params["noise"][i : i + 1]}, like=x[i : i + 1])
+        column = time_grid(10, start, levels=op.level_times())[:, i]
+        times = column[torch.cat([torch.tensor([True]), column[1:] < column[:-1]])]
+        found = sample(wrong, alone, x[i : i + 1], times=times, sampler=name)
+        assert distance(found, together[i : i + 1]) < 1e-12
+
+
+def test_a_start_between_levels_is_said_to_be_moved() -> None:
+    with pytest.warns(UserWarning, match="start 0.33 is between levels"):
+        time_grid(1, 0.33, levels=torch.arange(4, dtype=torch.float64) / 3)
+
+
 def test_skipping_steps_asks_the_restorer_less_often(images) -> None:
     x, calls = images(1, 1, 4, 4), []
     D = IteratedBlur(num_steps=20).bind(like=x)
@@ -252,7 +272,9 @@ def test_a_grid_drops_duplicate_levels_and_says_so() -> None:
 
 def test_a_start_below_the_first_level_is_that_level() -> None:
     levels = torch.linspace(0, 1, 11, dtype=torch.float64)
-    assert time_grid(1, 0.01, levels=levels).tolist() == pytest.approx([0.1, 0])
+    with pytest.warns(UserWarning, match="between levels"):
+        times = time_grid(1, 0.01, levels=levels)
+    assert times.tolist() == pytest.approx([0.1, 0])
 
 
 @pytest.mark.parametrize("steps", [0, -1, 2.0, "3"])
@@ -326,3 +348,35 @@ def test_noise_from_a_generator_per_image_does_not_depend_on_the_batch(images) -
     assert torch.equal(together[2], draw_noise(x[2:], seeded(2))[0])
     with pytest.raises(ValueError, match="one generator per image, 3, got 1"):
         draw_noise(x, [seeded(0)])
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_walk_never_waits_for_the_gpu(name) -> None:
+    x = torch.rand(2, 3, 16, 16, device="cuda")
+    D = NOISE.bind(NOISE.draw(x, seeded(0)), like=x)
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        found = sample(lambda x, t: x * 0.9, D, x, steps=5, sampler=name, generator=seeded(1))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert bool(found.isfinite().all())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("op", [GaussianNoise(), GaussianBlur(), GaussianMask()], ids=str)
+def test_a_step_compiled_by_inductor_is_the_step(op) -> None:
+    x0 = torch.rand(2, 1, 12, 12, generator=seeded(0))
+    D = op.bind(op.draw(x0, seeded(0)), like=x0)
+
+    def step(x: Tensor, t: Tensor, s: Tensor) -> Tensor:
+        x0 = 0.9 * x
+        return x + (D(x0, s) - D(x0, t))
+
+    torch._dynamo.reset()
+    compiled = torch.compile(step, fullgraph=True)
+    for t, s in ((1.0, 0.5), (0.5, 0.25)):
+        times = torch.full((2,), t, dtype=torch.float64), torch.full((2,), s, dtype=torch.float64)
+        assert distance(compiled(x0, *times), step(x0, *times)) < 1e-5

@@ -399,7 +399,7 @@ def test_the_average_follows_the_weights_closely_at_first(tmp_path, monkeypatch)
 
 def test_bf16_that_drifts_is_given_up_with_a_warning(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "GATE", -1.0)
-    with pytest.warns(UserWarning, match="bf16 changes the validation loss by .*: going on in float32"):
+    with pytest.warns(UserWarning, match="bf16 raises the validation loss by .*: going on in float32"):
         run = train(tiny.config(tmp_path / "run", precision="bf16", validate_every=2), progress=False)
     assert run.config["precision"] == run.precision == "fp32"
     assert entries(tmp_path / "run", "bf16_drift")[0] > 0

@@ -145,3 +145,13 @@ def test_dropout_is_silent_in_evaluation(images) -> None:
     assert not torch.equal(net(x, torch.ones(1)), net(x, torch.ones(1)))
     net.eval()
     assert torch.equal(net(x, torch.ones(1)), net(x, torch.ones(1)))
+
+
+def test_the_skip_gain_is_exact_in_bf16() -> None:
+    net = UNet(UNetConfig(channels=1, width=8, multipliers=(1,), blocks=1))
+    torch.nn.init.constant_(net.keep.bias, 0.0035)
+    x, t = torch.rand(1, 1, 8, 8), torch.tensor([0.5])
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        fast = net(x, t)
+    with torch.no_grad():
+        assert (fast - net(x, t)).abs().max() < 2e-5

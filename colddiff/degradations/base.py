@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..kernels import cached_tables, computing_dtype, exact_matmul
+from ..kernels import cached_tables, computing_dtype, exact_matmul, moved
 from ..registry import Configurable
 from ..schedules import Linear, Schedule
 
@@ -143,9 +143,13 @@ class Degradation(Configurable, ABC):
 
     def bind(self, params: Params | None = None, *, like: Images) -> BoundDegradation:
         """D(x, t) as the samplers want it: params fixed, tables at hand. `like` gives size, dtype and device."""
+        unknown = self.bind_unknown(like)
+        return unknown.with_params(self._checked(params or {}, like))
+
+    def bind_unknown(self, like: Images) -> BoundDegradation:
+        """Tables at hand, params still to be found by `BoundDegradation.estimate`."""
         check_images(like)
-        tables = self._tables(like)
-        return BoundDegradation(self, self._checked(params or {}, like), tables)
+        return BoundDegradation(self, {}, self._tables(like), tuple(like.shape), computing_dtype(like.dtype))
 
     def severity(self, t: Tensor) -> Tensor:
         """schedule(t) in float64."""
@@ -160,7 +164,7 @@ class Degradation(Configurable, ABC):
     def _tables(self, like: Tensor) -> Params:
         if type(self).tables is Degradation.tables:
             return {}
-        key = (self, like.shape[-2:], computing_dtype(like.dtype), like.device)
+        key = (self, like.shape[1:], computing_dtype(like.dtype), like.device)
         return cached_tables(key, lambda: self.tables(like))
 
     def _checked(self, params: Params, like: Tensor) -> Params:
@@ -188,16 +192,22 @@ class BoundDegradation:
     degradation: Degradation
     params: Params
     tables: Params
+    shape: tuple[int, ...]  # of the images it was bound to
+    dtype: torch.dtype  # that it computes in
 
     def __call__(self, x: Images, t: Tensor | float) -> Images:
-        """D(x, t): images of the shape, dtype and device of x."""
-        check_images(x)
+        """D(x, t): images of the shape, dtype and device of x.
+
+        Raises:
+            ValueError: x is not of the size, or with params not of the number, that this was bound to.
+        """
+        self._check(x)
         t = as_times(t, x)
         compute = computing_dtype(x.dtype)
         autocast_off, exact = _float32(x.device)
         with autocast_off, exact:
             s = self.degradation.severity(t).to(compute).reshape(-1, 1, 1, 1)
-            return self.degradation.degrade(x.to(compute), s, self.params | self.tables).to(x.dtype)
+            return self.degradation.degrade(x.to(compute), s, self.tables | self.params).to(x.dtype)
 
     def with_params(self, params: Params) -> BoundDegradation:
         """The same degradation and tables with other params."""
@@ -205,17 +215,27 @@ class BoundDegradation:
 
     def estimate(self, x_t: Images, x0: Images, t: Tensor | float) -> BoundDegradation:
         """The same degradation with the params for which D(x0, t) = x_t."""
+        self._check(x_t)
         compute = computing_dtype(x_t.dtype)
         autocast_off, exact = _float32(x_t.device)
         with autocast_off, exact:
             t = as_times(t, x_t)
-            found = self.degradation.estimate(x_t.to(compute), x0.to(compute), t, self.params | self.tables)
+            found = self.degradation.estimate(x_t.to(compute), x0.to(compute), t, self.tables | self.params)
             return self.with_params(self.params | found)
 
     def refresh(self, t: Tensor | float, s: Tensor | float, eta: float, noise: Tensor) -> BoundDegradation:
         """The same degradation with its noise partly replaced between times t > s, as DDIM's eta says."""
         t, s = as_times(t, noise), as_times(s, noise)
-        return self.with_params(self.params | self.degradation.refresh(self.params | self.tables, t, s, eta, noise))
+        return self.with_params(self.params | self.degradation.refresh(self.tables | self.params, t, s, eta, noise))
+
+    def _check(self, x: Tensor) -> None:
+        check_images(x)
+        batch = x.shape[0] if self.params else self.shape[0]
+        if (batch, *x.shape[1:]) != self.shape or computing_dtype(x.dtype) != self.dtype:
+            raise ValueError(
+                f"D was bound to images {self.shape} in {self.dtype}, got {tuple(x.shape)} in {x.dtype}: "
+                "bind again with like=x"
+            )
 
 
 def check_images(x: Tensor) -> None:
@@ -241,11 +261,17 @@ def as_times(t: Tensor | float, x: Tensor) -> Tensor:
     return t.to(x.device, non_blocking=True).expand(x.shape[0])
 
 
-def affine_fill(fill: tuple[float, ...], like: Tensor) -> Tensor:
+def check_fill(fill: tuple[float, ...]) -> None:
+    """Raise unless a fill colour is one or several numbers in [0, 1]."""
+    if not fill or not all(0 <= value <= 1 for value in fill):
+        raise ValueError(f"fill must be one number, or one per channel, in [0, 1], got {fill}")
+
+
+def fill_colour(fill: tuple[float, ...], like: Tensor) -> Tensor:
     """A fill colour as (1, C or 1, 1, 1): one number for all channels, or one per channel."""
     if len(fill) not in (1, like.shape[1]):
         raise ValueError(f"fill must have 1 number or one per channel, {like.shape[1]}, got {fill}")
-    return torch.tensor(fill, dtype=computing_dtype(like.dtype)).to(like.device, non_blocking=True).view(1, -1, 1, 1)
+    return moved(torch.tensor(fill, dtype=torch.float64).view(1, -1, 1, 1), like)
 
 
 def _float32(device: torch.device) -> tuple[AbstractContextManager[object], AbstractContextManager[object]]:

@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass
 
 import torch
-from kornia.filters import filter2d_separable, get_gaussian_discrete_kernel1d
+from kornia.filters import filter2d_separable
 from torch import Tensor
 
-from ..kernels import Border, border_index, computing_dtype, spectral_basis, spectral_filter
+from ..kernels import Border, border_index, flush_negligible, moved, spectral_basis, spectral_filter
 from ..registry import register
 from .base import Claims, Degradation, Images, Params
 
@@ -43,29 +43,42 @@ class GaussianBlur(Degradation):
 
     def degrade(self, x: Images, s: Tensor, params: Params) -> Images:
         sigma = s * self.sigma_max
-        blurred = self._filter(x, sigma) if max(x.shape[-2:]) > LARGEST_BASIS else self._spectral(x, sigma, params)
+        blurred = self._spectral(x, sigma, params) if "basis_h" in params else self._filter(x, sigma, params)
         return torch.where(s > 0, blurred, x)
 
     def tables(self, like: Images) -> Params:
         h, w = like.shape[-2:]
         if max(h, w) > LARGEST_BASIS:
-            return {}
+            return self._filter_tables(like)
         (basis_h, omega_h), (basis_w, omega_w) = spectral_basis(h, self.border), spectral_basis(w, self.border)
-        # 1 - cos omega, without the cancellation at low frequencies
-        decay = 2 * torch.sin(omega_h / 2)[:, None] ** 2 + 2 * torch.sin(omega_w / 2)[None] ** 2
+        decay = decay_rate(omega_h)[:, None] + decay_rate(omega_w)[None]
         tables = {"basis_h": basis_h, "basis_w": basis_w, "decay": decay}
-        return {name: table.to(like.device, computing_dtype(like.dtype)) for name, table in tables.items()}
+        return {name: moved(table, like) for name, table in tables.items()}
 
     def _spectral(self, x: Images, sigma: Tensor, params: Params) -> Tensor:
-        gain = torch.exp(-(sigma**2) * params["decay"])
-        # A gain below float32's rounding is zero; as a denormal it would slow the product down.
-        gain = torch.where(gain < 1e-15, 0, gain)
+        gain = flush_negligible(torch.exp(-(sigma**2) * params["decay"]))
         return spectral_filter(x, params["basis_h"], params["basis_w"], gain)
 
-    def _filter(self, x: Images, sigma: Tensor) -> Tensor:
-        h, w = x.shape[-2:]
+    def _filter_tables(self, like: Images) -> Params:
+        """Border indices, and the cosines that turn the spectrum of a kernel into its taps."""
         radius = math.ceil(6 * self.sigma_max) + 3
-        rows = border_index(h, radius, self.border).to(x.device, non_blocking=True)
-        columns = border_index(w, radius, self.border).to(x.device, non_blocking=True)
-        kernel = get_gaussian_discrete_kernel1d(2 * radius + 1, sigma.reshape(-1, 1).clamp(min=1e-6))
-        return filter2d_separable(x[:, :, rows][..., columns], kernel, kernel, padding="valid")
+        period = 4 * radius + 2  # twice the support: what wraps around is below rounding
+        omega = 2 * math.pi * torch.arange(period, dtype=torch.float64) / period
+        offset = torch.arange(-radius, radius + 1, dtype=torch.float64)
+        tables = {"decay": decay_rate(omega), "cosines": torch.cos(omega[:, None] * offset) / period}
+        rows, columns = (border_index(side, radius, self.border) for side in like.shape[-2:])
+        indices = {"rows": rows, "columns": columns}
+        return {name: moved(table, like) for name, table in tables.items()} | {
+            name: index.to(like.device, non_blocking=True) for name, index in indices.items()
+        }
+
+    def _filter(self, x: Images, sigma: Tensor, params: Params) -> Tensor:
+        spectrum = torch.exp(-(sigma.reshape(-1, 1) ** 2) * params["decay"])
+        kernel = flush_negligible(spectrum @ params["cosines"])
+        bordered = x[:, :, params["rows"]][..., params["columns"]]
+        return filter2d_separable(bordered, kernel, kernel, padding="valid")
+
+
+def decay_rate(omega: Tensor) -> Tensor:
+    """1 - cos omega, without its cancellation at low frequencies."""
+    return 2 * torch.sin(omega / 2) ** 2

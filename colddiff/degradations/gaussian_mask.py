@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..kernels import computing_dtype, flush_negligible, integers, level_of, locate
+from ..kernels import flush_negligible, integers, level_of, locate, moved
 from ..registry import register
-from .base import Claims, Degradation, Images, Params, affine_fill
+from .base import Claims, Degradation, Images, Params, check_fill, fill_colour
 
 # Above this many numbers the table of cumulative masks is not kept: the product is taken on the spot.
 LARGEST_TABLE = 16 * 2**20
@@ -43,6 +43,7 @@ class GaussianMask(Degradation):
     fill: tuple[float, ...] = (0.5,)
 
     def check(self) -> None:
+        check_fill(self.fill)
         if not 1 <= self.num_steps <= 100_000:
             raise ValueError(f"num_steps must be in 1 .. 100,000, got {self.num_steps}")
         if not 0 < self.kernel_std < math.inf or self.initial_mask < 1:
@@ -61,26 +62,32 @@ class GaussianMask(Degradation):
 
     def degrade(self, x: Images, s: Tensor, params: Params) -> Images:
         keep = self._keep(s, params["center"], x, params.get("masks"))
-        return x + (keep - 1) * (x - affine_fill(self.fill, x))
+        return x + (keep - 1) * (x - params["fill"])
 
     def draw(self, like: Images, generator: torch.Generator | None = None) -> Params:
-        n, h, w = len(like), *like.shape[-2:]
         if not self.random_center:
-            middle = torch.tensor([[h // 2 - 1, w // 2 - 1]]).to(like.device, computing_dtype(like.dtype))
-            return {"center": middle.expand(n, 2)}
-        rows, columns = (integers(side + 1, (n, 1), like, generator) - 1 for side in (h, w))
-        return {"center": torch.cat([rows, columns], dim=1)}
+            return {}
+        sides = like.shape[-2:]
+        places = [integers(side + 1, (len(like), 1), like, generator) - 1 for side in sides]
+        return {"center": torch.cat(places, dim=1)}
+
+    @property
+    def deterministic(self) -> bool:
+        return not self.random_center
 
     def tables(self, like: Images) -> Params:
-        """K_k by squared distance: (T + 1, R)."""
+        """The fill colour, the centre where it is not drawn, and K_k by squared distance, (T + 1, R)."""
         h, w = like.shape[-2:]
+        tables = {"fill": fill_colour(self.fill, like)}
+        if not self.random_center:
+            tables["center"] = moved(torch.tensor([[h // 2 - 1, w // 2 - 1]]), like)
         radii = h**2 + w**2 + 1
         if (self.num_steps + 1) * radii > LARGEST_TABLE:
-            return {}
+            return tables
         r2 = torch.arange(radii, dtype=torch.float64)
-        steps = -torch.expm1(-r2 / (2 * self._sigmas(like)[:, None] ** 2))
+        steps = -torch.expm1(-r2 / (2 * self._sigmas()[:, None] ** 2))
         masks = flush_negligible(torch.cat([torch.ones(1, radii, dtype=torch.float64), torch.cumprod(steps, dim=0)]))
-        return {"masks": masks.to(like.device, computing_dtype(like.dtype))}
+        return tables | {"masks": moved(masks, like)}
 
     def observe(self, x_t: Images, t: Tensor, mask: Tensor | None = None) -> Params:
         """The centre whose mask at time t explains best where the picture is like the fill colour.
@@ -95,8 +102,8 @@ class GaussianMask(Degradation):
             row, column = (weight.sum(2) @ rows) / total, (weight.sum(1) @ columns) / total
             return {"center": torch.stack([row.round(), column.round()], dim=1)}
         # log |x_t - fill| = log K(p - c) + the picture's own contrast, floored at half an 8-bit step.
-        seen = ((x_t - affine_fill(self.fill, x_t)).abs().amax(dim=1) + 1 / 512).log()
-        canvas, middle = x_t.new_zeros(n, 1, 2 * h, 2 * w), x_t.new_tensor([[h - 1, w - 1]]).expand(n, 2)
+        seen = ((x_t - fill_colour(self.fill, x_t)).abs().amax(dim=1) + 1 / 512).log()
+        canvas, middle = x_t.new_zeros(n, 1, 2 * h, 2 * w), moved(torch.tensor([[h - 1, w - 1]]), x_t)
         s = self.severity(t).to(x_t.dtype).reshape(-1, 1, 1, 1)
         expected = (self._keep(s, middle, canvas, None)[:, 0] / 4 + 1 / 512).log()
         return {"center": locate(expected, seen).to(x_t.dtype)}
@@ -109,8 +116,8 @@ class GaussianMask(Degradation):
         level, fraction = level_of(s, self.num_steps)
         if masks is None:
             return self._product(r2, level.reshape(-1, 1, 1, 1), fraction, x)
-        near = r2.round().long().clamp(max=masks.shape[1] - 1).flatten(1)
-        low, high = (masks[k].gather(1, near).reshape(r2.shape) for k in (level, level + 1))
+        near = r2.round().long().flatten(1).expand(len(level), -1)
+        low, high = (masks[k].gather(1, near).reshape(-1, 1, *x.shape[-2:]) for k in (level, level + 1))
         return torch.lerp(low, high, fraction)
 
     def _product(self, r2: Tensor, level: Tensor, fraction: Tensor, x: Tensor) -> Tensor:
@@ -122,5 +129,5 @@ class GaussianMask(Degradation):
             low, high = torch.where(i < level, low * step, low), torch.where(i <= level, high * step, high)
         return torch.lerp(low, high, fraction)
 
-    def _sigmas(self, like: Tensor) -> Tensor:
+    def _sigmas(self) -> Tensor:
         return self.kernel_std * (torch.arange(self.num_steps, dtype=torch.float64) + self.initial_mask)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..chains import LinearBetas, NoiseSchedule
-from ..kernels import between_levels, computing_dtype, normal
+from ..kernels import between_levels, moved, normal
 from ..registry import register
 from .base import Claims, Degradation, Images, Params
 
@@ -47,8 +47,8 @@ class GaussianNoise(Degradation):
         alpha_bar = self.betas.alpha_bars()
         rows = torch.stack([alpha_bar.sqrt() - 1, (1 - alpha_bar).sqrt()], dim=1)
         return {
-            "coefficients": rows.to(like.device, computing_dtype(like.dtype)),
-            "amplitudes": alpha_bar.sqrt().to(like.device),
+            "coefficients": moved(rows, like),
+            "amplitudes": alpha_bar.sqrt().to(like.device, non_blocking=True),
         }
 
     def estimate(self, x_t: Images, x0: Images, t: Tensor, params: Params) -> Params:

@@ -10,10 +10,10 @@ from torch import Tensor
 from ..chains import ConstantSigma, SigmaSchedule
 from ..kernels import (
     Border,
-    computing_dtype,
     flush_negligible,
     kernel_spectrum,
     level_of,
+    moved,
     spectral_basis,
     spectral_filter,
 )
@@ -71,7 +71,7 @@ class IteratedBlur(Degradation):
             "gains_h": self._cumulative(omega_h),
             "gains_w": self._cumulative(omega_w),
         }
-        return {name: table.to(like.device, computing_dtype(like.dtype)) for name, table in tables.items()}
+        return {name: moved(table, like) for name, table in tables.items()}
 
     def kernels(self) -> Tensor:
         """The 1-D kernel of each step: (num_steps, kernel_size), float64, sums 1."""

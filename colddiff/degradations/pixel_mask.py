@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..kernels import computing_dtype, uniform
 from ..registry import register
-from .base import Claims, Degradation, Images, Params, affine_fill
+from .base import Claims, Degradation, Images, Params, check_fill, fill_colour
 
 
 @register("pixel_mask")
@@ -31,13 +31,16 @@ class PixelMask(Degradation):
 
     prior = "constant"
 
+    def check(self) -> None:
+        check_fill(self.fill)
+
     @property
     def claims(self) -> Claims:
         smooth = Claims.MONOTONE | Claims.DIFFERENTIABLE | Claims.TRACEABLE
         return smooth | Claims.LINEAR if not any(self.fill) else smooth
 
     def degrade(self, x: Images, s: Tensor, params: Params) -> Images:
-        return torch.where(params["rank"] < s, affine_fill(self.fill, x), x)
+        return torch.where(params["rank"] < s, params["fill"], x)
 
     def draw(self, like: Images, generator: torch.Generator | None = None) -> Params:
         """A random permutation of the pixels of each image."""
@@ -47,6 +50,9 @@ class PixelMask(Degradation):
         rank = (order.to(computing_dtype(like.dtype)) + 0.5) / (h * w)
         return {"rank": rank.reshape(n, 1, h, w)}
 
+    def tables(self, like: Images) -> Params:
+        return {"fill": fill_colour(self.fill, like)}
+
     def observe(self, x_t: Images, t: Tensor, mask: Tensor | None = None) -> Params:
         """Missing where the user's mask says so, else where the colour is the fill to within an 8-bit level.
 
@@ -54,7 +60,7 @@ class PixelMask(Degradation):
         """
         n, _, h, w = x_t.shape
         if mask is None:
-            mask = ((x_t - affine_fill(self.fill, x_t)).abs() < 1 / 255).all(dim=1, keepdim=True)
+            mask = ((x_t - fill_colour(self.fill, x_t)).abs() < 1 / 255).all(dim=1, keepdim=True)
         s = self.severity(t).to(x_t.dtype).reshape(-1, 1, 1, 1)
         golden = torch.arange(h * w, device=x_t.device, dtype=torch.float64) * 0.6180339887498949
         order = (golden - golden.floor()).to(x_t.dtype).reshape(1, 1, h, w).expand(n, 1, h, w)
