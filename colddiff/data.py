@@ -50,19 +50,27 @@ def load_data(source: str | Path, *, split: str = "train", size: int | None = No
     Args:
         source: "digits", "photos", a folder of images, a parquet file or folder in the Hugging Face layout, or an
             array file (.npy, .npz: (N, H, W), (N, H, W, C) or (N, C, H, W), uint8 or float in [0, 1]).
-        split: "train", "test", or "all"; where the data set brings no split, 10% are held out, always the same, and
-            where it brings train and validation only, "test" is validation. The protocol names what was taken.
-        size: side of the square images; None keeps them as they are, if they are all alike.
+        split: "train", "test", "validation", "held_out" or "all". Where the data set brings no split, 10% are held
+            out, always the same, and called test. Where it brings one of test and validation, it is "test", and
+            where it brings both, "held_out" is validation. The protocol names what was taken.
+        size: side of the square images in pixels, >= 1, of which the short side of a picture is resized to it and
+            the centre cut out; None keeps them as they are, if they are all alike.
+
+    Returns:
+        Images (N, C, H, W), all of them in memory: N C H W bytes.
 
     Raises:
-        FileNotFoundError, LookupError: no such data or split. ValueError: images that cannot be used.
+        FileNotFoundError: no such data. LookupError: no such split. ValueError: images that cannot be used, or a
+        size < 1. ModuleNotFoundError: parquet without pyarrow.
     """
-    if split not in (*SPLITS, "all"):
-        raise LookupError(f"no split is named {split!r}{suggestion(split, SPLITS)}; known: {', '.join(SPLITS)}, all")
+    known = (*SPLITS, "held_out", "all")
+    if split not in known:
+        raise LookupError(f"no split is named {split!r}{suggestion(split, known)}; known: {', '.join(known)}")
     if size is not None and size < 1:
         raise ValueError(f"image size must be >= 1 pixel, got {size}")
     protocol: dict[str, Any] = {"data": str(source), "split": split}
     if str(source) in EMBEDDED:
+        protocol["split"] = "test" if split == "held_out" else split
         images, how = EMBEDDED[str(source)](split, size)
     else:
         images, how, protocol["split"] = _from_files(Path(source), split, size)

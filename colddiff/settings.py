@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import torch
@@ -10,10 +10,13 @@ import torch
 from .data import ImageData
 from .degradations.base import Degradation
 from .degradations.gaussian_noise import GaussianNoise
-from .parametrization import Epsilon, Velocity
-from .priors import ChannelGaussian, Prior
+from .parametrization import Epsilon, NoiseParametrization, Velocity
+from .priors import Fitted, Prior
 from .registry import Configurable, register
 from .unet import RestorerConfig, UNetConfig
+
+SYMMETRY_BREAKING = 0.001  # sigma of a prior of flat pictures; the paper's 0.002 of [-1, 1]
+FITTED_TO = 10_000  # images, at most
 
 
 @register("train")
@@ -103,20 +106,63 @@ FREE_TO_CHANGE = {"out", "device", "validate_every", "checkpoint_every", "sample
 
 
 def restorer_for(config: TrainConfig, data: ImageData) -> RestorerConfig:
-    """The network asked for, else a U-Net of about 5M parameters, smaller below 32 pixels; with its prediction."""
+    """The network asked for, else a U-Net of about 5M parameters, smaller below 32 pixels; with its prediction.
+
+    Raises:
+        ValueError: it was asked to take another number of channels than the images have.
+    """
     channels, side = data.images.shape[1], min(data.images.shape[2:])
     large, small = UNetConfig(channels=channels), UNetConfig(channels=channels, patch=1, multipliers=(1, 2))
     shape = config.restorer or (large if side >= 32 else small)
+    if isinstance(shape, UNetConfig):
+        shape = _with_channels(shape, channels)
+    elif isinstance(shape, NoiseParametrization):
+        shape = replace(shape, net=_with_channels(shape.net, channels))
     if config.predict == "x0":
         return shape
     assert isinstance(config.degradation, GaussianNoise) and isinstance(shape, UNetConfig)
-    plain = UNetConfig.from_config(shape.to_config() | {"residual": False})
     kind = Epsilon if config.predict == "epsilon" else Velocity
-    return kind(net=plain, degradation=config.degradation)
+    return kind(net=replace(shape, residual=False), degradation=config.degradation)
+
+
+def prior_for(config: TrainConfig, data: ImageData) -> Prior:
+    """The prior asked for, else the one that suits the degradation; fitted to the data where that is still to be done.
+
+    The operator's own prior suits it, else one colour per image as in the training set. Flat surrogates get a little
+    noise, or all seeds of an operator that ends in one colour would make the same image.
+    """
+    return _fitted(config.prior or _suited_prior(config.degradation), data)
 
 
 def default_prior(degradation: Degradation, data: ImageData) -> Prior:
-    """The operator's own prior; else one colour per image as in the training set, with a little noise to differ."""
-    if degradation.prior is not None:
-        return Prior.from_config(degradation.prior)
-    return ChannelGaussian.fit(data[torch.arange(min(len(data), 10_000))], sigma=0.001)
+    """`prior_for` where no prior was asked for."""
+    return _fitted(_suited_prior(degradation), data)
+
+
+def held_out_split(config: TrainConfig) -> str:
+    """The split that a training is checked on; where there is a validation split, test images never steer it."""
+    return "held_out" if config.split in ("train", "all") else "train"
+
+
+# --- helpers ---------------------------------------------------------------------------------------------------------
+
+
+def _with_channels(shape: UNetConfig, channels: int) -> UNetConfig:
+    if shape.channels not in (None, channels):
+        raise ValueError(
+            f"the restorer takes {shape.channels} channels, the images have {channels}: leave channels out"
+        )
+    return replace(shape, channels=channels)
+
+
+def _suited_prior(degradation: Degradation) -> Prior:
+    prior = Prior.from_config(degradation.prior or "channel_gaussian")
+    return replace(prior, sigma=SYMMETRY_BREAKING) if prior.flat else prior
+
+
+def _fitted(prior: Prior, data: ImageData) -> Prior:
+    """Fitted to images spread evenly over the data: the first ones of a folder may be all of one class."""
+    if not isinstance(prior, Fitted) or prior.fitted is not None:
+        return prior
+    n = min(len(data), FITTED_TO)
+    return prior.fitted_to(data[torch.arange(n) * len(data) // n])

@@ -13,13 +13,23 @@ from .pictures import IMAGE_SUFFIXES
 
 ARRAY_SUFFIXES = {".npy", ".npz"}
 TABLE_SUFFIXES = {".parquet", *ARRAY_SUFFIXES}
-HELD_OUT_NAMES = ("test", "validation", "valid", "val")
-SPLITS = ("train", *HELD_OUT_NAMES)
+VALIDATION_NAMES = ("validation", "valid", "val")
+SPLITS = ("train", "test", *VALIDATION_NAMES)
+# Splits that are the first of several that a data set brings, else the share that is cut from all of it.
+CHOICES = {"test": ("test", *VALIDATION_NAMES), "held_out": (*VALIDATION_NAMES, "test")}
 HELD_OUT = 0.1  # share of the images that are the test split where a data set brings none
 
 
 def held_out(n: int, split: str) -> Tensor:
-    """Which of n images belong to the split where a data set brings none: the same 10% every time."""
+    """Which of n images belong to the split where a data set brings none: the same 10% every time.
+
+    Args:
+        n: how many images there are.
+        split: "train", "all", or any other for what is held out.
+
+    Returns:
+        Their indices, increasing.
+    """
     order = torch.randperm(n, generator=torch.Generator().manual_seed(0))
     count = max(1, round(n * HELD_OUT))
     if split == "all":
@@ -28,7 +38,15 @@ def held_out(n: int, split: str) -> Tensor:
 
 
 def locate(path: Path, split: str) -> tuple[list[Path], str, bool]:
-    """The files of a split, its name in the data set, and whether they are the whole that it is to be cut from."""
+    """The files of a split, its name in the data set, and whether they are the whole that it is to be cut from.
+
+    Args:
+        path: a data file, or a folder of them.
+        split: one of `SPLITS` or `CHOICES`, or "all".
+
+    Raises:
+        ValueError: not a data file. FileNotFoundError: a folder without any. LookupError: no such split.
+    """
     if path.is_file():
         suffix = path.suffix.lower()
         if suffix not in TABLE_SUFFIXES | IMAGE_SUFFIXES:
@@ -40,12 +58,12 @@ def locate(path: Path, split: str) -> tuple[list[Path], str, bool]:
         splits = _splits(_below(path), path)
     if split == "all":
         return [f for files in splits.values() for f in files], split, False
-    for name in HELD_OUT_NAMES if split == "test" else (split,):
+    for name in CHOICES.get(split, (split,)):
         if name in splits:
             return splits[name], name, splits.keys() == {"train"}
     if splits.keys() <= {None, "train"}:
         (files,) = splits.values()
-        return files, split, True
+        return files, "test" if split == "held_out" else split, True
     raise LookupError(f"{str(path)!r} has no split {split!r}; it has {', '.join(map(str, splits))}")
 
 

@@ -195,6 +195,22 @@ def test_where_there_is_no_test_split_the_validation_split_is_it_and_the_protoco
     assert numbers(data) == [50, 51] and data.protocol["split"] == "val"
 
 
+def test_held_out_is_validation_where_there_is_some_so_that_test_images_never_steer_a_training(tmp_path):
+    pictures(tmp_path / "train", 5)
+    pictures(tmp_path / "test", 2, first=50)
+    assert numbers(load_data(tmp_path, split="held_out")) == [50, 51]
+    pictures(tmp_path / "val", 2, first=70)
+    data = load_data(tmp_path, split="held_out")
+    assert numbers(data) == [70, 71] and data.protocol["split"] == "val"
+    assert numbers(load_data(tmp_path, split="test")) == [50, 51]
+
+
+def test_held_out_is_the_tenth_that_test_is_where_a_data_set_brings_no_split(tmp_path):
+    for source in ("digits", pictures(tmp_path, 20)):
+        test, held = (load_data(source, split=s) for s in ("test", "held_out"))
+        assert torch.equal(test.images, held.images) and test.protocol == held.protocol
+
+
 def test_a_split_that_is_missing_is_named_with_those_there_are(tmp_path):
     pictures(tmp_path / "train", 2)
     pictures(tmp_path / "test", 2)
