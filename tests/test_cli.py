@@ -12,9 +12,10 @@ import torch
 import yaml
 from PIL import Image
 
-from colddiff import cli, commands, training
+from colddiff import cli, commands, registry, training
 from colddiff.checkpoint import load
 from colddiff.degradations import GaussianMask
+from colddiff.registry import registered
 from colddiff.training import train
 
 TINY = ["--steps", "2", "--batch-size", "4", "--device", "cpu", "--warmup-steps", "1"]
@@ -85,6 +86,27 @@ def test_list_names_everything_that_can_be_asked_for(capsys):
     assert "gaussian_mask" in json.loads(capsys.readouterr().out)["degradations"]
 
 
+def test_list_says_what_each_thing_is_and_names_plug_ins_without_importing_them(capsys, monkeypatch):
+    class Point:
+        name = "fog"
+
+    monkeypatch.setattr(registry, "entry_points", lambda group: [Point()] if group == "colddiff.degradations" else [])
+    assert colddiff("list", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["degradations"]["fog"] == {"": "plug-in"} and "fog" not in told["priors"]
+    assert all(fields[""] for members in told.values() for fields in members.values())
+
+
+def test_degrade_tells_how_much_was_clipped(photo, tmp_path, capsys):
+    args = ["degrade", photo, "--degradation", "pixel_noise", "--degradation.sigma=80", "--steps", 3]
+    assert colddiff(*args, "--out", tmp_path / "strip.png") == 0
+    first, *shares = capsys.readouterr().out.splitlines()[1].removeprefix("clipped share: ").split()
+    assert first == "0.0%" and len(shares) == 2 and 0 < float(shares[0][:-1]) < float(shares[1][:-1]) < 100
+    args[3:5] = ["gaussian_blur"]
+    assert colddiff(*args, "--out", tmp_path / "strip.png") == 0
+    assert "clipped" not in capsys.readouterr().out
+
+
 def test_degrade_writes_a_strip_or_an_animation(photo, tmp_path, capsys):
     args = ["degrade", photo, "--degradation", "gaussian_blur", "--degradation.sigma_max=20", "--steps", 5]
     assert colddiff(*args, "--out", tmp_path / "strip.png") == 0
@@ -117,6 +139,22 @@ def test_train_leaves_a_run_with_a_card_and_prints_its_table(tmp_path, capsys):
     assert "gaussian_blur" in told and "step 2 of 2" in told and "validation_loss" in told
 
 
+@pytest.mark.parametrize("prior", registered("colddiff.priors"))
+def test_a_run_generates_from_every_prior(prior, tmp_path):
+    out, args = tmp_path / "run", ["--degradation", "gaussian_blur", "--prior", prior, "--prior.sigma", "0.01"]
+    assert colddiff("train", "digits", "--out", out, *args, *TINY) == 0
+    assert colddiff("sample", out, "-n", 2, "--steps", 2, "--out", tmp_path / "grid.png") == 0
+    config = json.loads((out / "config.json").read_text())
+    assert config["prior"]["type"] == prior and config["prior"]["sigma"] == 0.01
+
+
+def test_a_unet_of_another_width_takes_the_channels_of_the_data(tmp_path):
+    args = ["--degradation", "gaussian_blur", "--steps", "1", "--batch-size", "4", "--device", "cpu"]
+    shape = ["--restorer", "unet", "--restorer.width", "8", "--restorer.blocks", "1"]
+    assert colddiff("train", "digits", "--out", tmp_path / "run", *args, *shape) == 0
+    assert load(tmp_path / "run", device="cpu").config["restorer"]["channels"] == 1
+
+
 @pytest.mark.parametrize("sampler", ["one_shot", "naive", "improved"])
 def test_restore_takes_files_and_folders_grey_or_colour_of_any_size(sampler, grey, photo, tmp_path, capsys):
     shutil.copytree(photo.parent, tmp_path / "album" / "deep", ignore=shutil.ignore_patterns("album"))
@@ -130,7 +168,9 @@ def test_restore_takes_files_and_folders_grey_or_colour_of_any_size(sampler, gre
 
 def test_a_grey_picture_is_restored_by_a_colour_run(colour, tmp_path):
     Image.new("L", (9, 8), 100).save(tmp_path / "grey.png")
-    Image.new("L", (9, 8), 0).save(tmp_path / "mask.png")
+    mask = Image.new("L", (9, 8), 0)
+    mask.paste(255, (2, 3, 6, 7))
+    mask.save(tmp_path / "mask.png")
     args = ["--out", tmp_path / "out", "--mask", tmp_path / "mask.png", "--steps", 2]
     assert colddiff("restore", colour, tmp_path / "grey.png", *args) == 0
     with Image.open(tmp_path / "out" / "grey.png") as restored:
@@ -299,6 +339,7 @@ TRAIN = ["train", "digits", "--out", "x", "--degradation"]
         ([*TRAIN, "gaussian_blur", "--split", "tset"], "did you mean 'test'"),
         ([*TRAIN, "gaussian_blur", "--config", "none.yaml"], "none.yaml"),
         ([*TRAIN, "gaussian_blur", "--resume"], "no checkpoint to resume from"),
+        ([*TRAIN, "gaussian_blur", "--restorer", "unet", "--restorer.channels", "3"], "images have 1: leave channels"),
         (["train", "digts", *TRAIN[2:], "gaussian_blur"], "did you mean 'digits'"),
         (["degrade", "none.png", "--degradation", "gaussian_blur"], "no picture at 'none.png'"),
         (["list", "--prior.sigma", "3"], "this command has no --prior"),
@@ -332,6 +373,7 @@ def test_a_mistake_ends_in_one_line(arguments, told, mistake):
         (["eval", "RUN", "digits", "--start", "2"], "start must be in (0, 1], got 2.0"),
         (["eval", "RUN", "digits", "--start", "half"], "--start must be numbers separated by commas"),
         (["eval", "RUN", "digits", "--images", "-3"], "at least one image"),
+        (["eval", "RUN", "digits", "--images", "5,6"], "--images must be one whole number or all, got '5,6'"),
         (["eval", "RUN", "digits", "--steps", "0"], "steps must be a whole number"),
         (["eval", "RUN", "none"], "no data at 'none'"),
         (["eval", "RUN", "digits", "--split", "tset"], "did you mean 'test'"),
@@ -375,6 +417,15 @@ def test_a_bug_is_not_hidden_behind_a_line(monkeypatch):
     monkeypatch.setitem(cli.COMMANDS, "list", cli.Command("train", cli._list_arguments, fail))
     with pytest.raises(AssertionError):
         colddiff("list")
+
+
+@pytest.mark.parametrize("debug", ["", "1"])
+def test_the_traceback_comes_before_the_line_on_request(debug, monkeypatch, capsys):
+    monkeypatch.setenv("COLDDIFF_DEBUG", debug)
+    assert colddiff("inspect", "none") == 2
+    *trace, line = capsys.readouterr().err.splitlines()
+    assert line.startswith("colddiff: ") and (trace[:1] == ["Traceback (most recent call last):"]) == bool(debug)
+    assert bool(trace) == bool(debug)
 
 
 def test_warnings_are_one_line_and_go_on_whatever_python_was_told(colour, photo, tmp_path, capsys):

@@ -7,7 +7,7 @@ import tiny
 import torch
 
 from colddiff.data import ImageData, load_data
-from colddiff.degradations import GaussianBlur, GaussianMask, GaussianNoise, PixelMask, PixelNoise
+from colddiff.degradations import GaussianBlur, GaussianMask, GaussianNoise, IteratedBlur, PixelMask, PixelNoise
 from colddiff.report import PICTURED, evaluate, write_card
 
 DATA = load_data("digits", split="test")
@@ -89,9 +89,9 @@ def test_improved_is_left_out_where_nobody_could_know_the_params():
     assert "improved is left out" in report.protocol["params"]
 
 
-def test_an_estimate_is_counted_as_a_call():
+def test_an_estimate_shares_the_first_call():
     rows = report_of(GaussianNoise()).rows
-    assert {row["calls"] for row in rows if row["method"] == "improved"} == {4}
+    assert {row["calls"] for row in rows if row["method"] == "improved"} == {3}
     assert {row["calls"] for row in rows if row["method"] == "improved (oracle)"} == {3}
 
 
@@ -143,3 +143,8 @@ def test_a_card_has_the_table_the_picture_and_the_degradation(tmp_path):
     assert report.to_markdown() in card and "(report.png)" in card and '"sigma_max": 3.0' in card
     assert (run.path / "report.png").is_file()
     assert json.loads((run.path / "report.json").read_text())["n_images"] == 4
+
+
+def test_starts_on_one_level_are_measured_once():
+    rows = report_of(IteratedBlur(num_steps=2), starts=(0.25, 0.5, 0.75, 1.0)).rows
+    assert [row["start"] for row in rows if row["method"] == "degraded"] == [0.5, 1.0]

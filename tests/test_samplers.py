@@ -366,6 +366,7 @@ def test_a_walk_never_waits_for_the_gpu(name) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # inductor's own
 @pytest.mark.parametrize("op", [GaussianNoise(), GaussianBlur(), GaussianMask()], ids=str)
 def test_a_step_compiled_by_inductor_is_the_step(op) -> None:
     x0 = torch.rand(2, 1, 12, 12, generator=seeded(0))
