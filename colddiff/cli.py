@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import sys
+import traceback
 import typing
 import warnings
 from collections.abc import Callable, Sequence
@@ -27,7 +28,10 @@ USER_ERRORS = (ValueError, TypeError, LookupError, OSError, ImportError, Runtime
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; 0 when it worked, 2 with one line on stderr when the user can mend it."""
+    """Run one command; 0 when it worked, 2 with one line on stderr when the user can mend it.
+
+    The line may be a bug of ours all the same: with COLDDIFF_DEBUG set in the environment, its traceback comes first.
+    """
     arguments, overrides = split_overrides(list(sys.argv[1:] if argv is None else argv))
     try:
         with warnings.catch_warnings():
@@ -42,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `colddiff list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except USER_ERRORS as error:
+        if os.environ.get("COLDDIFF_DEBUG"):
+            traceback.print_exc()
         message = error.args[0] if isinstance(error, LookupError) and error.args else error
         return _say(_flat(message), 2)
     return 0
@@ -317,7 +323,3 @@ def _flat(message: object) -> str:
 def _say(line: str, code: int) -> int:
     print(f"colddiff: {line}", file=sys.stderr)
     return code
-
-
-if __name__ == "__main__":
-    leave(main())

@@ -20,10 +20,10 @@ from .degradations.base import Degradation
 from .embedded import EMBEDDED
 from .files import write_text
 from .pictures import IMAGE_SUFFIXES, UNREADABLE, fit, read_image, to_tensor
-from .registry import Configurable, field_types, registered
+from .registry import Configurable, field_types, plug_ins, registered
 from .report import Report, evaluate, write_card
 from .samplers import SAMPLERS, walk
-from .settings import TrainConfig
+from .settings import TrainConfig, held_out_split
 from .training import train
 
 GROUPS = {
@@ -41,6 +41,7 @@ def list_names(json: bool) -> None:
     found: dict[str, Any] = {}
     for title, group in GROUPS.items():
         found[title] = {name: _fields(cls) | {"": _summary(cls)} for name, cls in registered(group).items()}
+        found[title] |= {name: {"": "plug-in"} for name in plug_ins(group)}
     found["samplers"] = {name: {"": _summary(sampler)} for name, sampler in SAMPLERS.items()}
     found["data"] = {name: {"": "embedded"} for name in EMBEDDED}
     if json:
@@ -61,13 +62,18 @@ def degrade_picture(
         raise ValueError(f"--steps must be at least 2 pictures, got {steps}")
     op = Degradation.from_config(degradation)
     x = _tensor(_picture(Path(image), image_size)).to(pick_device(device))
-    D = op.bind(op.draw(x, generator_for(seed, "degrade")), like=x)
-    frames = torch.cat([D(x, t) for t in torch.linspace(0, 1, steps, dtype=torch.float64)])
+    params = op.draw(x, generator_for(seed, "degrade"))
+    D, times = op.bind(params, like=x), torch.linspace(0, 1, steps, dtype=torch.float64)
+    frames = torch.cat([D(x, t) for t in times])
     if Path(out).suffix.lower() == ".gif":
         viz.save([viz.to_image(frame) for frame in frames], out)
     else:
         viz.save(viz.grid(frames, steps), out)
     print(f"{op.registered_name}: {steps} pictures from t = 0 to t = 1 in {out}")
+    clipped_share = getattr(op, "clipped_share", None)
+    if clipped_share is not None:
+        shares = (float(clipped_share(x, t[None].to(x.device), params)) for t in times)
+        print("clipped share: " + " ".join(f"{share:.1%}" for share in shares))
 
 
 def train_restorer(config: TrainConfig, resume: bool) -> None:
@@ -75,8 +81,7 @@ def train_restorer(config: TrainConfig, resume: bool) -> None:
     run = train(config, resume=resume)
     if torch.distributed.is_initialized() and torch.distributed.get_rank() != 0:
         return
-    split = "test" if config.split != "test" else "train"
-    data = load_data(config.data, split=split, size=config.image_size)
+    data = load_data(config.data, split=held_out_split(config), size=config.image_size)
     report = evaluate(run, data, starts=(0.5, 1.0), steps=(5,), images=128)
     write_card(run, report)
     print(report.to_markdown())
@@ -130,7 +135,7 @@ def evaluate_run(
     held = load_data(data, split=split, size=_square(model))
     report = evaluate(
         model, held, starts=_numbers(start, float, "--start"), steps=_numbers(steps, int, "--steps"),
-        images=None if images == "all" else _numbers(images, int, "--images")[0],
+        images=None if images == "all" else _number(images, "--images"),
         batch_size=batch_size, seed=seed, eight_bit=input == "8bit",
     )  # fmt: skip
     print(report.to_markdown())
@@ -252,6 +257,13 @@ def _numbers(text: str, kind: type[Any], option: str) -> list[Any]:
         return [kind(part) for part in text.strip("[]").split(",")]
     except ValueError:
         raise ValueError(f"{option} must be numbers separated by commas, got {text!r}") from None
+
+
+def _number(text: str, option: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"{option} must be one whole number or all, got {text!r}") from None
 
 
 def _fields(cls: type) -> dict[str, Any]:
