@@ -104,12 +104,13 @@ class _Once:
     """A restorer that is not asked the same question twice: an estimate of params and the first step share it."""
 
     def __init__(self, R: Restorer) -> None:
-        self.R, self.question, self.answer = R, None, None
+        self.R = R
+        self.last: tuple[Tensor, Tensor] | None = None
 
     def __call__(self, x: Tensor, t: Tensor) -> Tensor:
-        if x is not self.question:
-            self.question, self.answer = x, self.R(x, t)
-        return self.answer
+        if self.last is None or self.last[0] is not x:
+            self.last = x, self.R(x, t)
+        return self.last[1]
 
 
 def _checked(mask: Tensor, degradation: Degradation, x: Images) -> Tensor:

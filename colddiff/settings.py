@@ -134,11 +134,6 @@ def prior_for(config: TrainConfig, data: ImageData) -> Prior:
     return _fitted(config.prior or _suited_prior(config.degradation), data)
 
 
-def default_prior(degradation: Degradation, data: ImageData) -> Prior:
-    """`prior_for` where no prior was asked for."""
-    return _fitted(_suited_prior(degradation), data)
-
-
 def held_out_split(config: TrainConfig) -> str:
     """The split that a training is checked on; where there is a validation split, test images never steer it."""
     return "held_out" if config.split in ("train", "all") else "train"

@@ -28,7 +28,7 @@ from .interruption import Interrupted, interruptible
 from .restoration import restore, suited_sampler
 from .runlog import Log
 from .samplers import Restorer, named_sampler, time_grid
-from .settings import FREE_TO_CHANGE, TrainConfig, default_prior, restorer_for
+from .settings import FREE_TO_CHANGE, TrainConfig, held_out_split, prior_for, restorer_for
 from .snapshots import load_snapshot, save_snapshot, snapshots
 from .unet import RestorerConfig
 
@@ -80,7 +80,8 @@ def train(config: TrainConfig, *, net: nn.Module | None = None, resume: bool = F
 
     # Data and network.
     data = load_data(config.data, split=config.split, size=config.image_size)
-    held_out = _held_out(config)
+    held_out = load_data(config.data, split=held_out_split(config), size=config.image_size)
+    prior = prior_for(config, data)
     torch.manual_seed(seed_for(config.seed, "weights"))
     spec = None if net is not None else restorer_for(config, data)
     net = (spec.build() if spec is not None else net).to(device, memory_format=torch.channels_last).train()  # type: ignore[union-attr,call-overload]
@@ -101,7 +102,6 @@ def train(config: TrainConfig, *, net: nn.Module | None = None, resume: bool = F
         steps = config.steps or _steps_in(config.minutes or DEFAULT_MINUTES, net, batches, config, precision, device)
         steps = _agreed(steps, accelerator, min)
     model, optimizer = accelerator.prepare(net, optimizer)
-    prior = config.prior or default_prior(config.degradation, data)
     saved_config = _run_config(config, spec, data, steps)
     log = Log(run_dir / "log.jsonl", after=step) if main else None
 
@@ -220,11 +220,6 @@ def _picture(path: Path, R: Restorer, checks: Batches, device: torch.device) -> 
         *_, last = restore(R, degradation, x, times, sampler=named_sampler(name), generator=drawn)
         rows.append((name, last.x))
     viz.save(viz.labelled_rows(rows), path)
-
-
-def _held_out(config: TrainConfig) -> ImageData:
-    split = "test" if config.split != "test" else "train"
-    return load_data(config.data, split=split, size=config.image_size)
 
 
 # --- where a training stands -----------------------------------------------------------------------------------------

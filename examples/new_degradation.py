@@ -21,7 +21,8 @@ class Fog(cd.Degradation):
     claims = cd.Claims.MONOTONE | cd.Claims.DIFFERENTIABLE | cd.Claims.TRACEABLE
 
     def draw(self, like, generator=None):
-        return {"colour": (0.6 + 0.4 * torch.rand(len(like), 1, 1, 1, generator=generator)).to(like.device, non_blocking=True)}
+        shade = 0.6 + 0.4 * torch.rand(len(like), 1, 1, 1, generator=generator)
+        return {"colour": shade.to(like.device, non_blocking=True)}
 
     def degrade(self, x, s, params):
         return x + s * self.density * (params["colour"] - x)

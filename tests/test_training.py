@@ -319,8 +319,8 @@ def test_a_torn_log_is_mended_on_resume(tmp_path, signal_after):
 
 
 def test_a_training_that_fails_at_its_first_step_leaves_no_run(tmp_path):
-    config = tiny.config(tmp_path / "run", restorer=tiny.NET.from_config(tiny.NET.to_config() | {"channels": 3}))
-    with pytest.raises(ValueError, match="this U-Net takes 3 channels"):
+    config = tiny.config(tmp_path / "run", restorer=tiny.NET.from_config(tiny.NET.to_config() | {"cond_channels": 1}))
+    with pytest.raises(ValueError, match="takes a condition of 1 channels"):
         train(config, progress=False)
     assert not (tmp_path / "run").exists()
 
