@@ -21,10 +21,10 @@ demo: setup
 	$(BIN)/colddiff demo --out demo
 
 test: lint
-	$(BIN)/pytest -q -n 2 -m "not slow and not gpu"
+	$(BIN)/pytest -q -n 2 -m "not slow"
 
 test-slow: setup
-	$(BIN)/pytest -q -m "slow or gpu"
+	$(BIN)/pytest -q -m slow
 
 lint: setup
 	$(BIN)/ruff check .
