@@ -14,6 +14,7 @@ from .splits import held_out
 
 
 def _digits(split: str, size: int | None) -> tuple[Tensor, str]:
+    """1797 grey digits of 8 x 8 pixels, 10% of them held out."""
     from sklearn.datasets import load_digits
 
     grey = torch.from_numpy(load_digits().images)
@@ -25,7 +26,13 @@ def _digits(split: str, size: int | None) -> tuple[Tensor, str]:
 
 
 def _photos(split: str, size: int | None) -> tuple[Tensor, str]:
-    """Crops at scales 1, 1/2 and 1/4: for training from the left four fifths of each photograph, else from the rest."""
+    """Crops at scales 1, 1/2 and 1/4: for training from the left four fifths of each photograph, else from the rest.
+
+    Crops of 32 pixels where no size is given; they overlap by half in training.
+
+    Raises:
+        ValueError: crops of that size do not fit.
+    """
     from skimage import data as bundled
     from sklearn.datasets import load_sample_image
 
@@ -52,4 +59,5 @@ def _photos(split: str, size: int | None) -> tuple[Tensor, str]:
     return torch.stack(crops), f"crops of {side} px at scales 1, 1/2, 1/4 (box filter)"
 
 
+# From a split and a size in pixels to images (N, C, H, W) uint8, and how they were resized, in words.
 EMBEDDED: dict[str, Callable[[str, int | None], tuple[Tensor, str]]] = {"digits": _digits, "photos": _photos}

@@ -37,7 +37,7 @@ class Prior(Configurable, ABC):
 
     @abstractmethod
     def sample(self, n: int, shape: Shape, generator: torch.Generator | None = None) -> Images:
-        """n surrogate images of shape (C, H, W): (n, C, H, W), float32 on the CPU."""
+        """n surrogate images of shape (C, H, W): (n, C, H, W), float32 on the CPU, nominally in [0, 1]."""
 
     def tensors(self) -> dict[str, Tensor]:
         """What was fitted, for `prior.safetensors`; empty where nothing was."""
@@ -72,6 +72,9 @@ class Constant(Prior):
     """One colour for every pixel: the given one, or drawn from U[low, high] per image and channel.
 
     Source: upstream's constant-colour inpainting draws from [-0.5, 0.5] of [-1, 1], here [0.25, 0.75].
+
+    Args:
+        low, high: of the colour, in units of [0, 1]; equal ones are the colour.
     """
 
     flat = True
@@ -135,6 +138,11 @@ class Fitted(Prior):
         return self.fitted.tensors
 
     def with_tensors(self, tensors: dict[str, Tensor]) -> Self:
+        """The same prior with what was fitted put back.
+
+        Raises:
+            ValueError: a tensor named in `expected` is not among them.
+        """
         missing = [name for name in self.expected if name not in tensors]
         if missing:
             raise ValueError(f"{type(self).__name__} needs the tensors {missing}, got {sorted(tensors)}")
@@ -196,8 +204,22 @@ def generate(
 ) -> Images:
     """New images, one per generator, so that image i depends on its own seed and not on the batch.
 
+    Args:
+        R: any callable `(x, t) -> x0_hat` with t (B,), on `device`.
+        degradation: what R undoes.
+        prior: where the walk starts: at D(u, 1) + sigma z.
+        shape: (C, H, W) of an image, in pixels.
+        generators: CPU generators, one per image.
+        steps: restorer calls, >= 1.
+        sampler: a sampler, or its name in `SAMPLERS`.
+        device: where the images are made.
+
     Returns:
         Images (n, *shape), not clamped.
+
+    Raises:
+        ValueError: a prior that was not fitted, or was to other shapes; steps < 1. LookupError: no such sampler.
+        TypeError: a degradation with params that come from the data.
     """
     u = torch.cat([prior.sample(1, shape, g) for g in generators]).to(device)
     D = degradation.bind(degradation.draw_each(u, generators), like=u)

@@ -81,7 +81,11 @@ class Configurable:
 
 
 def register(name: str) -> Callable[[type[T]], type[T]]:
-    """Class decorator: make a Configurable known by `name` within its family."""
+    """Class decorator: make a Configurable known by `name` within its family.
+
+    Raises:
+        ValueError: another class of the family has that name.
+    """
 
     def enrol(cls: type[T]) -> type[T]:
         assert issubclass(cls, Configurable)
@@ -106,7 +110,11 @@ def plug_ins(group: str) -> list[str]:
 
 
 def lookup(group: str, name: str) -> type[Configurable]:
-    """The class of that name; on a miss, installed plug-ins are asked through their entry points."""
+    """The class of that name; on a miss, installed plug-ins are asked through their entry points.
+
+    Raises:
+        LookupError: no such name. TypeError: a plug-in of that name that is no member of the family.
+    """
     known = _CLASSES.get(group, {})
     if name not in known:
         for point in entry_points(group=group, name=name):

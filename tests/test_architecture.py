@@ -15,11 +15,12 @@ PAGE = PACKAGE.parent / "docs" / "architecture.md"
 
 # Module to floor, as the page has them. A module imports from lower floors only: never its own, so that no floor can
 # hold a cycle.
-FLOORS = {
-    name.replace("/", "."): int(number)
+TABLE = [
+    (name.replace("/", "."), int(number))
     for number, names in re.findall(r"^\| (\d+) \| (`.*?) \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     for name in re.findall(r"`([\w/*]+)`", names)
-}
+]
+FLOORS = dict(TABLE)
 
 # What the public face re-exports is nobody's floor; nothing inside may import it.
 FACES = {"", "degradations"}
@@ -74,6 +75,7 @@ def test_imports_go_down_the_floors(module: str, path: Path) -> None:
 
 def test_every_module_that_has_a_floor_exists() -> None:
     assert len(set(FLOORS.values())) > 5, "the table of floors was not understood"
+    assert len(TABLE) == len(FLOORS), "a module has two floors"
     assert {name.removesuffix(".*") for name in FLOORS} <= {module for module, _ in modules()}
 
 
