@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from . import checkpoint, viz
 from .batches import Batch, Batches, generator_for, seed_for
+from .budget import cpu_threads, steps_in
 from .checkpoint import Run, as_restorer, pick_device, pick_precision
 from .data import ImageData, load_data
 from .degradations.base import Degradation
@@ -32,8 +33,6 @@ from .settings import FREE_TO_CHANGE, TrainConfig, held_out_split, prior_for, re
 from .snapshots import load_snapshot, save_snapshot, snapshots
 from .unet import RestorerConfig
 
-CALIBRATION_STEPS = 7
-OVERHEAD = 0.05  # share of a budget in minutes that validation, pictures and checkpoints take
 GATE = 0.02  # largest share by which bf16 may raise the validation loss
 FIRST_GATE = 100  # the step of a first look, for runs that end before the first validation
 VALIDATION_IMAGES = 256
@@ -94,12 +93,15 @@ def train(config: TrainConfig, *, net: nn.Module | None = None, resume: bool = F
     precision = pick_precision(config.precision, device)
 
     # Budget, or what was left of it.
-    step, seconds = 0, 0.0
+    step, seconds, threads = 0, 0.0, torch.get_num_threads()
     if start is not None:
         state = load_snapshot(start, net, ema, optimizer)
         step, steps, seconds, precision = state["step"], state["steps"], state["seconds"], state["precision"]
     else:
-        steps = config.steps or _steps_in(config.minutes or DEFAULT_MINUTES, net, batches, config, precision, device)
+        steps = config.steps or 0
+        if not steps:
+            minutes = config.minutes or DEFAULT_MINUTES
+            steps, threads = steps_in(minutes, _trial(net, batches, config, precision, device), device)
         steps = _agreed(steps, accelerator, min)
     model, optimizer = accelerator.prepare(net, optimizer)
     saved_config = _run_config(config, spec, data, steps)
@@ -112,7 +114,7 @@ def train(config: TrainConfig, *, net: nn.Module | None = None, resume: bool = F
         checkpoint.save(run_dir, ema.state_dict(), saved_config | {"precision": precision, "step": step}, prior)
 
     bar = tqdm(total=steps, initial=step, desc=run_dir.name, unit="step", disable=None if progress and main else True)
-    with bar, interruptible() as stopped:
+    with bar, cpu_threads(threads), interruptible() as stopped:
         while step < steps:
             began = time.perf_counter()
             for group in optimizer.param_groups:
@@ -255,18 +257,16 @@ def _run_config(config: TrainConfig, spec: RestorerConfig | None, data: ImageDat
     }
 
 
-def _steps_in(
-    minutes: float, net: nn.Module, batches: Batches, config: TrainConfig, precision: str, device: torch.device
-) -> int:
-    """How many steps fit into a budget: a few are timed on a copy, which is then thrown away."""
-    began = time.perf_counter()
+def _trial(
+    net: nn.Module, batches: Batches, config: TrainConfig, precision: str, device: torch.device
+) -> Callable[[int], None]:
+    """A training step on a copy of the network, for timing."""
     trial = copy.deepcopy(net)
     optimizer = torch.optim.Adam(trial.parameters(), lr=0.0, fused=device.type in ("cpu", "cuda"))
-    times = []
-    for i in range(CALIBRATION_STEPS):
-        start = time.perf_counter()
+
+    def step(k: int) -> None:
         for micro in range(config.accumulate):
-            batch = batches.at((i * config.accumulate + micro) * config.batch_size, device)
+            batch = batches.at((k * config.accumulate + micro) * config.batch_size, device)
             with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
                 loss = restoration_loss(trial, config.degradation, batch, config)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -274,9 +274,8 @@ def _steps_in(
         optimizer.zero_grad()
         _average(trial, net, 1.0)
         float(loss.detach())  # waits for the device
-        times.append(time.perf_counter() - start)
-    left = 60 * minutes - (time.perf_counter() - began)
-    return max(1, int(left * (1 - OVERHEAD) / statistics.median(times[2:])))
+
+    return step
 
 
 def _accelerator(device: str) -> Accelerator:
