@@ -22,7 +22,7 @@ from .files import write_text
 from .pictures import IMAGE_SUFFIXES, UNREADABLE, fit, read_image, to_tensor
 from .registry import Configurable, field_types, plug_ins, registered
 from .report import Report, evaluate, write_card
-from .samplers import SAMPLERS, walk
+from .samplers import SAMPLERS, time_grid, walk
 from .settings import TrainConfig, held_out_split
 from .training import train
 
@@ -99,6 +99,7 @@ def restore_pictures(
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"--out must be a folder, and {out!r} is a file")
     targets = _targets(files, folder)
+    start = float(time_grid(1, start, levels=model.degradation.level_times())[0])  # on a level, said once
     hole = None if mask is None else _tensor(_picture(Path(mask), image_size).convert("L")) > 0.5
     bar = tqdm(files, desc="restoring", unit=" pictures", disable=None if len(files) > 1 else True)
     for i, (file, target) in enumerate(zip(bar, targets, strict=True)):
