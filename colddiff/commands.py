@@ -198,7 +198,7 @@ def _stages(run: Run, x0: Tensor, report: Report, folder: Path, seed: int) -> It
         viz.save(viz.labelled_rows(report.pictures), folder / "4_restored.png"),
     )
     generated = viz.grid(run.sample(32, seed=seed, steps=20), 8, zoom=4)
-    yield "new digits, from a flat grey with a little noise", viz.save(generated, folder / "5_generated.png")
+    yield "generated, from the blurs of training digits", viz.save(generated, folder / "5_generated.png")
 
 
 # --- helpers ---------------------------------------------------------------------------------------------------------

@@ -6,17 +6,20 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import torch
+from torch import Tensor
 
 from .data import ImageData
 from .degradations.base import Degradation
 from .degradations.gaussian_noise import GaussianNoise
 from .parametrization import Epsilon, NoiseParametrization, Velocity
-from .priors import Fitted, Prior
+from .priors import Empirical, Fitted, Prior
 from .registry import Configurable, register
 from .unet import RestorerConfig, UNetConfig
 
 SYMMETRY_BREAKING = 0.001  # sigma of a prior of flat pictures; the paper's 0.002 of [-1, 1]
 FITTED_TO = 10_000  # images, at most
+KEPT_IMAGES = 256  # of an empirical prior that nobody asked for
+FLAT = 0.02  # standard deviation within a picture below which it is one colour
 
 
 @register("train")
@@ -128,10 +131,17 @@ def restorer_for(config: TrainConfig, data: ImageData) -> RestorerConfig:
 def prior_for(config: TrainConfig, data: ImageData) -> Prior:
     """The prior asked for, else the one that suits the degradation; fitted to the data where that is still to be done.
 
-    The operator's own prior suits it, else one colour per image as in the training set. Flat surrogates get a little
-    noise, or all seeds of an operator that ends in one colour would make the same image.
+    The operator's own prior suits it. Without one, images that end in one colour start from the colours of the
+    training set, and images that end in anything else start where some training images end. Flat surrogates get a
+    little noise, or all seeds of an operator that ends in one colour would make the same image.
     """
-    return _fitted(config.prior or _suited_prior(config.degradation), data)
+    if config.prior is not None:
+        return _fitted(config.prior, data, FITTED_TO)
+    own = config.degradation.prior
+    if own is None and not _ends_flat(config.degradation, data):
+        return _fitted(Empirical(), data, KEPT_IMAGES)
+    prior = Prior.from_config(own or "channel_gaussian")
+    return _fitted(replace(prior, sigma=SYMMETRY_BREAKING) if prior.flat else prior, data, FITTED_TO)
 
 
 def held_out_split(config: TrainConfig) -> str:
@@ -150,14 +160,22 @@ def _with_channels(shape: UNetConfig, channels: int) -> UNetConfig:
     return replace(shape, channels=channels)
 
 
-def _suited_prior(degradation: Degradation) -> Prior:
-    prior = Prior.from_config(degradation.prior or "channel_gaussian")
-    return replace(prior, sigma=SYMMETRY_BREAKING) if prior.flat else prior
+def _ends_flat(degradation: Degradation, data: ImageData) -> bool:
+    """Whether fully degraded images are one colour each."""
+    if degradation.required_params:
+        return True  # nothing can be degraded without them
+    x = _spread(data, 64)
+    end = degradation(x, 1.0, degradation.draw(x, torch.Generator().manual_seed(0)))
+    return float(end.std(dim=(2, 3)).mean()) < FLAT
 
 
-def _fitted(prior: Prior, data: ImageData) -> Prior:
-    """Fitted to images spread evenly over the data: the first ones of a folder may be all of one class."""
+def _fitted(prior: Prior, data: ImageData, limit: int) -> Prior:
     if not isinstance(prior, Fitted) or prior.fitted is not None:
         return prior
-    n = min(len(data), FITTED_TO)
-    return prior.fitted_to(data[torch.arange(n) * len(data) // n])
+    return prior.fitted_to(_spread(data, limit))
+
+
+def _spread(data: ImageData, limit: int) -> Tensor:
+    """Images spread evenly over the data: the first ones of a folder may be all of one class."""
+    n = min(len(data), limit)
+    return data[torch.arange(n) * len(data) // n]

@@ -58,7 +58,7 @@ def test_the_config_names_everything_that_made_the_run(trained):
     config = json.loads((trained.path / "config.json").read_text())
     assert config["degradation"] == trained.degradation.to_config()
     assert config["restorer"] == tiny.NET.to_config()
-    assert config["prior"]["type"] == "channel_gaussian"
+    assert config["prior"]["type"] == "empirical"
     assert config["image"] == {"channels": 1, "size": [8, 8]}
     assert config["training"]["total_steps"] == config["step"] == 6
     assert config["data"]["data"] == "digits" and config["data"]["split"] == "train"

@@ -20,7 +20,7 @@ from colddiff.batches import Batches
 from colddiff.data import load_data
 from colddiff.degradations import GaussianBlur, GaussianNoise, PixelNoise
 from colddiff.interruption import Interrupted
-from colddiff.settings import TrainConfig
+from colddiff.settings import TrainConfig, prior_for
 from colddiff.snapshots import KEPT, save_snapshot, snapshots
 from colddiff.training import learning_rate, restoration_loss, train
 
@@ -485,3 +485,19 @@ def test_two_processes_stop_at_the_same_step_and_save(tmp_path):
     }
     assert len(steps) == 1, told
     assert checkpoint.load(out, device="cpu").config["step"] == int(steps.pop())
+
+
+@pytest.mark.parametrize(
+    ("degradation", "expected"),
+    [
+        (GaussianBlur(sigma_max=3.0), "empirical"),
+        (GaussianBlur(sigma_max=50.0), "channel_gaussian"),
+        (GaussianNoise(), "standard_normal"),
+    ],
+    ids=["ends in pictures", "ends in one colour", "ends in noise"],
+)
+def test_generation_starts_where_the_degradation_ends(degradation, expected, tmp_path):
+    prior = prior_for(tiny.config(tmp_path, degradation=degradation), load_data("digits"))
+    assert prior.registered_name == expected
+    u = prior.sample(4, (1, 8, 8), torch.Generator().manual_seed(0))
+    assert u.shape == (4, 1, 8, 8)
