@@ -361,7 +361,7 @@ def test_a_mistake_ends_in_one_line(arguments, told, mistake):
         (["restore", "RUN", "photo.png", "--out", "."], "photo.png' would be overwritten: give another --out"),
         (["restore", "RUN", "photo.png", "--out", "o", "--steps", "0"], "steps must be a whole number >= 1, got 0"),
         (["restore", "RUN", "photo.png", "--out", "o", "--start", "2"], "must be in (0, 1]"),
-        (["restore", "RUN", "photo.png", "--out", "o", "--start", "2", "--degrade"], "must be in [0, 1]"),
+        (["restore", "RUN", "photo.png", "--out", "o", "--start", "2", "--degrade"], "must be in (0, 1]"),
         (["restore", "RUN", "photo.png", "--out", "o", "--sampler", "improvd"], "did you mean 'improved'"),
         (["restore", "RUN", "photo.png", "--out", "o", "--mask", "photo.png"], "leave the mask out"),
         (["restore", "RUN", "photo.png"], "out"),
