@@ -24,6 +24,7 @@ from .degradations import Pixelate as Pixelate
 from .degradations import PixelMask as PixelMask
 from .degradations import PixelNoise as PixelNoise
 from .degradations import UniformNoise as UniformNoise
+from .pictures import read_images as read_images
 from .priors import ChannelGaussian as ChannelGaussian
 from .priors import Constant as Constant
 from .priors import Empirical as Empirical

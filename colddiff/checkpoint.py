@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -37,10 +37,10 @@ class Run:
         precision: "fp32" or "bf16" for the network; images stay float32.
     """
 
-    net: nn.Module
+    net: nn.Module = field(repr=False)
     degradation: Degradation
     prior: Prior | None
-    config: dict[str, Any]
+    config: dict[str, Any] = field(repr=False)
     path: Path
     precision: str = "fp32"
 

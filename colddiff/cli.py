@@ -12,6 +12,7 @@ import traceback
 import typing
 import warnings
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from typing import Any, NoReturn
 
 import torch
@@ -37,6 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             warnings.simplefilter("default", UserWarning)  # a line for the user, whatever -W says of bugs
             warnings.showwarning = _one_line_warning
+            if not arguments:
+                make_parser().print_help()
+                return 2
             _run(arguments, overrides)
             sys.stdout.flush()
     except Interrupted as stop:
@@ -84,6 +88,7 @@ class Parser(ArgumentParser):
 def make_parser() -> Parser:
     """The parser of all commands."""
     parser = Parser(prog="colddiff", description="Any image degradation in, a restorer and a generator out.")
+    parser.add_argument("--version", action="version", version=f"colddiff {version('colddiff')}")
     subcommands = parser.add_subcommands(dest="command")
     for name, command in COMMANDS.items():
         sub = Parser(description=command.help[0].upper() + command.help[1:] + ".")

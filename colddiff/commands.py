@@ -18,13 +18,15 @@ from .checkpoint import Run, load, pick_device
 from .data import load_data
 from .degradations.base import Degradation
 from .embedded import EMBEDDED
-from .files import write_text
+from .files import check_target, write_text
 from .pictures import IMAGE_SUFFIXES, UNREADABLE, fit, read_image, to_tensor
 from .registry import Configurable, field_types, plug_ins, registered
 from .report import Report, evaluate, write_card
 from .samplers import SAMPLERS, time_grid, walk
 from .settings import TrainConfig, held_out_split
 from .training import train
+
+MOST_PICTURES = 1000  # on one strip
 
 GROUPS = {
     "degradations": "colddiff.degradations",
@@ -58,8 +60,11 @@ def degrade_picture(
     image: str, degradation: Any, out: str, steps: int, image_size: int | None, device: str, seed: int
 ) -> None:
     """Write the strip or animation of a picture's degradation."""
-    if steps < 2:
-        raise ValueError(f"--steps must be at least 2 pictures, got {steps}")
+    if not 2 <= steps <= MOST_PICTURES:
+        raise ValueError(f"--steps must be 2 to {MOST_PICTURES} pictures, got {steps}")
+    check_target(Path(out))
+    if Path(out).exists() and Path(out).samefile(image):
+        raise ValueError(f"{image!r} would be overwritten: give another --out")
     op = Degradation.from_config(degradation)
     x = _tensor(_picture(Path(image), image_size)).to(pick_device(device))
     params = op.draw(x, generator_for(seed, "degrade"))
@@ -133,6 +138,8 @@ def evaluate_run(
 ) -> None:  # fmt: skip
     """Measure a run, print the table, write it as Markdown, JSON and a picture."""
     model = load(run, device=device)
+    if json:
+        check_target(Path(json))
     held = load_data(data, split=split, size=_square(model))
     report = evaluate(
         model, held, starts=_numbers(start, float, "--start"), steps=_numbers(steps, int, "--steps"),
@@ -172,7 +179,7 @@ def run_demo(out: str, minutes: float, device: str, seed: int) -> None:
         print(f"{folder / 'run'} was trained before and is used again; remove it to train anew")
         run = load(folder / "run", device=device)
     else:
-        print(f"training a restorer of blurred digits for about {minutes:g} minutes")
+        print(f"training a restorer of blurred digits for about {minutes:g} min")
         run = train(config)
     held = load_data("digits", split="test", size=16)
     report = evaluate(run, held, starts=(0.5, 1.0), steps=(5, 20), seed=seed)
@@ -209,6 +216,8 @@ def _picture(path: Path, size: int | None) -> Image.Image:
         image = read_image(path)
     except FileNotFoundError:
         raise FileNotFoundError(f"no picture at {str(path)!r}") from None
+    except IsADirectoryError:
+        raise ValueError(f"{str(path)!r} is a folder: give a picture") from None
     except UNREADABLE as error:
         raise ValueError(f"{str(path)!r} is not a readable picture: {error}") from None
     return image if size is None else fit(image, size)

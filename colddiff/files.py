@@ -11,6 +11,7 @@ from typing import Any
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a file beside `path`, then put it in place: a reader never sees half of it."""
+    check_target(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
@@ -18,6 +19,17 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def check_target(path: Path) -> None:
+    """Raise unless a file could be written there: worth asking before long work."""
+    if path.is_dir():
+        raise ValueError(f"{str(path)!r} is a folder: give the name of a file")
+    above = next(folder for folder in path.absolute().parents if folder.exists())
+    if not above.is_dir():
+        raise ValueError(f"cannot write {str(path)!r}: {str(above)!r} is a file, not a folder")
+    if not os.access(above, os.W_OK):
+        raise ValueError(f"cannot write {str(path)!r}: {str(above)!r} is read-only")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -21,6 +21,8 @@ def read_image(file: str | Path | BytesIO) -> Image.Image:
     """An image as mode L or RGB: upright, palettes resolved, transparency over white, 16-bit grey scaled to 8."""
     with Image.open(file) as opened:
         image = ImageOps.exif_transpose(opened)
+        if image.mode == "F":
+            raise ValueError("its pixels are floating-point numbers of unknown range: save it with 8 or 16 bits")
         if image.mode.startswith("I"):
             return Image.fromarray((np.asarray(image).astype(np.float64) / 257).round().clip(0, 255).astype(np.uint8))
         if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
@@ -33,6 +35,20 @@ def to_tensor(image: Image.Image) -> Tensor:
     """(C, H, W) uint8."""
     array = torch.from_numpy(np.array(image))
     return array[None] if array.dim() == 2 else array.permute(2, 0, 1)
+
+
+def read_images(*files: str | Path, size: int | None = None) -> Tensor:
+    """Pictures as one float32 batch (B, C, H, W) in [0, 1], in colour if any of them is.
+
+    Args:
+        files: pictures of one size, or of any with `size`.
+        size: side in pixels to which they are resized and cropped.
+    """
+    pictures = [read_image(file) if size is None else fit(read_image(file), size) for file in files]
+    if len({picture.size for picture in pictures}) != 1:
+        raise ValueError(f"expected pictures of one size, got {[p.size for p in pictures]}: give size=64, say")
+    mode = "RGB" if any(picture.mode == "RGB" for picture in pictures) else "L"
+    return torch.stack([to_tensor(picture.convert(mode)) for picture in pictures]).float() / 255
 
 
 def fit(image: Image.Image, size: int) -> Image.Image:

@@ -125,7 +125,10 @@ def lookup(group: str, name: str) -> type[Configurable]:
     if name not in known:
         names = sorted([*known, *plug_ins(group)])
         kind = group.removeprefix("colddiff.").removesuffix("s")
-        raise LookupError(f"no {kind} is named {name!r}{suggestion(name, names)}; known: {', '.join(names)}")
+        raise LookupError(
+            f"no {kind} is named {name!r}{suggestion(name, names)}; known: {', '.join(names)} "
+            "(one of your own is known once its module is imported, or installed with an entry point)"
+        )
     return known[name]
 
 

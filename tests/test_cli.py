@@ -319,7 +319,6 @@ TRAIN = ["train", "digits", "--out", "x", "--degradation"]
     ("arguments", "told"),
     [
         (["lst"], "did you mean 'list'"),
-        ([], "command"),
         (["train", "digits", "--degradaton", "x"], "did you mean '--degradation'"),
         (["train", "digits", "--out", "x"], "train needs --degradation"),
         (["train", "--out", "x"], "data"),
@@ -378,9 +377,9 @@ def test_a_mistake_ends_in_one_line(arguments, told, mistake):
         (["eval", "RUN", "none"], "no data at 'none'"),
         (["eval", "RUN", "digits", "--split", "tset"], "did you mean 'test'"),
         (["degrade", "broken.png", "--degradation", "gaussian_blur"], "is not a readable picture"),
-        (["degrade", "photo.png", "--degradation", "gaussian_blur", "--steps", "1"], "--steps must be at least 2"),
+        (["degrade", "photo.png", "--degradation", "gaussian_blur", "--steps", "1"], "--steps must be 2 to 1000"),
         (["degrade", "photo.png", "--degradation", "gaussian_blur", "--out", "a.txt"], "cannot write 'a.txt'"),
-        (["degrade", "photo.png", "--degradation", "gaussian_blur", "--out", "empty"], "cannot write 'empty'"),
+        (["degrade", "photo.png", "--degradation", "gaussian_blur", "--out", "empty"], "'empty' is a folder"),
         (["degrade", "photo.png", "--degradation", "interpolate"], "needs the param"),
         (["train", "digits", "--degradation", "gaussian_blur", "--out", "photo.png"], "is a file: give a folder"),
         (["train", "digits", "--degradation", "gaussian_blur", "--out", "RUN"], "holds a run already: add --resume"),
@@ -454,3 +453,25 @@ def test_restored_files_of_one_name_are_numbered(tmp_path):
 def test_a_run_that_was_moved_still_works(grey, tmp_path):
     moved = shutil.copytree(grey, tmp_path / "elsewhere")
     assert load(moved, device="cpu").restore(torch.rand(1, 1, 8, 8)).shape == (1, 1, 8, 8)
+
+
+def test_degrade_never_writes_over_its_picture(photo, capsys):
+    before = photo.read_bytes()
+    assert colddiff("degrade", photo, "--degradation", "pixelate", "--out", photo) == 2
+    assert "would be overwritten" in capsys.readouterr().err and photo.read_bytes() == before
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_the_work(grey, tmp_path, capsys):
+    assert colddiff("eval", grey, "digits", "--images", 2, "--json", tmp_path) == 2
+    assert "is a folder: give the name of a file" in capsys.readouterr().err
+    assert not (grey / "report" / "report.json").exists()
+
+
+def test_a_strip_has_an_end(photo, capsys):
+    assert colddiff("degrade", photo, "--degradation", "pixelate", "--steps", 1_000_000_000) == 2
+    assert "--steps must be 2 to 1000" in capsys.readouterr().err
+
+
+def test_without_a_command_all_of_them_are_told(capsys):
+    assert colddiff() == 2
+    assert "inspect" in capsys.readouterr().out

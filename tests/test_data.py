@@ -12,7 +12,7 @@ from PIL import Image
 from colddiff.batches import Batches, permutation, random_times
 from colddiff.data import ImageData, load_data
 from colddiff.degradations import GaussianBlur, IteratedBlur, PixelMask
-from colddiff.pictures import fit, read_image, to_tensor
+from colddiff.pictures import fit, read_image, read_images, to_tensor
 from colddiff.splits import HELD_OUT, held_out
 
 RED, CLEAR_RED = (255, 0, 0), (255, 0, 0, 0)
@@ -461,3 +461,20 @@ def test_reading_a_folder_warns_of_nothing(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         load_data(pictures(tmp_path, 10))
+
+
+def test_pictures_become_one_batch_in_colour_if_any_is(tmp_path):
+    Image.new("L", (6, 4), 51).save(tmp_path / "grey.png")
+    Image.new("RGB", (6, 4), (255, 0, 0)).save(tmp_path / "red.png")
+    assert read_images(tmp_path / "grey.png").shape == (1, 1, 4, 6)
+    both = read_images(tmp_path / "grey.png", tmp_path / "red.png")
+    assert both.shape == (2, 3, 4, 6) and both[0, 0, 0, 0] == 0.2 and both[1, :, 0, 0].tolist() == [1, 0, 0]
+    Image.new("L", (5, 5)).save(tmp_path / "other.png")
+    with pytest.raises(ValueError, match="of one size"):
+        read_images(tmp_path / "grey.png", tmp_path / "other.png")
+
+
+def test_a_picture_of_floats_is_refused_rather_than_black(tmp_path):
+    Image.new("F", (4, 4), 0.5).save(tmp_path / "f.tiff")
+    with pytest.raises(ValueError, match="floating-point numbers"):
+        read_image(tmp_path / "f.tiff")

@@ -58,6 +58,7 @@ NAMES = [
     "load",
     "naive",
     "one_shot",
+    "read_images",
     "register",
     "sample",
     "time_grid",

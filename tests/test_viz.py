@@ -56,6 +56,6 @@ def test_a_name_that_no_picture_can_have_is_refused_and_nothing_is_written(name,
 
 def test_a_picture_that_cannot_be_written_leaves_nothing(tmp_path):
     (tmp_path / "a.png").mkdir()
-    with pytest.raises(OSError):
+    with pytest.raises(ValueError, match="is a folder"):
         viz.save(viz.to_image(torch.rand(3, 8, 8)), tmp_path / "a.png")
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
