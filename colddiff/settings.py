@@ -112,7 +112,7 @@ def restorer_for(config: TrainConfig, data: ImageData) -> RestorerConfig:
     """The network asked for, else a U-Net of about 5M parameters, smaller below 32 pixels; with its prediction.
 
     Raises:
-        ValueError: it was asked to take another number of channels than the images have.
+        ValueError: it was asked to take another number of channels, or made for another noise, than the training has.
     """
     channels, side = data.images.shape[1], min(data.images.shape[2:])
     large, small = UNetConfig(channels=channels), UNetConfig(channels=channels, patch=1, multipliers=(1, 2))
@@ -120,6 +120,11 @@ def restorer_for(config: TrainConfig, data: ImageData) -> RestorerConfig:
     if isinstance(shape, UNetConfig):
         shape = _with_channels(shape, channels)
     elif isinstance(shape, NoiseParametrization):
+        if shape.degradation != config.degradation:
+            raise ValueError(
+                f"the restorer is made for {shape.degradation}, the training for {config.degradation}: "
+                "use --predict epsilon or velocity, which takes the degradation of the training"
+            )
         shape = replace(shape, net=_with_channels(shape.net, channels))
     if config.predict == "x0":
         return shape

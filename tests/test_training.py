@@ -20,7 +20,8 @@ from colddiff.batches import Batches
 from colddiff.data import load_data
 from colddiff.degradations import GaussianBlur, GaussianNoise, PixelNoise
 from colddiff.interruption import Interrupted
-from colddiff.settings import TrainConfig, prior_for
+from colddiff.parametrization import Epsilon
+from colddiff.settings import TrainConfig, prior_for, restorer_for
 from colddiff.snapshots import KEPT, save_snapshot, snapshots
 from colddiff.training import learning_rate, restoration_loss, train
 
@@ -501,3 +502,9 @@ def test_generation_starts_where_the_degradation_ends(degradation, expected, tmp
     assert prior.registered_name == expected
     u = prior.sample(4, (1, 8, 8), torch.Generator().manual_seed(0))
     assert u.shape == (4, 1, 8, 8)
+
+
+def test_a_noise_predictor_made_for_another_noise_is_refused(tmp_path):
+    config = tiny.config(tmp_path, degradation=GaussianBlur(), restorer=Epsilon())
+    with pytest.raises(ValueError, match="use --predict epsilon"):
+        restorer_for(config, load_data("digits"))
