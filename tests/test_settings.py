@@ -69,7 +69,7 @@ def test_flat_surrogates_get_noise_to_differ_unless_they_were_asked_for(degradat
 )
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_restorer_takes_as_many_channels_as_the_images_have(restorer, channels):
-    spec = restorer_for(tiny.config("x", restorer=restorer), data(channels))
+    spec = restorer_for(tiny.config("x", degradation=GaussianNoise(), restorer=restorer), data(channels))
     net = spec.net if isinstance(spec, Velocity) else spec
     assert net.channels == channels and (restorer in (None, "unet") or net.width == 96)
 
@@ -77,7 +77,7 @@ def test_a_restorer_takes_as_many_channels_as_the_images_have(restorer, channels
 @pytest.mark.parametrize("restorer", [UNetConfig(channels=3), Epsilon(net=UNetConfig(channels=3))])
 def test_a_restorer_for_other_images_is_refused(restorer):
     with pytest.raises(ValueError, match="the restorer takes 3 channels, the images have 1"):
-        restorer_for(tiny.config("x", restorer=restorer), data())
+        restorer_for(tiny.config("x", degradation=GaussianNoise(), restorer=restorer), data())
 
 
 def test_a_restorer_of_the_users_own_is_left_alone():
