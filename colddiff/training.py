@@ -108,7 +108,7 @@ def train(config: TrainConfig, *, net: nn.Module | None = None, resume: bool = F
     log = Log(run_dir / "log.jsonl", after=step) if main else None
 
     def save() -> None:
-        state = {"step": step, "steps": steps, "seconds": seconds, "precision": precision, "seed": config.seed}
+        state = {"step": step, "steps": steps, "seconds": seconds, "precision": precision}
         bare = optimizer.optimizer if hasattr(optimizer, "optimizer") else optimizer
         save_snapshot(run_dir, net, ema, bare, state | {"training": config.to_config()})
         checkpoint.save(run_dir, ema.state_dict(), saved_config | {"precision": precision, "step": step}, prior)

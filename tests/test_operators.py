@@ -488,3 +488,9 @@ def test_tables_made_in_inference_mode_serve_gradients_later() -> None:
 def test_a_fill_is_a_colour(kind, fill) -> None:
     with pytest.raises(ValueError, match="fill must be one number, or one per channel"):
         kind(fill=fill)
+
+
+def test_a_centre_far_outside_leaves_the_picture_nearly_whole(images) -> None:
+    x = images(1, 1, 8, 8)
+    found = GaussianMask(num_steps=5)(x, 1.0, {"center": torch.tensor([[500.0, -500.0]])})
+    assert (found - x).abs().max() < 0.05

@@ -115,12 +115,13 @@ class GaussianMask(Degradation):
         r2 = (dy**2)[:, None, :, None] + (dx**2)[:, None, None, :]
         level, fraction = level_of(s, self.num_steps)
         if masks is None:
-            return self._product(r2, level.reshape(-1, 1, 1, 1), fraction, x)
-        near = r2.round().long().flatten(1).expand(len(level), -1)
+            return self._product(r2, level.reshape(-1, 1, 1, 1), fraction)
+        # A centre far outside is as far as the table goes: an index past its end would stop a GPU for good.
+        near = r2.round().long().clamp(0, masks.shape[1] - 1).flatten(1).expand(len(level), -1)
         low, high = (masks[k].gather(1, near).reshape(-1, 1, *x.shape[-2:]) for k in (level, level + 1))
         return torch.lerp(low, high, fraction)
 
-    def _product(self, r2: Tensor, level: Tensor, fraction: Tensor, x: Tensor) -> Tensor:
+    def _product(self, r2: Tensor, level: Tensor, fraction: Tensor) -> Tensor:
         """The same without a table, for canvases too large for one."""
         low, high = torch.ones_like(r2), torch.ones_like(r2)
         for i in range(self.num_steps):
