@@ -222,3 +222,17 @@ def cached_tables(key: Hashable, build: Callable[[], dict[str, Tensor]]) -> dict
 
 def _nbytes(tables: dict[str, Tensor]) -> int:
     return sum(t.nbytes for t in tables.values())
+
+
+# --- codecs ----------------------------------------------------------------------------------------------------------
+
+
+def jpeg_quality(s: Tensor, highest: float, lowest: float) -> Tensor:
+    """JPEG quality at severity s, from the highest to the lowest, in [1, 99] both.
+
+    Quantization steps grow geometrically: with them a photograph loses nearly equal decibels per step of s. A quality
+    q multiplies the steps of the standard by 50 / q below 50, and by 2 - q / 50 above.
+    """
+    finest, coarsest = (50 / q if q < 50 else 2 - q / 50 for q in (highest, lowest))
+    step = finest * (coarsest / finest) ** s
+    return torch.where(step > 1, 50 / step, 100 - 50 * step)

@@ -1,30 +1,44 @@
 """Every operator and every sampler of the library, held to the published contract."""
 
+import kornia
 import pytest
+import torch
+from kornia import augmentation
+from PIL.ImageFilter import GaussianBlur as GAUSSIAN
 
 import colddiff
 from colddiff import (
     SAMPLERS,
     BetaTable,
+    Claims,
+    Compose,
     ConstantSigma,
     Cosine,
     CosineBetas,
+    Desaturate,
     ExponentialSigma,
     GaussianBlur,
     GaussianMask,
     GaussianNoise,
     Interpolate,
     IteratedBlur,
+    Jpeg,
+    JpegPillow,
     LinearBetas,
     LinearSigma,
+    MotionBlur,
+    OneOf,
     Pixelate,
     PixelMask,
     PixelNoise,
     Power,
     QuadraticBetas,
+    SaltAndPepper,
     Table,
     UniformNoise,
     estimated,
+    from_callable,
+    from_kornia,
 )
 from colddiff.registry import registered
 from colddiff.testing import DegradationContract, SamplerContract
@@ -62,7 +76,7 @@ class TestPixelMask(DegradationContract):
 
 
 class TestPixelate(DegradationContract):
-    examples = [Pixelate(), Pixelate(schedule=Cosine())]
+    examples = [Pixelate(), Pixelate(schedule=Cosine()), Pixelate(largest=4)]
 
 
 class TestGaussianNoise(DegradationContract):
@@ -83,10 +97,39 @@ class TestPixelNoise(DegradationContract):
     examples = [PixelNoise(), PixelNoise(sigma=200, schedule=Power(exponent=3))]
 
 
+class TestDesaturate(DegradationContract):
+    examples = [Desaturate(), Desaturate(weights=(1 / 3, 1 / 3, 1 / 3), schedule=Power())]
+
+
+class TestMotionBlur(DegradationContract):
+    examples = [
+        MotionBlur(),
+        MotionBlur(length=0.7, angle=30, border="symmetric", schedule=Cosine()),
+        MotionBlur(length=24, border="circular"),
+    ]
+
+
+class TestJpeg(DegradationContract):
+    examples = [Jpeg(), Jpeg(quality_max=99, quality_min=1, schedule=TABLE), Jpeg(quality_max=40, quality_min=40)]
+
+
+class TestJpegPillow(DegradationContract):
+    examples = [
+        JpegPillow(),
+        JpegPillow(quality_max=99, quality_min=1, subsampling="4:4:4", schedule=Power(exponent=0.5)),
+    ]
+
+
+class TestSaltAndPepper(DegradationContract):
+    examples = [SaltAndPepper(), SaltAndPepper(share=1, schedule=Cosine()), SaltAndPepper(share=0.05)]
+
+
 class TestInterpolate(DegradationContract):
     examples = [
         Interpolate(),
         Interpolate(schedule=Power()),
+        Interpolate(num_steps=1),
+        Interpolate(to=GaussianBlur(sigma_max=4), num_steps=5, schedule=Cosine()),
         Interpolate(to=GaussianBlur(sigma_max=4)),
         Interpolate(to=IteratedBlur(num_steps=4)),
         Interpolate(to=Pixelate()),
@@ -96,6 +139,50 @@ class TestInterpolate(DegradationContract):
         Interpolate(to=UniformNoise()),
         Interpolate(to=PixelNoise(), schedule=Cosine()),
         Interpolate(to=Interpolate()),
+    ]
+
+
+class TestCompose(DegradationContract):
+    examples = [
+        Compose(parts=(GaussianBlur(sigma_max=2, schedule=Power()), GaussianNoise())),
+        Compose(parts=(Pixelate(), GaussianBlur(sigma_max=2, border="circular"))),
+        Compose(parts=(GaussianMask(num_steps=9), Compose(parts=(PixelMask(), Pixelate()))), schedule=Cosine()),
+        Compose(parts=(GaussianBlur(sigma_max=2), PixelMask())),
+        Compose(parts=(Interpolate(), MotionBlur(length=5))),
+    ]
+
+
+class TestOneOf(DegradationContract):
+    examples = [
+        OneOf(options=(GaussianBlur(sigma_max=2), GaussianNoise(), PixelMask())),
+        OneOf(options=(Pixelate(), Compose(parts=(Jpeg(), UniformNoise()))), schedule=Power()),
+        OneOf(options=(Interpolate(),)),
+    ]
+
+
+class TestBlackBoxes(DegradationContract):
+    examples = [
+        from_callable(lambda im, r: im.filter(GAUSSIAN(r)), severity=(0, 4), images="pillow", name="pillow blur"),
+        from_callable(lambda im, a: (im * (1 - a)).astype("uint8"), images="uint8", name="darker"),
+        from_callable(lambda im, a: im ** (1 + a), images="numpy", severity=lambda s: 3 * s**2, name="gamma"),
+        from_callable(
+            lambda im, a, light: im + a * (light - im),
+            draw=lambda g: {"light": torch.rand((), generator=g)},
+            claims=Claims.MONOTONE | Claims.DIFFERENTIABLE,
+            name="fog",
+        ),
+        from_callable(
+            lambda im, a, z: im + a * z.mean(), draw=lambda g: {"z": torch.randn(3, 2, generator=g)}, name="offset"
+        ),
+        from_kornia(kornia.enhance.adjust_gamma, severity=lambda s: {"gamma": 1 + 4 * s}, name="kornia gamma"),
+        from_kornia(torch.sigmoid, name="faded"),
+        from_kornia(augmentation.RandomMotionBlur(3, 35.0, 0.5, p=1.0), name="kornia motion"),
+        from_kornia(augmentation.RandomPlasmaShadow(p=1.0), name="shadow"),
+        from_kornia(
+            augmentation.RandomGamma((0.2, 4.0), p=1.0),
+            severity=lambda s, drawn: drawn | {"gamma_factor": 1 + s * (drawn["gamma_factor"] - 1)},
+            name="random gamma",
+        ),
     ]
 
 

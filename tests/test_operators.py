@@ -231,6 +231,15 @@ def test_pixelate_ends_in_one_colour(images) -> None:
     assert distance(Pixelate()(x, 1.0), x.mean(dim=(2, 3), keepdim=True).expand_as(x)) < 1e-12
 
 
+@pytest.mark.parametrize("side", [5, 16, 41])
+def test_a_largest_block_means_the_same_at_every_image_size(side, images) -> None:
+    x = images(1, 1, side, side + 3)
+    for k in range(4):
+        assert distance(Pixelate(largest=8)(x, k / 3), block_means(x, 2**k)) < 1e-12
+    with pytest.raises(ValueError, match="power of two"):
+        Pixelate(largest=6)
+
+
 def test_pixelate_of_one_pixel_is_that_pixel(images) -> None:
     x = images(2, 3, 1, 1)
     assert distance(Pixelate()(x, 0.7), x) < 1e-15

@@ -261,6 +261,25 @@ def as_times(t: Tensor | float, x: Tensor) -> Tensor:
     return t.to(x.device, non_blocking=True).expand(x.shape[0])
 
 
+# --- degradations made of others -------------------------------------------------------------------------------------
+
+
+def to_part(i: int, params: Params) -> Params:
+    """The params of part i under the names that they have in the whole: "i.name"."""
+    return {f"{i}.{name}": value for name, value in params.items()}
+
+
+def of_part(i: int, params: Params) -> Params:
+    """What part i is to see of the params of the whole."""
+    prefix = f"{i}."
+    return {name.removeprefix(prefix): value for name, value in params.items() if name.startswith(prefix)}
+
+
+def part_severity(part: Degradation, s: Tensor) -> Tensor:
+    """The severity of a part where the whole is at severity s, (B, 1, 1, 1): warped by the part's own schedule."""
+    return part.severity(s).to(s.dtype)
+
+
 def check_fill(fill: tuple[float, ...]) -> None:
     """Raise unless a fill colour is one or several numbers in [0, 1]."""
     if not fill or not all(0 <= value <= 1 for value in fill):

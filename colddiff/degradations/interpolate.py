@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..kernels import level_of
 from ..registry import register
 from .base import Claims, Degradation, Images, Params
 
@@ -20,11 +21,21 @@ class Interpolate(Degradation):
 
     Args:
         to: the degradation whose t = 1 is the endpoint; None where every image brings its own.
+        num_steps: T, if training is to see no more than T severities; with 1 the restorer sees endpoints only.
 
     Params: endpoint (B, C, H, W) where `to` is None or the endpoint is known (a damaged picture); else those of `to`.
     """
 
     to: Degradation | None = None
+    num_steps: int | None = None
+
+    def check(self) -> None:
+        if self.num_steps is not None and self.num_steps < 1:
+            raise ValueError(f"num_steps must be >= 1, got {self.num_steps}")
+
+    @property
+    def levels(self) -> int | None:
+        return self.num_steps
 
     @property
     def required_params(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -44,7 +55,7 @@ class Interpolate(Degradation):
         return None if self.to is None else self.to.prior
 
     def degrade(self, x: Images, s: Tensor, params: Params) -> Images:
-        return x + s * (self._endpoint(x, params) - x)
+        return x + self._on_level(s) * (self._endpoint(x, params) - x)
 
     def draw(self, like: Images, generator: torch.Generator | None = None) -> Params:
         return {} if self.to is None else self.to.draw(like, generator)
@@ -54,8 +65,15 @@ class Interpolate(Degradation):
 
     def estimate(self, x_t: Images, x0: Images, t: Tensor, params: Params) -> Params:
         """y = x0 + (x_t - x0) / s: at t = 1 the picture is its own endpoint."""
-        s = self.severity(t).to(x_t.dtype).reshape(-1, 1, 1, 1)
+        s = self._on_level(self.severity(t).to(x_t.dtype).reshape(-1, 1, 1, 1))
         return {"endpoint": x0 + torch.where(s > 0, (x_t - x0) / torch.where(s > 0, s, 1), 0)}
+
+    def _on_level(self, s: Tensor) -> Tensor:
+        """The severity, that of a level where it is within float32 error of it."""
+        if self.num_steps is None:
+            return s
+        level, fraction = level_of(s, self.num_steps)
+        return (level.reshape(-1, 1, 1, 1) + fraction) / self.num_steps
 
     def _endpoint(self, x: Images, params: Params) -> Tensor:
         if self.to is None or "endpoint" in params:

@@ -1,4 +1,4 @@
-"""Block means, down to one pixel."""
+"""Block means, down to one colour."""
 
 from __future__ import annotations
 
@@ -15,19 +15,28 @@ from .base import Claims, Degradation, Images, Params
 @register("pixelate")
 @dataclass(frozen=True, kw_only=True)
 class Pixelate(Degradation):
-    """Means over blocks of 2^k pixels, k = s log2(side): the whole image is one colour at s = 1.
+    """Means over blocks of 2^k pixels a side, k = s log2(largest).
 
     Blocks are nested, the last of a row may be narrower, and between two block sizes D is linear: any image size,
     any t.
 
     Source: Cold Diffusion section 4.3 (super-resolution), with area averages.
+
+    Args:
+        largest: side of the blocks at s = 1 in pixels, a power of two; None is the whole image. A restorer that is to
+            see pictures of another size than those of its training needs it: else t means another block there.
     """
+
+    largest: int | None = None
 
     claims = Claims.LINEAR | Claims.MONOTONE | Claims.DIFFERENTIABLE | Claims.TRACEABLE
 
+    def check(self) -> None:
+        if self.largest is not None and (self.largest < 2 or self.largest & (self.largest - 1)):
+            raise ValueError(f"largest must be a power of two, >= 2 pixels, got {self.largest}")
+
     def degrade(self, x: Images, s: Tensor, params: Params) -> Images:
-        h, w = x.shape[-2:]
-        halvings = max(max(h, w) - 1, 1).bit_length()
+        halvings = max((self.largest or max(x.shape[-2:])) - 1, 1).bit_length()
         position = s * halvings
         mixed = torch.relu(1 - position) * x
         for k in range(1, halvings + 1):

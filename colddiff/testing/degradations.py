@@ -402,6 +402,6 @@ DEGRADATION_CHECKS: dict[str, tuple[Callable[[Degradation], bool], Callable[[Sub
         (lambda op: op.observable, observed_params_can_be_bound),
         (lambda op: op.levels is not None, is_exact_on_its_levels_and_linear_between),
         (lambda op: bool(op.required_params), a_missing_param_is_named),
-        (_always, never_waits_for_the_gpu),
+        (_claimed(Claims.TRACEABLE), never_waits_for_the_gpu),
     )
 }
