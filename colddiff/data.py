@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from io import BytesIO
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
-from zipfile import BadZipFile
+from typing import Any, Literal
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
-from tqdm import tqdm
 
 from .embedded import EMBEDDED
-from .pictures import UNREADABLE, fit, fit_tensor, how_fitted, read_image, to_tensor
+from .framing import Framing
+from .reading import listed, read_all
 from .registry import suggestion
-from .splits import ARRAY_SUFFIXES, SPLITS, held_out, locate
-
-LARGEST_BAD_SHARE = 0.1  # of unreadable files that are left out with a warning; above it, an error
+from .sources import Source, alone, in_memory, in_memory_pairs, in_pairs
+from .splits import SPLITS, held_out
 
 
 @dataclass(frozen=True)
@@ -30,11 +24,14 @@ class ImageData:
 
     Args:
         images: (N, C, H, W) uint8.
-        protocol: how they were made: data, split, size, resize, number; for reports and the run's config.
+        protocol: how they were made: data, split, size, resize, number; for reports and the run's config. Its
+            "framing" is the config of a `Framing` that makes more such images.
+        params: what belongs to the images row by row, (N, C, H, W) uint8: "endpoint" is the damaged half of a pair.
     """
 
     images: Tensor
     protocol: dict[str, Any] = field(default_factory=dict)
+    params: dict[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -43,159 +40,140 @@ class ImageData:
         """Float32 images in [0, 1]."""
         return self.images[index].float() / 255
 
+    @property
+    def framing(self) -> Framing:
+        """The rule by which they were read, with the colour that they came to have."""
+        return Framing.from_config(self.protocol["framing"])
 
-def load_data(source: str | Path, *, split: str = "train", size: int | None = None) -> ImageData:
+    def params_at(self, index: slice | Tensor) -> dict[str, Tensor]:
+        """Float32 params in [0, 1] of the images at an index."""
+        return {name: value[index].float() / 255 for name, value in self.params.items()}
+
+
+def load_data(
+    source: str | Path,
+    *,
+    split: str = "train",
+    size: int | None = None,
+    fit: Literal["resize", "crop", "tiles"] = "resize",
+    colour: Literal["auto", "grey", "rgb"] = "auto",
+    background: tuple[float, ...] = (1.0,),
+    damaged: str | Path | None = None,
+    bad_share: float = 0.1,
+) -> ImageData:
     """The images of a data set.
 
     Args:
-        source: "digits", "photos", a folder of images, a parquet file or folder in the Hugging Face layout, or an
-            array file (.npy, .npz: (N, H, W), (N, H, W, C) or (N, C, H, W), uint8 or float in [0, 1]).
+        source: "digits", "photos"; a folder of images (at any depth, but links to folders inside it are not
+            followed); a parquet file or a folder of them in the Hugging Face layout; an array file (.npy, .npz:
+            (N, H, W), (N, H, W, C) or (N, C, H, W), uint8 or float in [0, 1]); a folder that `save_to_disk` of
+            datasets wrote; or owner/name or owner/name:config on the Hugging Face hub.
         split: "train", "test", "validation", "held_out" or "all". Where the data set brings no split, 10% are held
             out, always the same, and called test. Where it brings one of test and validation, it is "test", and
             where it brings both, "held_out" is validation. The protocol names what was taken.
-        size: side of the square images in pixels, >= 1, of which the short side of a picture is resized to it and
-            the centre cut out; None keeps them as they are, if they are all alike.
+        size, fit, colour, background: see `Framing`.
+        damaged: the same pictures damaged, to be `params["endpoint"]`: a folder of pictures with the same relative
+            paths, suffix aside, or a table, array or data set with as many rows. A pair is framed alike and never
+            falls on both sides of a split, nor do tiles of one picture.
+        bad_share: of the pictures, at most, that are unreadable or have no partner; they are left out with a warning.
 
     Returns:
-        Images (N, C, H, W), all of them in memory: N C H W bytes.
+        Images (N, C, H, W), all of them in memory: N C H W bytes, and as many of damaged ones.
 
     Raises:
         FileNotFoundError: no such data. LookupError: no such split. ValueError: images that cannot be used, or a
-        size < 1. ModuleNotFoundError: parquet without pyarrow.
+        size < 1. ModuleNotFoundError: parquet without pyarrow, data sets of the hub without datasets.
     """
     known = (*SPLITS, "held_out", "all")
     if split not in known:
         raise LookupError(f"no split is named {split!r}{suggestion(split, known)}; known: {', '.join(known)}")
-    if size is not None and size < 1:
-        raise ValueError(f"image size must be >= 1 pixel, got {size}")
+    framing = Framing(size=size, fit=fit, colour=colour, background=background)
     protocol: dict[str, Any] = {"data": str(source), "split": split}
     if str(source) in EMBEDDED:
+        if damaged is not None:
+            raise ValueError(f"{str(source)!r} makes no pairs: damaged goes with images of your own")
         protocol["split"] = "test" if split == "held_out" else split
-        images, how = EMBEDDED[str(source)](split, size)
-    else:
-        images, how, protocol["split"] = _from_files(Path(source), split, size)
-    if not len(images):
-        raise ValueError(f"{str(source)!r} has no images in split {split!r}: one image cannot be held out of one")
-    protocol |= {"size": list(images.shape[2:]), "channels": images.shape[1], "resize": how, "images": len(images)}
-    return ImageData(images, protocol)
+        images, protocol["resize"] = EMBEDDED[str(source)](split, framing)
+        return _described([images], framing, protocol)
+    if damaged is None:
+        return _read(alone(source, split, framing), split, framing, protocol, bad_share)
+    protocol["damaged"] = str(damaged)
+    return _read(in_pairs(source, damaged, split, framing), split, framing, protocol, bad_share)
 
 
-def _from_files(path: Path, split: str, size: int | None) -> tuple[Tensor, str, str]:
-    """The images, how they were resized, and the split they are."""
-    if not path.exists():
-        near = [str(p) for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise FileNotFoundError(
-            f"no data at {str(path)!r}{suggestion(str(path), [*EMBEDDED, *near])}: expected a folder of images, a "
-            f".parquet, .npy or .npz file, or one of {', '.join(EMBEDDED)}"
-        )
-    files, found, whole = locate(path, split)
-    suffix = files[0].suffix.lower()
-    if suffix in ARRAY_SUFFIXES:
-        images, how = _joined([_read_array(f) for f in files], size, path)
-    else:
-        images, how = _stacked(_parquet_images(files) if suffix == ".parquet" else _folder_images(files), size, path)
-    return (images[held_out(len(images), split)] if whole else images), how, found
+def from_images(
+    images: Any,
+    damaged: Any = None,
+    *,
+    size: int | None = None,
+    fit: Literal["resize", "crop", "tiles"] = "resize",
+    colour: Literal["auto", "grey", "rgb"] = "auto",
+    background: tuple[float, ...] = (1.0,),
+    bad_share: float = 0.1,
+) -> ImageData:
+    """Images that are in memory.
+
+    Args:
+        images: a tensor (N, C, H, W) or an array (N, H, W), (N, H, W, C) or (N, C, H, W), uint8 or float in [0, 1];
+            or a list of Pillow images or paths.
+        damaged: as many, of any of these kinds: the damaged image of the same position, to be `params["endpoint"]`.
+        size, fit, colour, background: see `Framing`.
+        bad_share: see `load_data`.
+
+    Raises:
+        TypeError: of another kind. ValueError: images that cannot be used.
+    """
+    framing = Framing(size=size, fit=fit, colour=colour, background=background)
+    protocol = {"data": "images in memory", "split": "all"}
+    if damaged is None:
+        return _read(in_memory(images, "images", framing), "all", framing, protocol, bad_share)
+    protocol["damaged"] = "images in memory"
+    return _read(in_memory_pairs(images, damaged, framing), "all", framing, protocol, bad_share)
 
 
-def _folder_images(files: list[Path]) -> Iterator[tuple[str, Callable[[], Image.Image]]]:
-    for file in files:
-        yield str(file), lambda file=file: read_image(file)  # type: ignore[misc]
-
-
-def _parquet_images(files: list[Path]) -> Iterator[tuple[str, Callable[[], Image.Image]]]:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError:
-        raise ModuleNotFoundError('reading parquet needs pyarrow: pip install "colddiff[parquet]"') from None
-    for file in files:
-        try:
-            table = pq.ParquetFile(file)
-        except (OSError, ValueError) as error:
-            raise ValueError(f"{str(file)!r} is not a readable parquet file: {error}") from None
-        with table:
-            columns = [
-                c.name
-                for c in table.schema_arrow
-                if pa.types.is_struct(c.type) and c.type.get_field_index("bytes") >= 0
-            ]
-            if not columns:
-                raise ValueError(
-                    f"{str(file)!r} has no column of encoded images, a struct with bytes as the hub writes it"
-                )
-            row = 0
-            for batch in table.iter_batches(columns=columns[:1]):
-                for value in batch.column(0).to_pylist():
-                    data = (value or {}).get("bytes") or b""
-                    yield f"{file.name} row {row}", lambda data=data: read_image(BytesIO(data))  # type: ignore[misc]
-                    row += 1
-
-
-def _stacked(
-    found: Iterable[tuple[str, Callable[[], Image.Image]]], size: int | None, path: Path
-) -> tuple[Tensor, str]:
-    """Decode, resize and stack; unreadable images are left out and named."""
-    images: list[Image.Image] = []
-    bad: list[str] = []
-    for name, read in tqdm(found, desc=f"reading {path.name}", unit=" images", leave=False, disable=None, delay=1):
-        try:
-            image = read()
-        except UNREADABLE as error:
-            bad.append(f"{name} ({error})")
-            continue
-        images.append(image if size is None else fit(image, size))
-    if not images or len(bad) > LARGEST_BAD_SHARE * (len(images) + len(bad)):
-        raise ValueError(f"{len(bad)} of {len(images) + len(bad)} images in {str(path)!r} are unreadable: {bad[:3]}")
+def _read(source: Source, split: str, framing: Framing, protocol: dict[str, Any], bad_share: float) -> ImageData:
+    """Every picture of a source, of which the split is cut afterwards: picture by picture, not tile by tile."""
+    if not 0 <= bad_share <= 1:
+        raise ValueError(f"bad_share must be in [0, 1], got {bad_share}")
+    read, broken = read_all(source.entries, source.number, framing, source.where)
+    bad = [*broken, *source.lonely]
+    _report(bad, len(read) + len(bad), source, bad_share)
+    channels = {frame.shape[0] for frames in read for frame in frames.tiles[0]}
+    if len(channels) > 1 and channels != {1, 3}:
+        raise ValueError(f"the images in {source.where!r} differ in channels: they have {sorted(channels)}")
+    chosen = [read[i] for i in held_out(len(read), split)] if source.whole else read
+    if not chosen:
+        raise ValueError(f"{source.where!r} has no images in split {split!r}: one image cannot be held out of one")
+    halves = zip(*(tile for frames in chosen for tile in frames.tiles), strict=True)
+    most = max(channels)
+    images = [torch.stack([f if len(f) == most else f.expand(most, -1, -1) for f in half]) for half in halves]
+    protocol |= {"split": source.split, "resize": framing.words if any(f.resized for f in read) else "none"}
+    if source.matched:
+        protocol["pairs"] = f"{source.matched}, {framing.pair_words}"
     if bad:
-        warnings.warn(f"left out {len(bad)} unreadable images: {', '.join(bad[:5])}", stacklevel=2)
-    if len({image.size for image in images}) > 1:
-        raise ValueError(f"the images in {str(path)!r} differ in size: give one, e.g. --image-size 64")
-    if len({image.mode for image in images}) > 1:
-        images = [image.convert("RGB") for image in images]
-    return torch.stack([to_tensor(image) for image in images]), "none" if size is None else how_fitted(size)
+        protocol["left_out"] = listed(bad)
+    return _described(images, framing, protocol)
 
 
-def _read_array(file: Path) -> Tensor:
-    """(N, C, H, W) uint8."""
-    try:
-        array = _images_in(file)
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise ValueError(f"cannot read {str(file)!r} as arrays: {error}") from None
-    if array.ndim not in (3, 4) or 0 in array.shape:
-        raise ValueError(f"expected (N, H, W), (N, H, W, C) or (N, C, H, W) in {str(file)!r}, got {array.shape}")
-    if array.dtype != np.uint8 and not np.issubdtype(array.dtype, np.floating):
-        raise ValueError(f"{str(file)!r} must hold uint8, or floats in [0, 1]; got {array.dtype}")
-    if array.dtype != np.uint8:
-        low, high = array.min(), array.max()
-        if not (low >= 0 and high <= 1):  # not so for NaN either
-            raise ValueError(f"floats in {str(file)!r} must be in [0, 1], got {low:g} to {high:g}")
-        array = (array * 255.0).round().astype(np.uint8)
-    tensor = torch.from_numpy(np.ascontiguousarray(array))
-    if tensor.dim() == 3:
-        return tensor[:, None]
-    channels_last = tensor.shape[-1] <= 4 < tensor.shape[1]
-    return tensor.permute(0, 3, 1, 2) if channels_last else tensor
+def _report(bad: list[str], number: int, source: Source, bad_share: float) -> None:
+    """Warn of pictures that are left out, or raise where they are too many."""
+    if not number:
+        raise ValueError(f"{source.where!r} holds no images")
+    fault = "unreadable or without a partner" if source.lonely else "unreadable"
+    if len(bad) == number or len(bad) > bad_share * number:
+        raise ValueError(
+            f"{len(bad)} of {number} images in {source.where!r} are {fault}, and at most {bad_share:.0%} may be "
+            f"(bad_share): {', '.join(bad[:3])}{', ...' if len(bad) > 3 else ''}"
+        )
+    if bad:
+        names = ", ".join(listed(bad))
+        warnings.warn(f"left out {len(bad)} of {number} images in {source.where!r}, {fault}: {names}", stacklevel=4)
 
 
-def _images_in(file: Path) -> np.ndarray[Any, Any]:
-    """The array in a .npy file; of those in a .npz file `images`, `x`, or the first that could be images."""
-    with file.open("rb") as stream:
-        loaded = np.load(stream, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        for name in dict.fromkeys(("images", "x", *loaded.files)):
-            if name in loaded.files and loaded[name].ndim in (3, 4):
-                found: np.ndarray[Any, Any] = loaded[name]
-                return found
-    raise ValueError(f"it holds no array of images, only {', '.join(loaded.files)}")
-
-
-def _joined(arrays: list[Tensor], size: int | None, path: Path) -> tuple[Tensor, str]:
-    """One tensor of several, resized where they have another size."""
-    how = "none"
-    if size is not None and any(tuple(a.shape[2:]) != (size, size) for a in arrays):
-        arrays = [torch.stack([fit_tensor(picture, size) for picture in array]) for array in arrays]
-        how = how_fitted(size)
-    if len({a.shape[1:] for a in arrays}) > 1:
-        raise ValueError(f"the arrays in {str(path)!r} differ in size or channels: {[tuple(a.shape) for a in arrays]}")
-    return torch.cat(arrays), how
+def _described(images: list[Tensor], framing: Framing, protocol: dict[str, Any]) -> ImageData:
+    """Images, and damaged ones if there are some, with what is known of them by now."""
+    _, channels, *size = images[0].shape
+    if framing.colour == "auto" and channels in (1, 3):
+        framing = replace(framing, colour="grey" if channels == 1 else "rgb")
+    protocol |= {"size": size, "channels": channels, "images": len(images[0]), "framing": framing.to_config()}
+    return ImageData(images[0], protocol, dict(zip(("endpoint",), images[1:], strict=False)))

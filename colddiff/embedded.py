@@ -9,26 +9,27 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .pictures import fit_tensor, how_fitted, to_tensor
+from .framing import Framing
+from .pictures import to_tensor
 from .splits import held_out
 
 
-def _digits(split: str, size: int | None) -> tuple[Tensor, str]:
+def _digits(split: str, framing: Framing) -> tuple[Tensor, str]:
     """1797 grey digits of 8 x 8 pixels, 10% of them held out."""
     from sklearn.datasets import load_digits
 
     grey = torch.from_numpy(load_digits().images)
     pixels = (grey * (255 / 16)).round().to(torch.uint8)[:, None]
-    pixels = pixels[held_out(len(pixels), split)]
-    if size in (None, 8):
+    pixels = framing.coloured(pixels[held_out(len(pixels), split)])
+    if framing.size in (None, 8):
         return pixels, "none"
-    return torch.stack([fit_tensor(p, size) for p in pixels]), how_fitted(size)
+    return torch.stack([frame for digit in pixels for frame in framing.tensors(digit)]), framing.words
 
 
-def _photos(split: str, size: int | None) -> tuple[Tensor, str]:
+def _photos(split: str, framing: Framing) -> tuple[Tensor, str]:
     """Crops at scales 1, 1/2 and 1/4: for training from the left four fifths of each photograph, else from the rest.
 
-    Crops of 32 pixels where no size is given; they overlap by half in training.
+    Crops of 32 pixels where no size is given, whatever the fit; they overlap by half in training.
 
     Raises:
         ValueError: crops of that size do not fit.
@@ -36,12 +37,12 @@ def _photos(split: str, size: int | None) -> tuple[Tensor, str]:
     from skimage import data as bundled
     from sklearn.datasets import load_sample_image
 
-    side = size or 32
+    side = framing.size or 32
     photographs = [getattr(bundled, name)() for name in ("astronaut", "cat", "coffee", "rocket")]
     photographs += [load_sample_image("china.jpg"), load_sample_image("flower.jpg")]
     crops = []
     for array in photographs:
-        whole = Image.fromarray(np.asarray(array))
+        whole = framing.read(Image.fromarray(np.asarray(array)))
         # Cut before resizing, or the box filter mixes the two sides of the cut.
         edge = whole.width * 4 // 5
         left, right = {"train": (0, edge), "all": (0, whole.width)}.get(split, (edge, whole.width))
@@ -56,8 +57,10 @@ def _photos(split: str, size: int | None) -> tuple[Tensor, str]:
         raise ValueError(
             f"the bundled photographs have no crops of {side} pixels in split {split!r}: use a smaller size"
         )
-    return torch.stack(crops), f"crops of {side} px at scales 1, 1/2, 1/4 (box filter)"
+    # A fixed order, in which the first few are of all photographs.
+    order = torch.randperm(len(crops), generator=torch.Generator().manual_seed(0))
+    return torch.stack(crops)[order], f"crops of {side} px at scales 1, 1/2, 1/4 (box filter)"
 
 
-# From a split and a size in pixels to images (N, C, H, W) uint8, and how they were resized, in words.
-EMBEDDED: dict[str, Callable[[str, int | None], tuple[Tensor, str]]] = {"digits": _digits, "photos": _photos}
+# From a split and a framing to images (N, C, H, W) uint8, and how they were resized, in words.
+EMBEDDED: dict[str, Callable[[str, Framing], tuple[Tensor, str]]] = {"digits": _digits, "photos": _photos}

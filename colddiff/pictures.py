@@ -1,4 +1,4 @@
-"""One picture: read upright on white, resized by one rule, as a tensor."""
+"""One picture: read upright, transparency laid over a background, scaled and cut, as a tensor."""
 
 from __future__ import annotations
 
@@ -12,23 +12,45 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
-# What Pillow's readers raise on broken files.
-UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+IMAGE_SUFFIXES = {
+    ".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".avif", ".jp2", ".tga", ".ppm",
+    ".pgm", ".pbm", ".pnm",
+}  # fmt: skip
+# What Pillow's readers raise on broken files; RuntimeError is AVIF's.
+UNREADABLE = (
+    OSError, ValueError, SyntaxError, EOFError, RuntimeError, struct.error, zlib.error, Image.DecompressionBombError
+)  # fmt: skip
+
+WHITE = (1.0,)
 
 
-def read_image(file: str | Path | BytesIO) -> Image.Image:
-    """An image as mode L or RGB: upright, palettes resolved, transparency over white, 16-bit grey scaled to 8."""
+def read_image(file: str | Path | BytesIO | Image.Image, background: tuple[float, ...] = WHITE) -> Image.Image:
+    """An image as mode L or RGB: upright, palettes resolved, 16-bit grey scaled to 8, the first of an animation.
+
+    Args:
+        file: of a format that Pillow reads, or an image that it has read.
+        background: what transparency is laid over, one number or three in [0, 1].
+    """
+    if isinstance(file, Image.Image):
+        return _plain(file, background)
     with Image.open(file) as opened:
-        image = ImageOps.exif_transpose(opened)
-        if image.mode == "F":
-            raise ValueError("its pixels are floating-point numbers of unknown range: save it with 8 or 16 bits")
-        if image.mode.startswith("I"):
-            return Image.fromarray((np.asarray(image).astype(np.float64) / 257).round().clip(0, 255).astype(np.uint8))
-        if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-            colour = image.convert("RGBA")
-            image = Image.alpha_composite(Image.new("RGBA", colour.size, "white"), colour).convert("RGB")
-        return image.convert("L" if image.mode in ("1", "L") else "RGB")
+        return _plain(opened, background)
+
+
+def _plain(opened: Image.Image, background: tuple[float, ...]) -> Image.Image:
+    image = ImageOps.exif_transpose(opened)
+    if image.mode == "F":
+        raise ValueError("its pixels are floating-point numbers of unknown range: save it with 8 or 16 bits")
+    if image.mode.startswith("I"):
+        return Image.fromarray((np.asarray(image).astype(np.float64) / 257).round().clip(0, 255).astype(np.uint8))
+    grey = image.mode in ("1", "L", "LA", "La")
+    if image.has_transparency_data:
+        below = tuple(round(255 * level) for level in background)
+        colour = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", colour.size, (below * 3)[:3]), colour)
+        grey = grey and len(set(below)) == 1
+    mode = "L" if grey else "RGB"
+    return image if image.mode == mode else image.convert(mode)
 
 
 def to_tensor(image: Image.Image) -> Tensor:
@@ -53,18 +75,29 @@ def read_images(*files: str | Path, size: int | None = None) -> Tensor:
 
 def fit(image: Image.Image, size: int) -> Image.Image:
     """The short side resized to `size` (bilinear, Pillow), then the centre square."""
+    return centre(scaled(image, size), size)
+
+
+def scaled(image: Image.Image, size: int) -> Image.Image:
+    """The short side resized to `size`."""
     scale = size / min(image.size)
-    target = (max(size, round(image.width * scale)), max(size, round(image.height * scale)))
-    resized = image if image.size == target else image.resize(target, Image.Resampling.BILINEAR)
-    left, top = (target[0] - size) // 2, (target[1] - size) // 2
-    return resized.crop((left, top, left + size, top + size))
+    return resized(image, (max(size, round(image.width * scale)), max(size, round(image.height * scale))))
 
 
-def fit_tensor(picture: Tensor, size: int) -> Tensor:
-    """`fit` for (C, H, W) uint8 of any number of channels."""
-    return torch.cat([to_tensor(fit(Image.fromarray(channel.numpy()), size)) for channel in picture])
+def resized(image: Image.Image, target: tuple[int, int]) -> Image.Image:
+    """To a width and height (bilinear, Pillow)."""
+    return image if image.size == target else image.resize(target, Image.Resampling.BILINEAR)
 
 
-def how_fitted(size: int) -> str:
-    """What `fit` does, in words for a protocol."""
-    return f"short side to {size} px (bilinear, Pillow), centre crop, 8 bits"
+def centre(image: Image.Image, size: int) -> Image.Image:
+    """The centre square of `size`."""
+    left, top = (image.width - size) // 2, (image.height - size) // 2
+    return image.crop((left, top, left + size, top + size))
+
+
+def tiles(image: Image.Image, size: int) -> list[Image.Image]:
+    """As many squares of `size` as fit, around the centre, row by row."""
+    columns, rows = image.width // size, image.height // size
+    left, top = (image.width - columns * size) // 2, (image.height - rows * size) // 2
+    corners = [(left + i * size, top + j * size) for j in range(rows) for i in range(columns)]
+    return [image.crop((x, y, x + size, y + size)) for x, y in corners]

@@ -1,10 +1,12 @@
-"""Which files, and which images of them, belong to a split."""
+"""Which files, and which images of them, belong to a split; and which files of two folders are pairs."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -17,6 +19,8 @@ VALIDATION_NAMES = ("validation", "valid", "val")
 SPLITS = ("train", "test", *VALIDATION_NAMES)
 # Splits that are the first of several that a data set brings, else the share that is cut from all of it.
 CHOICES = {"test": ("test", *VALIDATION_NAMES), "held_out": (*VALIDATION_NAMES, "test")}
+T = TypeVar("T")
+
 HELD_OUT = 0.1  # share of the images that are the test split where a data set brings none
 
 
@@ -56,15 +60,89 @@ def locate(path: Path, split: str) -> tuple[list[Path], str, bool]:
         splits = {own: [path]} if own is None or split == "all" else _splits(beside, path.parent) | {own: [path]}
     else:
         splits = _splits(_below(path), path)
+    return choose(splits, split, str(path))
+
+
+def choose(splits: Mapping[str | None, list[T]], split: str, where: str) -> tuple[list[T], str, bool]:
+    """`locate` among parts that are already told apart by split; those of no split have the name None.
+
+    Raises:
+        LookupError: no such split.
+    """
     if split == "all":
-        return [f for files in splits.values() for f in files], split, False
+        return [part for parts in splits.values() for part in parts], split, False
     for name in CHOICES.get(split, (split,)):
         if name in splits:
             return splits[name], name, splits.keys() == {"train"}
     if splits.keys() <= {None, "train"}:
-        (files,) = splits.values()
-        return files, "test" if split == "held_out" else split, True
-    raise LookupError(f"{str(path)!r} has no split {split!r}; it has {', '.join(map(str, splits))}")
+        (parts,) = splits.values()
+        return parts, "test" if split == "held_out" else split, True
+    raise LookupError(f"{where!r} has no split {split!r}; it has {', '.join(map(str, splits))}")
+
+
+def named(parts: Iterable[tuple[str, T]]) -> dict[str | None, list[T]]:
+    """Parts by the split that they are named for; those that are named for none only where nothing else is there."""
+    found: dict[str | None, list[T]] = {}
+    for name, part in parts:
+        found.setdefault(name.lower() if name.lower() in SPLITS else None, []).append(part)
+    return {name: group for name, group in found.items() if name is not None} or found
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pictures of a split with the damaged ones of the same name, and the pictures of either side without one."""
+
+    matched: list[tuple[Path, Path]]
+    only_clean: list[Path]
+    only_damaged: list[Path]
+    split: str
+    whole: bool
+
+
+def pairs(path: Path, damaged: Path, split: str) -> Pairs:
+    """Match the pictures of a split with those of another folder, by relative path without suffix.
+
+    Where one folder alone has train and test folders, these count for nothing in a name.
+
+    Raises:
+        What `locate` raises. ValueError: two files that go by one name.
+    """
+    files, found, whole = locate(path, split)
+    every, others = locate(path, "all")[0], locate(damaged, "all")[0]
+    root, other_root = (p.parent if p.is_file() else p for p in (path, damaged))
+    told = any(_split_of(file, root) for file in every)
+    told_too = any(_split_of(file, other_root) for file in others)
+    clean = _by_name(every, root, without_splits=told and not told_too)
+    partners = _by_name(others, other_root, without_splits=told_too and not told)
+    taken = set(files)
+    mine = {name: file for name, file in clean.items() if file in taken}
+    return Pairs(
+        matched=[(file, partners[name]) for name, file in mine.items() if name in partners],
+        only_clean=[file for name, file in mine.items() if name not in partners],
+        # Of those that could be of this split.
+        only_damaged=[
+            file
+            for name, file in partners.items()
+            if name not in clean and (whole or split == "all" or _split_of(file, other_root) == found)
+        ],
+        split=found,
+        whole=whole,
+    )
+
+
+def _by_name(files: Iterable[Path], root: Path, without_splits: bool) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for file in files:
+        own = _split_of(file, root) if without_splits else None
+        folders = [part for part in file.relative_to(root).parts[:-1] if part.lower() != own]
+        name = "/".join([*folders, file.stem])
+        if name in found:
+            raise ValueError(
+                f"{str(found[name])!r} and {str(file)!r} go by one name, and pairs are matched by relative path "
+                "without suffix: rename one"
+            )
+        found[name] = file
+    return found
 
 
 def _splits(files: Iterable[Path], root: Path) -> dict[str | None, list[Path]]:

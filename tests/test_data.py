@@ -1,51 +1,22 @@
 """Whatever a user has becomes images of one size, with a held-out split that is never trained on."""
 
-import io
 import os
 import warnings
 
 import numpy as np
 import pytest
 import torch
+from folders import numbers, parquet, pictures
 from PIL import Image
 
 from colddiff.batches import Batches, permutation, random_times
 from colddiff.data import ImageData, load_data
 from colddiff.degradations import GaussianBlur, IteratedBlur, PixelMask
+from colddiff.framing import Framing
 from colddiff.pictures import fit, read_image, read_images, to_tensor
 from colddiff.splits import HELD_OUT, held_out
 
 RED, CLEAR_RED = (255, 0, 0), (255, 0, 0, 0)
-
-
-def pictures(folder, n=10, size=(8, 8), mode="RGB", suffix=".png", first=0):
-    """n pictures whose every pixel is their number."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for i in range(first, first + n):
-        Image.new("L", size, i).convert(mode).save(folder / f"{i:03d}{suffix}")
-    return folder
-
-
-def numbers(data):
-    """The numbers of `pictures`."""
-    return sorted(data.images[:, 0, 0, 0].tolist())
-
-
-def parquet(file, values, column="image"):
-    """A table of pictures as the Hugging Face hub writes it; None is a missing picture."""
-    pa = pytest.importorskip("pyarrow")
-    import pyarrow.parquet as pq
-
-    rows = []
-    for value in values:
-        stream = io.BytesIO()
-        if value is not None:
-            Image.new("L", (8, 8), value).save(stream, "PNG")
-        rows.append(None if value is None else {"bytes": stream.getvalue(), "path": f"{value}.png"})
-    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-    file.parent.mkdir(parents=True, exist_ok=True)
-    table = pa.table({"label": list(range(len(rows))), column: pa.array(rows, kind)})
-    pq.write_table(table, file, row_group_size=4)
 
 
 # --- embedded --------------------------------------------------------------------------------------------------------
@@ -126,8 +97,8 @@ def test_a_rotated_photo_is_turned_upright(tmp_path):
 
 
 def test_sixteen_bits_are_scaled_to_eight(tmp_path):
-    Image.fromarray(np.array([[0, 257, 65535]], dtype=np.uint16)).save(tmp_path / "a.png")
-    assert np.asarray(read_image(tmp_path / "a.png")).tolist() == [[0, 1, 255]]
+    Image.fromarray(np.array([[0, 257, 51400, 65535]], dtype=np.uint16)).save(tmp_path / "a.png")
+    assert np.asarray(read_image(tmp_path / "a.png")).tolist() == [[0, 1, 200, 255]]
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr"])
@@ -223,8 +194,98 @@ def test_a_split_that_is_missing_is_named_with_those_there_are(tmp_path):
 def test_a_broken_picture_is_left_out_with_a_warning_that_names_it(tmp_path):
     pictures(tmp_path, 20)
     (tmp_path / "020.png").write_bytes((tmp_path / "000.png").read_bytes()[:40])
-    with pytest.warns(UserWarning, match=r"left out 1 unreadable images: .*020\.png"):
+    with pytest.warns(UserWarning, match=r"left out 1 of 21 images .*, unreadable: 020\.png"):
         assert len(load_data(tmp_path, split="all")) == 20
+
+
+@pytest.mark.parametrize("kind", ["truncated.jpg", "truncated.png", "empty.png", "text.png", "floats.tiff", "folder"])
+def test_whatever_is_no_picture_is_left_out_and_its_reason_is_one_line(kind, tmp_path):
+    pictures(tmp_path, 20)
+    file = tmp_path / f"broken-{kind}"
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8))
+    if kind.startswith("truncated"):
+        noise.save(file)
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    elif kind == "floats.tiff":
+        Image.new("F", (8, 8), 0.5).save(file)
+    elif kind == "folder":
+        (tmp_path / "broken.png").mkdir()  # is no file, and so nothing to leave out
+        assert len(load_data(tmp_path, split="all")) == 20
+        return
+    else:
+        file.write_text("" if kind == "empty.png" else "not a picture")
+    with pytest.warns(UserWarning) as told:
+        data = load_data(tmp_path, split="all")
+    assert len(told) == 1 and told[0].filename == __file__
+    assert numbers(data) == list(range(20)) and len(data.protocol["left_out"]) == 1
+    assert (
+        data.protocol["left_out"][0].startswith(f"broken-{kind} (")
+        and str(tmp_path) not in data.protocol["left_out"][0]
+    )
+    assert "\n" not in str(told[0].message) and str(told[0].message).count("broken") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(ValueError("of two\nlines"), "of two"), (EOFError(), "EOFError"), (OSError(13, "No entry", "/a/b"), "No entry")],
+)
+def test_the_reason_why_a_picture_is_left_out_is_short(error, reason, tmp_path, monkeypatch):
+    def read(framing, raw):
+        raise error
+
+    monkeypatch.setattr(Framing, "read", read)
+    with pytest.raises(ValueError, match=rf"000\.png \({reason}\)$"):
+        load_data(pictures(tmp_path, 1))
+
+
+def test_of_many_broken_pictures_twenty_are_named(tmp_path):
+    pictures(tmp_path, 225)
+    for i in range(25):
+        (tmp_path / f"{i:03d}.png").write_bytes(b"")
+    with pytest.warns(UserWarning, match=r"left out 25 of 225 .*000\.png .*019\.png \([^)]*\), and 5 more$"):
+        data = load_data(tmp_path, split="all", bad_share=0.12)
+    assert len(data) == 200 and len(data.protocol["left_out"]) == 21 and data.protocol["left_out"][-1] == "and 5 more"
+    with pytest.raises(ValueError, match=r"25 of 225 images .* unreadable, and at most 10% .*, \.\.\.$"):
+        load_data(tmp_path, split="all")
+
+
+def test_broken_pictures_do_not_make_training_and_held_out_pictures_meet(tmp_path):
+    pictures(tmp_path, 60)
+    for i in (3, 30, 59):
+        (tmp_path / f"{i:03d}.png").write_bytes(b"")
+    with pytest.warns(UserWarning, match="left out 3 of 60"):
+        train, test = (numbers(load_data(tmp_path, split=s)) for s in ("train", "test"))
+    assert sorted(train + test) == [i for i in range(60) if i not in (3, 30, 59)]
+
+
+def test_a_large_folder_of_every_kind_of_file_with_one_percent_broken_is_read(tmp_path):
+    for i in range(200):
+        mode, suffix = [("RGB", ".jpg"), ("P", ".png"), ("RGBA", ".webp"), ("L", ".bmp"), ("1", ".tif")][i % 5]
+        Image.new("L", (9 + i % 3, 8), 255).convert(mode).save(tmp_path / f"{i:03d}{suffix}")
+    for i in (50, 100):
+        (tmp_path / f"{i:03d}.jpg").write_bytes(b"\xff\xd8\xff")
+    with pytest.warns(UserWarning, match=r"left out 2 of 200 .*050\.jpg .*100\.jpg"):
+        data = load_data(tmp_path, split="all", size=4)
+    assert data.images.shape == (198, 3, 4, 4) and data.images.min() > 250
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])
+def test_a_share_of_broken_pictures_is_a_share(share, tmp_path):
+    with pytest.raises(ValueError, match=r"bad_share must be in \[0, 1\]"):
+        load_data(pictures(tmp_path, 2), bad_share=share)
+
+
+def test_pictures_stay_in_order_though_they_are_read_in_threads(tmp_path):
+    for i in range(120):  # the first take longest
+        Image.new("L", (400 if i < 20 else 8, 400 if i < 20 else 8), i).save(tmp_path / f"{i:03d}.png")
+    assert load_data(tmp_path, split="all", size=4).images[:, 0, 0, 0].tolist() == list(range(120))
+
+
+def test_a_folder_that_links_to_itself_is_read_once(tmp_path):
+    pictures(tmp_path / "data", 3)
+    os.symlink(tmp_path / "data", tmp_path / "data" / "again")
+    os.symlink(tmp_path / "nowhere.png", tmp_path / "data" / "broken.png")
+    assert numbers(load_data(tmp_path / "data", split="all")) == [0, 1, 2]
 
 
 def test_many_broken_pictures_are_an_error(tmp_path):

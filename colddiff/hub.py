@@ -1,0 +1,127 @@
+"""Data sets of the Hugging Face hub or on disk as its `datasets` writes them, as encoded images by split."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+HUB_NAME = re.compile(r"([\w-][\w.-]*/[\w-][\w.-]*)(?::([\w.+-]+))?")
+
+
+def is_hub_name(source: str) -> bool:
+    """Whether it could be owner/name or owner/name:config, rather than a path: one slash, no suffix, no leading dot."""
+    found = HUB_NAME.fullmatch(source)
+    return found is not None and not re.fullmatch(r"\.[A-Za-z]\w*", Path(found[1]).suffix)
+
+
+def is_saved(path: Path) -> bool:
+    """Whether `save_to_disk` wrote that folder."""
+    alone = all((path / name).is_file() for name in ("dataset_info.json", "state.json"))
+    return alone or (path / "dataset_dict.json").is_file()
+
+
+def saved(path: Path) -> dict[str, Any]:
+    """The data sets in a folder that `save_to_disk` wrote, by split; the name of one alone is empty.
+
+    Raises:
+        ValueError: broken. ModuleNotFoundError: without datasets.
+    """
+    datasets = _datasets(str(path))
+    try:
+        with _quietly(datasets):
+            return _by_split(datasets.load_from_disk(str(path)))
+    except Exception as error:  # of Arrow, of JSON and of datasets: they share no base
+        raise ValueError(
+            f"{str(path)!r} cannot be read as a data set of the datasets package: {_line(error)}"
+        ) from None
+
+
+def downloaded(name: str) -> dict[str, Any]:
+    """The splits of owner/name or owner/name:config; nothing that comes with a data set is executed.
+
+    Raises:
+        FileNotFoundError: it cannot be had. ModuleNotFoundError: without datasets.
+    """
+    datasets = _datasets(name)
+    found = HUB_NAME.fullmatch(name)
+    assert found
+    try:
+        with _quietly(datasets, bars=sys.stderr.isatty()):
+            return _by_split(datasets.load_dataset(found[1], found[2]))
+    except Exception as error:  # of the network, the hub and datasets: they share no base
+        raise FileNotFoundError(
+            f"no data at {name!r}: expected a folder or file here, or owner/name[:config] of the Hugging Face hub, "
+            f"which gave {_line(error)}; check the name and the connection, or give the path of a copy"
+        ) from None
+
+
+def image_rows(dataset: Any, where: str) -> Iterator[tuple[str, bytes | Path]]:
+    """Name and encoded image of every row, undecoded: how pictures are read is ours to say.
+
+    Raises:
+        ValueError: it has no column of images.
+    """
+    datasets = _datasets(where)
+    column = next((name for name, kind in dataset.features.items() if isinstance(kind, datasets.Image)), None)
+    if column is None:
+        columns = ", ".join(f"{name} ({type(kind).__name__})" for name, kind in dataset.features.items())
+        raise ValueError(f"{where!r} has no column of images, only {columns}")
+    with _quietly(datasets):
+        encoded = dataset.select_columns([column]).cast_column(column, datasets.Image(decode=False))
+
+    def rows() -> Iterator[tuple[str, bytes | Path]]:
+        for row, values in enumerate(encoded):
+            value = values[column] or {}
+            data, path = value.get("bytes"), value.get("path")
+            yield f"row {row}", Path(path) if data is None and path else data or b""
+
+    return rows()
+
+
+def _by_split(found: Any) -> dict[str, Any]:
+    return dict(found) if isinstance(found, dict) else {"": found}
+
+
+def _datasets(what: str) -> Any:
+    try:
+        return import_module("datasets")  # it has no types
+    except ImportError:
+        raise ModuleNotFoundError(f'reading {what!r} needs datasets: pip install "colddiff[datasets]"') from None
+
+
+@contextmanager
+def _quietly(datasets: Any, bars: bool = False) -> Iterator[None]:
+    """No warnings, log lines or, unless asked for, progress bars; all as they were afterwards."""
+    import huggingface_hub
+
+    logs = [datasets.logging, huggingface_hub.logging]
+    levels = [log.get_verbosity() for log in logs]
+    undo: list[Callable[[], None]] = []
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for package in () if bars else (datasets, huggingface_hub.utils):
+                if not package.are_progress_bars_disabled():
+                    package.disable_progress_bars()
+                    undo.append(package.enable_progress_bars)
+            for log, level in zip(logs, levels, strict=True):
+                log.set_verbosity(max(level, logging.ERROR))
+            yield
+    finally:
+        for log, level in zip(logs, levels, strict=True):
+            log.set_verbosity(level)
+        for enable in undo:
+            enable()
+
+
+def _line(error: Exception) -> str:
+    """Kind and first line of an error."""
+    text = next(iter(str(error).splitlines()), "")
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
