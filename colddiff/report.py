@@ -4,89 +4,92 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from . import metrics, viz
 from .batches import generator_for
 from .checkpoint import Run
+from .conclusion import Tried, conclude
 from .data import ImageData
 from .files import write_text
+from .generation import Generation, check_generation
+from .perception import Perception, choose, features_of, fid, kid, with_error
 from .restoration import restore
-from .samplers import SAMPLERS, sample, time_grid
+from .samplers import SAMPLERS, sample
+from .ways import Cell, cells
 
 PICTURED = 8
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One way to restore: what is measured in a row of the table.
-
-    Args:
-        method: "degraded", a sampler's name, or a sampler's name with " (oracle)".
-        start: time of the damaged image.
-        times: the sampler's grid; None for "degraded".
-    """
-
-    method: str
-    start: float
-    times: Tensor | None
-
-    @property
-    def oracle(self) -> bool:
-        return self.method.endswith("(oracle)")
-
-    @property
-    def sampler(self) -> str:
-        return self.method.removesuffix(" (oracle)")
-
-
-@dataclass(frozen=True)
 class Report:
-    """Rows with their protocol, and the same images restored in each way.
+    """Rows with their protocol and what they say, and the same images restored in each way.
 
     Args:
         protocol: how it was measured.
-        rows: method, start, steps, calls, params, and rmse, psnr, ssim with intervals.
+        rows: method, start, steps, calls, params, and rmse, psnr, ssim with intervals; fid, kid or lpips if measured.
         pictures: (label, images (8, C, H, W)) at the last start.
+        conclusion: what to do, in sentences.
+        generation: whether generated images are new, if that was asked for.
     """
 
     protocol: dict[str, Any]
     rows: list[dict[str, Any]]
     pictures: list[tuple[str, Tensor]]
+    conclusion: list[str]
+    generation: Generation | None = None
 
     def to_json(self) -> str:
-        value = {"protocol": self.protocol, "n_images": self.protocol["images"], "rows": self.rows}
+        value = {"conclusion": self.conclusion, "protocol": self.protocol, "n_images": self.protocol["images"]}
+        value |= {"rows": self.rows} | ({"generation": self.generation.values} if self.generation else {})
         return json.dumps(value, indent=2, allow_nan=False) + "\n"
 
     def to_markdown(self) -> str:
-        """The table, and the protocol below it."""
-        lines = [
-            "| start | method | calls | RMSE (global) | RMSE (mean) [95%] | PSNR dB [95%] | SSIM [95%] |",
-            "|--:|---|--:|--:|--:|--:|--:|",
-        ]
+        """The conclusion, the table, and the protocol below it."""
+        perceptual = [name for name in ("fid", "kid", "lpips") if name in self.rows[0]]
+        heads = {"fid": "FID", "kid": "KID ± error", "lpips": "LPIPS [95%]"}
+        titles = ["start", "method", "calls", "RMSE (global)", "RMSE (mean) [95%]", "PSNR dB [95%]", "SSIM [95%]"]
+        titles += [heads[name] for name in perceptual]
+        lines = [f"- {sentence}" for sentence in self.conclusion]
+        lines += ["", f"| {' | '.join(titles)} |", f"|--:|---|{'--:|' * (len(titles) - 2)}"]
         for row in self.rows:
             cells = [f"{row['start']:.2f}", row["method"], str(row["calls"]), f"{row['rmse']['global']:.4f}"]
-            for name, digits in (("rmse", 4), ("psnr", 2), ("ssim", 3)):
-                v = row[name]
-                cells.append(f"{v['mean']:.{digits}f} [{v['low']:.{digits}f}, {v['high']:.{digits}f}]")
+            cells += [_shown(row[name], digits) for name, digits in (("rmse", 4), ("psnr", 2), ("ssim", 3))]
+            cells += [_shown(row[name], 2 if name == "fid" else 4) for name in perceptual]
             lines.append("| " + " | ".join(cells) + " |")
         notes = "\n".join(f"- {key}: {value}" for key, value in self.protocol.items())
-        return "\n".join(lines) + f"\n\nProtocol:\n\n{notes}\n"
+        generated = f"{self.generation.to_markdown()}\n" if self.generation else ""
+        return "\n".join(lines) + f"\n\n{generated}Protocol:\n\n{notes}\n"
 
     def save(self, folder: Path, stem: str = "report") -> list[Path]:
-        """Markdown, JSON and picture, as `stem`.md, .json and .png in a folder."""
+        """Markdown, JSON and picture, as `stem`.md, .json and .png in a folder; and neighbours.png, if generated."""
         files = [folder / f"{stem}.{suffix}" for suffix in ("md", "json", "png")]
         write_text(files[0], self.to_markdown())
         write_text(files[1], self.to_json())
         viz.save(viz.labelled_rows(self.pictures), files[2])
+        if self.generation:
+            files.append(viz.save(viz.labelled_rows(self.generation.pictures), folder / "neighbours.png"))
         return files
+
+
+@dataclass
+class Kept:
+    """What is kept of the images of one cell, batch by batch."""
+
+    calls: int = 0
+    distances: list[dict[str, Tensor]] = field(default_factory=list)
+    features: list[Tensor] = field(default_factory=list)
+    pictures: list[Tensor] = field(default_factory=list)
+
+    def of(self, name: str) -> Tensor:
+        return torch.cat([batch[name] for batch in self.distances])
 
 
 def evaluate(
@@ -99,6 +102,9 @@ def evaluate(
     batch_size: int = 128,
     seed: int = 0,
     eight_bit: bool = True,
+    perception: str | nn.Module | None = None,
+    training: ImageData | None = None,
+    generated: int = 0,
     progress: bool = True,
 ) -> Report:
     """Measure a run on images.
@@ -115,77 +121,74 @@ def evaluate(
         batch_size: of the evaluation.
         seed: of the degradations' draws; image i gets its own stream.
         eight_bit: round the damaged images to 8-bit levels (not clipped), as pictures come.
+        perception: "auto", "classifier", "inception", "lpips" or a feature network, as `perception.choose` takes it;
+            None leaves it out.
+        training: images that the run was trained on, for the classifier and the check of what is generated.
+        generated: how many images to generate, and to compare with the training images.
         progress: show a bar.
     """
     if not (images is None or images > 0) or not starts or not steps:
         raise ValueError(f"expected at least one image, start and number of steps, got {images}, {starts}, {steps}")
     if data.images.shape[1] != run.shape[0]:
         raise ValueError(f"the run takes {run.shape[0]} channels, the images have {data.images.shape[1]}")
+    if generated < 0 or (generated and run.prior is not None and training is None):
+        raise ValueError(
+            f"checking {generated} generated images needs the training images: name them with training (--training)"
+        )
     n = min(len(data), images or len(data))
-    cells = list(_cells(run, starts, steps))
-    kept: dict[int, list[tuple[Tensor, Tensor, Tensor]]] = {i: [] for i in range(len(cells))}
-    calls = [0] * len(cells)
-    pictured: list[list[Tensor]] = [[] for _ in cells]
-    bar = tqdm(total=n * len(cells), desc="evaluating", unit=" images", disable=None if progress else True, leave=False)
+    compared = list(cells(run.degradation, starts, steps))
+    sense = Perception("not measured")
+    if perception is not None:
+        sense = choose(run, perception, training=training, images=n, progress=progress)
+    clean, kept = _measured(run, data, compared, n, batch_size, seed, eight_bit, sense, progress)
+    kids = [kid(clean, torch.cat(k.features)) if sense.net else None for k in kept]
+    fids = [fid(clean, torch.cat(k.features)) if sense.net else None for k in kept]
+    tried = [
+        Tried(c.method, c.start, k.calls, k.of("rmse"), k.of("lpips") if sense.lpips else values)
+        for c, k, values in zip(compared, kept, kids, strict=True)
+        if not c.oracle
+    ]
+    generation = None
+    if generated and run.prior is not None and training is not None:
+        generation = check_generation(
+            run, generated, training, data[:n], sense, batch_size=batch_size, seed=seed, progress=progress
+        )
+    last = [(c, k) for c, k in zip(compared, kept, strict=True) if c.start == compared[-1].start]
+    return Report(
+        protocol=_protocol(run, data, n, eight_bit, seed)
+        | ({} if perception is None else {"perception": sense.told})
+        | ({"generation": "left out: the run has no prior"} if generated and run.prior is None else {}),
+        rows=[_row(c, k, f, values) for c, k, f, values in zip(compared, kept, fids, kids, strict=True)],
+        pictures=[("clean", data[: min(PICTURED, n)]), *((c.label, torch.cat(k.pictures)) for c, k in last)],
+        conclusion=conclude(tried, sense.measure, sense.features),
+        generation=generation,
+    )
+
+
+def _measured(
+    run: Run, data: ImageData, compared: list[Cell], n: int, batch_size: int, seed: int, eight_bit: bool,
+    sense: Perception, progress: bool,
+) -> tuple[Tensor, list[Kept]]:  # fmt: skip
+    """The features of n clean images, and what each cell did to them."""
+    kept: list[Kept] = [Kept() for _ in compared]
+    clean: list[Tensor] = []
+    bar = tqdm(total=n * len(kept), desc="evaluating", unit=" images", disable=None if progress else True, leave=False)
     with bar:
         for first in range(0, n, batch_size):
-            x0 = data[first : min(first + batch_size, n)].to(run.device)
-            keys = [generator_for(seed, "evaluation", i) for i in range(first, first + len(x0))]
-            params = run.degradation.draw_each(x0, keys)
-            for i, cell in enumerate(cells):
-                restored, calls[i] = _restored(run, cell, x0, params, seed, first, eight_bit)
+            part = slice(first, min(first + batch_size, n))
+            x0 = data[part].to(run.device)
+            keys = [generator_for(seed, "evaluation", i) for i in range(part.start, part.stop)]
+            given = {name: value.to(run.device) for name, value in data.params_at(part).items()}
+            params = run.degradation.draw_each(x0, keys) | given
+            clean += [features_of(sense.net, x0)] if sense.net else []
+            for cell, k in zip(compared, kept, strict=True):
+                restored, k.calls = _restored(run, cell, x0, params, seed, first, eight_bit)
                 restored = restored.clamp(0, 1)
-                kept[i].append(tuple(m(restored, x0).cpu() for m in (metrics.rmse, metrics.psnr, metrics.ssim)))  # type: ignore[arg-type]
-                pictured[i].append(restored[: max(0, PICTURED - first)].cpu())
+                k.distances.append(_distances(restored, x0, sense))
+                k.features += [features_of(sense.net, restored)] if sense.net else []
+                k.pictures.append(restored[: max(0, PICTURED - first)].cpu())
                 bar.update(len(x0))
-    rows = [_row(cell, calls[i], run, kept[i]) for i, cell in enumerate(cells)]
-    pictures = [("clean", data[: min(PICTURED, n)])]
-    pictures += [(_label(c), torch.cat(p)) for c, p in zip(cells, pictured, strict=True) if c.start == cells[-1].start]
-    protocol = data.protocol | {
-        "images": n,
-        "input": "rounded to 8-bit levels, not clipped" if eight_bit else "float32",
-        "output": "clipped to [0, 1], not rounded",
-        "averaging": "global: one root mean square over all values; mean: per image, 95% normal interval",
-        "ssim": f"Gaussian, sigma 1.5, {metrics.ssim_window(min(data.images.shape[2:]))} taps, borders left out",
-        "params": _params_policy(run),
-        "network precision": run.precision,
-        "weights": f"averaged, step {run.config['step']}",
-        "seed": seed,
-    }
-    return Report(protocol, rows, pictures)
-
-
-def _cells(run: Run, starts: Sequence[float], steps: Sequence[int]) -> Iterator[Cell]:
-    degradation = run.degradation
-    levels = degradation.level_times()
-    for start in _distinct(starts, levels):
-        once = time_grid(1, start, levels=levels)
-        yield Cell("degraded", start, None)
-        yield Cell("one_shot", start, once)
-        grids = {len(g): g for g in (_grid(k, start, levels) for k in sorted(steps))}
-        observable = degradation.deterministic or degradation.observable or degradation.estimable
-        names = ["naive", *(["improved"] if observable else []), *(["estimated"] if degradation.estimable else [])]
-        for grid in grids.values():
-            yield from (Cell(name, start, grid) for name in names)
-        if not degradation.deterministic:
-            longest = grids[max(grids)]
-            yield from (Cell(f"{name} (oracle)", start, longest) for name in ("naive", "improved"))
-
-
-def _distinct(starts: Sequence[float], levels: Tensor | None) -> list[float]:
-    """The starts in order, on the operator's levels, none twice."""
-    for start in starts:
-        if not 0 < start <= 1:
-            raise ValueError(f"start must be in (0, 1], got {start}")
-    if levels is not None:
-        starts = [float(levels[1:][(levels[1:] - start).abs().argmin()]) for start in starts]
-    return sorted(set(starts))
-
-
-def _grid(steps: int, start: float, levels: Tensor | None) -> Tensor:
-    """The grid of a number of steps, shorter without a word where there are fewer levels."""
-    below = steps if levels is None else min(steps, int((levels[1:] <= start + 1e-9).sum()))
-    return time_grid(below, start, levels=levels)
+    return torch.cat(clean) if clean else torch.empty(0), kept
 
 
 def _restored(
@@ -213,22 +216,48 @@ def _restored(
     return x, calls
 
 
-def _row(cell: Cell, calls: int, run: Run, kept: list[tuple[Tensor, Tensor, Tensor]]) -> dict[str, Any]:
-    rmse, psnr, ssim = (torch.cat(values) for values in zip(*kept, strict=True))
-    return {
+def _distances(restored: Tensor, x0: Tensor, sense: Perception) -> dict[str, Tensor]:
+    """Every distance of each image from the clean one."""
+    found = {m.__name__: m(restored, x0).cpu() for m in (metrics.rmse, metrics.psnr, metrics.ssim)}
+    return found | ({"lpips": sense.lpips(restored, x0).cpu()} if sense.lpips else {})
+
+
+def _row(cell: Cell, kept: Kept, fid: float | None, kid: Tensor | None) -> dict[str, Any]:
+    row: dict[str, Any] = {
         "method": cell.method,
         "start": round(cell.start, 6),
         "steps": 0 if cell.times is None else len(cell.times) - 1,
-        "calls": calls,
+        "calls": kept.calls,
         "oracle": cell.oracle,
-        "rmse": {"global": math.sqrt(float(rmse.square().mean())), **asdict(metrics.summary(rmse))},
-        "psnr": asdict(metrics.summary(psnr)),
-        "ssim": asdict(metrics.summary(ssim)),
     }
+    row |= {name: asdict(metrics.summary(kept.of(name))) for name in kept.distances[0]}
+    row["rmse"] = {"global": math.sqrt(float(kept.of("rmse").square().mean()))} | row["rmse"]
+    if kid is not None:
+        row |= {"fid": fid, "kid": with_error(kid)}
+    return row
 
 
-def _label(cell: Cell) -> str:
-    return cell.method if cell.times is None or cell.sampler == "one_shot" else f"{cell.method}, {len(cell.times) - 1}"
+def _shown(value: Any, digits: int) -> str:
+    """A number, one with its interval, or one with its standard error."""
+    if isinstance(value, float):
+        return f"{value:.{digits}f}"
+    if "std" in value:
+        return f"{value['mean']:.{digits}f} ± {value['std']:.{digits}f}"
+    return f"{value['mean']:.{digits}f} [{value['low']:.{digits}f}, {value['high']:.{digits}f}]"
+
+
+def _protocol(run: Run, data: ImageData, n: int, eight_bit: bool, seed: int) -> dict[str, Any]:
+    return data.protocol | {
+        "images": n,
+        "input": "rounded to 8-bit levels, not clipped" if eight_bit else "float32",
+        "output": "clipped to [0, 1], not rounded",
+        "averaging": "global: one root mean square over all values; mean: per image, 95% normal interval",
+        "ssim": f"Gaussian, sigma 1.5, {metrics.ssim_window(min(data.images.shape[2:]))} taps, borders left out",
+        "params": _params_policy(run),
+        "network precision": run.precision,
+        "weights": f"averaged, step {run.config['step']}",
+        "seed": seed,
+    }
 
 
 def _params_policy(run: Run) -> str:

@@ -1,14 +1,31 @@
 """The table tells the truth about a run, and how it was measured."""
 
 import json
+import shutil
+import sys
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import tiny
 import torch
+from torch import nn
 
+from colddiff import turns
+from colddiff.cli import main
 from colddiff.data import ImageData, load_data
-from colddiff.degradations import GaussianBlur, GaussianMask, GaussianNoise, IteratedBlur, PixelMask, PixelNoise
+from colddiff.degradations import (
+    GaussianBlur,
+    GaussianMask,
+    GaussianNoise,
+    Interpolate,
+    IteratedBlur,
+    PixelMask,
+    PixelNoise,
+)
+from colddiff.priors import StandardNormal
 from colddiff.report import PICTURED, evaluate, write_card
+from colddiff.training import train
 
 DATA = load_data("digits", split="test")
 MEAN = {"mean", "low", "high"}
@@ -27,7 +44,8 @@ def methods(report, start=1.0):
 
 def test_the_json_has_the_schema_of_the_command(tmp_path):
     value = json.loads(report_of(GaussianBlur()).to_json())
-    assert value.keys() == {"protocol", "n_images", "rows"} and value["n_images"] == 12
+    assert value.keys() == {"conclusion", "protocol", "n_images", "rows"} and value["n_images"] == 12
+    assert all(isinstance(sentence, str) for sentence in value["conclusion"])
     for row in value["rows"]:
         assert row["rmse"].keys() == {"global"} | MEAN and row["psnr"].keys() == row["ssim"].keys() == MEAN
         assert row["rmse"]["low"] <= row["rmse"]["mean"] <= row["rmse"]["high"]
@@ -98,6 +116,7 @@ def test_an_estimate_shares_the_first_call():
 def test_the_markdown_has_every_row_and_the_protocol():
     report = report_of(PixelMask())
     lines = report.to_markdown().splitlines()
+    assert lines[: len(report.conclusion)] == [f"- {sentence}" for sentence in report.conclusion]
     table = [line for line in lines if line.startswith("|")]
     assert len(table) == 2 + len(report.rows)
     for row, line in zip(report.rows, table[2:], strict=True):
@@ -134,8 +153,6 @@ def test_one_image_has_numbers_too():
 
 
 def test_a_card_has_the_table_the_picture_and_the_degradation(tmp_path):
-    from colddiff.training import train
-
     run = train(tiny.config(tmp_path / "run", steps=1), progress=False)
     report = evaluate(run, DATA, starts=(1.0,), steps=(2,), images=4, progress=False)
     write_card(run, report)
@@ -148,3 +165,161 @@ def test_a_card_has_the_table_the_picture_and_the_degradation(tmp_path):
 def test_starts_on_one_level_are_measured_once():
     rows = report_of(IteratedBlur(num_steps=2), starts=(0.25, 0.5, 0.75, 1.0)).rows
     assert [row["start"] for row in rows if row["method"] == "degraded"] == [0.5, 1.0]
+
+
+# --- perception ------------------------------------------------------------------------------------------------------
+
+
+class Pooled(nn.Module):
+    """Features of every quarter of an image."""
+
+    num_features = 4
+
+    def forward(self, x):
+        return nn.functional.adaptive_avg_pool2d(x.mean(dim=1, keepdim=True), 2).flatten(1)
+
+
+def test_fid_and_kid_are_measured_where_they_are_asked_for():
+    pytest.importorskip("torchmetrics")
+    report = report_of(PixelMask(), perception=Pooled())
+    for row in json.loads(report.to_json())["rows"]:
+        assert row["fid"] >= 0 and row["kid"].keys() == {"mean", "std"}
+    head = report.to_markdown().splitlines()[len(report.conclusion) + 1]
+    assert "FID" in head and "KID" in head and "your own Pooled" in report.protocol["perception"]
+    assert "for perception" in report.conclusion[0].lower()
+    plain = report_of(PixelMask())
+    assert plain.rows[0].keys() == report.rows[0].keys() - {"fid", "kid"} and "perception" not in plain.protocol
+    assert "KID" not in plain.to_markdown()
+
+
+def test_a_perfect_restorer_looks_real():
+    pytest.importorskip("torchmetrics")
+    rows = report_of(GaussianBlur(), tiny.Oracle(DATA[:12]), eight_bit=False, perception=Pooled()).rows
+    for row in rows:
+        real = row["fid"] < 1e-6 and abs(row["kid"]["mean"]) < 1e-6
+        assert real == (row["method"] != "degraded"), row
+
+
+def test_perception_does_not_depend_on_the_batch_size():
+    pytest.importorskip("torchmetrics")
+    whole, parts = (report_of(PixelMask(), perception=Pooled(), batch_size=size) for size in (12, 5))
+    for a, b in zip(whole.rows, parts.rows, strict=True):
+        assert a["fid"] == pytest.approx(b["fid"], abs=1e-4) and a["kid"] == pytest.approx(b["kid"], abs=1e-4)
+
+
+def test_lpips_has_a_mean_and_an_interval_like_other_distances(monkeypatch):
+    def stub(net, verbose):
+        return type("Stub", (nn.Module,), {"forward": lambda self, a, b, normalize: (a - b).abs().mean((1, 2, 3))})()
+
+    monkeypatch.setitem(sys.modules, "lpips", SimpleNamespace(LPIPS=stub))
+    report = report_of(GaussianBlur(), perception="lpips")
+    assert report.rows[0]["lpips"].keys() == MEAN and "fid" not in report.rows[0]
+    assert "LPIPS [95%]" in report.to_markdown() and "LPIPS" in report.conclusion[0]
+
+
+def test_oracle_rows_are_never_recommended():
+    class Grey(nn.Linear):
+        """Sees nothing: what helps is to subtract the noise, which is known to oracles only."""
+
+        def forward(self, x, t):
+            return torch.full_like(x, 0.3)
+
+    report = report_of(PixelNoise(), Grey(1, 1), starts=(0.5,))
+    best = min(report.rows, key=lambda row: row["rmse"]["mean"])
+    assert best["oracle"], "the test has lost its point: an oracle is to be best"
+    assert "oracle" not in " ".join(report.conclusion)
+
+
+def test_pairs_are_damaged_as_their_other_half_says():
+    endpoint = DATA.images.flip(-1)
+    data = replace(DATA, params={"endpoint": endpoint})
+    run = tiny.run_of(tiny.NET.build(), Interpolate())
+    report = evaluate(run, data, starts=(1.0,), steps=(2,), images=7, batch_size=4, progress=False)
+    expected = (DATA[:7] - endpoint[:7] / 255).square().mean(dim=(1, 2, 3)).sqrt().mean()
+    assert report.rows[0]["rmse"]["mean"] == pytest.approx(float(expected), rel=1e-5)
+
+
+# --- generated images ------------------------------------------------------------------------------------------------
+
+
+def test_generated_images_are_compared_with_training_images(tmp_path):
+    run = replace(tiny.run_of(tiny.NET.build(), GaussianNoise()), prior=StandardNormal())
+    options = {"starts": (1.0,), "steps": (2,), "images": 8, "progress": False}
+    report = evaluate(run, DATA, generated=3, training=load_data("digits"), **options)
+    value = json.loads(report.to_json())["generation"]
+    assert value["images"] == 3 and value["verdict"] == report.generation.verdict
+    assert report.generation.verdict in report.to_markdown()
+    assert tmp_path / "neighbours.png" in report.save(tmp_path) and (tmp_path / "neighbours.png").is_file()
+    with pytest.raises(ValueError, match=r"needs the training images: name them with training \(--training\)"):
+        evaluate(run, DATA, generated=3, **options)
+    without = evaluate(replace(run, prior=None), DATA, generated=3, **options)
+    assert without.generation is None and "no prior" in without.protocol["generation"]
+
+
+# --- the command -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    return train(tiny.config(tmp_path_factory.mktemp("report") / "run", steps=1), progress=False).path
+
+
+@pytest.fixture
+def folder(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(turns, "STEPS", 2)
+    return shutil.copytree(trained, tmp_path / "run")
+
+
+def colddiff_eval(folder, *arguments):
+    plain = ["--start", "1", "--steps", "2", "--images", "8", "--device", "cpu"]
+    return main(["eval", str(folder), "digits", *plain, *map(str, arguments)])
+
+
+def told(folder):
+    return json.loads((folder / "report" / "report.json").read_text())
+
+
+def test_eval_trains_a_classifier_once(folder, capsys):
+    pytest.importorskip("torchmetrics")
+    assert colddiff_eval(folder) == 0
+    first = told(folder)
+    assert first["rows"][0]["kid"] and (folder / "features.safetensors").is_file()
+    assert capsys.readouterr().out.startswith("- At t = 1.00, ")
+    assert colddiff_eval(folder, "--perception", "classifier") == 0
+    assert told(folder)["rows"] == first["rows"]
+
+
+def test_eval_without_perception_measures_none(folder):
+    assert colddiff_eval(folder, "--perception", "none") == 0
+    assert "kid" not in told(folder)["rows"][0] and not (folder / "features.safetensors").exists()
+
+
+def test_eval_says_what_to_install(folder, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "torchmetrics", None)
+    assert colddiff_eval(folder) == 0
+    assert (
+        'left out: FID and KID need torchmetrics, which is not installed: pip install "colddiff[metrics]"'
+        in (told(folder)["protocol"]["perception"])
+    )
+    assert colddiff_eval(folder, "--perception", "classifier") == 2
+    assert 'pip install "colddiff[metrics]"' in capsys.readouterr().err
+
+
+def test_eval_generates_and_compares(folder, capsys):
+    assert colddiff_eval(folder, "--perception", "none", "--generate", 3) == 0
+    assert told(folder)["generation"]["training"] == len(load_data("digits"))
+    assert "neighbours.png" in capsys.readouterr().out and (folder / "report" / "neighbours.png").is_file()
+
+
+def test_eval_finds_the_training_data_or_asks_for_them(folder, capsys):
+    config = json.loads((folder / "config.json").read_text())
+    config["data"] |= {"data": str(folder / "gone")}
+    (folder / "config.json").write_text(json.dumps(config))
+    assert colddiff_eval(folder, "--generate", 3) == 2
+    assert "needs the training images: name them with training (--training)" in capsys.readouterr().err
+    assert colddiff_eval(folder, "--perception", "none", "--generate", 3, "--training", "digits") == 0
+    assert colddiff_eval(folder, "--generate", 3, "--training", "digitz") == 2
+    assert "no data at 'digitz'" in capsys.readouterr().err
+    if not (folder / "features.safetensors").exists():
+        assert colddiff_eval(folder) == 0
+        assert told(folder)["protocol"]["perception"].startswith("left out: ")

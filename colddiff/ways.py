@@ -1,0 +1,72 @@
+"""The ways to restore that a table compares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from .degradations.base import Degradation
+from .samplers import time_grid
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One way to restore: what is measured in a row of the table.
+
+    Args:
+        method: "degraded", a sampler's name, or a sampler's name with " (oracle)".
+        start: time of the damaged image.
+        times: the sampler's grid; None for "degraded".
+    """
+
+    method: str
+    start: float
+    times: Tensor | None
+
+    @property
+    def oracle(self) -> bool:
+        return self.method.endswith("(oracle)")
+
+    @property
+    def sampler(self) -> str:
+        return self.method.removesuffix(" (oracle)")
+
+    @property
+    def label(self) -> str:
+        plain = self.times is None or self.sampler == "one_shot"
+        return self.method if plain else f"{self.method}, {len(self.times) - 1}"  # type: ignore[arg-type]
+
+
+def cells(degradation: Degradation, starts: Sequence[float], steps: Sequence[int]) -> Iterator[Cell]:
+    """The rows of a table, by start: the damaged images, then every sampler that could be used, and oracles."""
+    levels = degradation.level_times()
+    for start in _distinct(starts, levels):
+        once = time_grid(1, start, levels=levels)
+        yield Cell("degraded", start, None)
+        yield Cell("one_shot", start, once)
+        grids = {len(g): g for g in (_grid(k, start, levels) for k in sorted(steps))}
+        observable = degradation.deterministic or degradation.observable or degradation.estimable
+        names = ["naive", *(["improved"] if observable else []), *(["estimated"] if degradation.estimable else [])]
+        for grid in grids.values():
+            yield from (Cell(name, start, grid) for name in names)
+        if not degradation.deterministic:
+            longest = grids[max(grids)]
+            yield from (Cell(f"{name} (oracle)", start, longest) for name in ("naive", "improved"))
+
+
+def _distinct(starts: Sequence[float], levels: Tensor | None) -> list[float]:
+    """The starts in order, on the operator's levels, none twice."""
+    for start in starts:
+        if not 0 < start <= 1:
+            raise ValueError(f"start must be in (0, 1], got {start}")
+    if levels is not None:
+        starts = [float(levels[1:][(levels[1:] - start).abs().argmin()]) for start in starts]
+    return sorted(set(starts))
+
+
+def _grid(steps: int, start: float, levels: Tensor | None) -> Tensor:
+    """The grid of a number of steps, shorter without a word where there are fewer levels."""
+    below = steps if levels is None else min(steps, int((levels[1:] <= start + 1e-9).sum()))
+    return time_grid(below, start, levels=levels)
