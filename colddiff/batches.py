@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -51,11 +51,14 @@ class Batches:
             epoch, k = divmod(p, len(self.data))
             indices.append(permutation(len(self.data), self.seed, epoch)[k])
             generators.append(generator_for(self.seed, "sample", p))
-        x0 = self.data[torch.stack(indices)].to(device, non_blocking=True)
-        x0 = self._augmented(x0, generators)
+        rows = torch.stack(indices)
+        x0 = self.data[rows].to(device, non_blocking=True)
+        augment = self._augmentation(x0, generators)
         u = torch.cat([torch.rand(1, generator=g, dtype=torch.float64) for g in generators])
         t = random_times(self.degradation, u).to(device, non_blocking=True)
-        return Batch(x0, t, self.degradation.draw_each(x0, generators))
+        brought = {name: augment(value.to(device)) for name, value in self.data.params_at(rows).items()}
+        x0 = augment(x0)
+        return Batch(x0, t, self.degradation.draw_each(x0, generators) | brought)
 
     def one_pass(self, device: torch.device, limit: int | None = None) -> Iterator[Batch]:
         """Every image once, in order, unaugmented, with params keyed by its index: for validation."""
@@ -64,31 +67,36 @@ class Batches:
             rows = range(first, min(first + self.size, n))
             generators = [generator_for(self.seed, "validation", p) for p in rows]
             x0 = self.data[rows.start : rows.stop].to(device)
+            brought = {k: v.to(device) for k, v in self.data.params_at(slice(rows.start, rows.stop)).items()}
             # Evenly spread over severities, whatever the number of images.
             u = torch.tensor([(p * 0.6180339887498949) % 1 for p in rows], dtype=torch.float64)
             t = random_times(self.degradation, u).to(device)
-            yield Batch(x0, t, self.degradation.draw_each(x0, generators))
+            yield Batch(x0, t, self.degradation.draw_each(x0, generators) | brought)
 
-    def _augmented(self, x0: Tensor, generators: list[torch.Generator]) -> Tensor:
+    def _augmentation(self, like: Tensor, generators: list[torch.Generator]) -> Callable[[Tensor], Tensor]:
+        """What is done to images, and to what belongs to them: mirrored and moved, each row as its generator says."""
+        n, _, h, w = like.shape
+        mirrored = torch.zeros(n, dtype=torch.bool)
+        moves = torch.zeros(n, 2, dtype=torch.int64)
         if self.flip:
-            mirrored = torch.stack([torch.rand((), generator=g) < 0.5 for g in generators]).to(
-                x0.device, non_blocking=True
-            )
-            x0 = torch.where(mirrored[:, None, None, None], hflip(x0), x0)
+            mirrored = torch.stack([torch.rand((), generator=g) < 0.5 for g in generators])
         if self.shift:
             reach = 2 * self.shift + 1
-            moves = (
-                torch.stack([torch.randint(reach, (2,), generator=g) for g in generators]).to(
-                    x0.device, non_blocking=True
-                )
-                - self.shift
-            )
-            n, _, h, w = x0.shape
-            rows = (torch.arange(h, device=x0.device) + moves[:, :1]).clamp(0, h - 1)
-            columns = (torch.arange(w, device=x0.device) + moves[:, 1:]).clamp(0, w - 1)
-            image = torch.arange(n, device=x0.device)[:, None, None]
-            x0 = x0.permute(0, 2, 3, 1)[image, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
-        return x0
+            moves = torch.stack([torch.randint(reach, (2,), generator=g) for g in generators]) - self.shift
+        mirrored, moves = (v.to(like.device, non_blocking=True) for v in (mirrored, moves))
+
+        def augment(images: Tensor) -> Tensor:
+            if self.flip:
+                images = torch.where(mirrored[:, None, None, None], hflip(images), images)
+            if self.shift:
+                rows = (torch.arange(h, device=images.device) + moves[:, :1]).clamp(0, h - 1)
+                columns = (torch.arange(w, device=images.device) + moves[:, 1:]).clamp(0, w - 1)
+                row = torch.arange(n, device=images.device)[:, None, None]
+                pixels = images.permute(0, 2, 3, 1)[row, rows[:, :, None], columns[:, None, :]]
+                images = pixels.permute(0, 3, 1, 2)
+            return images
+
+        return augment
 
 
 def random_times(degradation: Degradation, u: Tensor) -> Tensor:

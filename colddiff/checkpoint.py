@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,17 @@ from torch import Tensor, nn
 
 from .degradations.base import Degradation, Images
 from .files import read_json, write_json, write_whole
+from .framing import Framing
+from .kinds import as_batch, mapped
 from .priors import Fitted, Prior, generate
 from .restoration import restore, suited_sampler
-from .samplers import Restorer, Sampler, named_sampler, one_shot, time_grid
+from .samplers import Generators, Restorer, Sampler, State, named_sampler, one_shot, time_grid
+from .tiling import TILE, check_memory, tiled
 from .unet import RestorerConfig
 
 FORMAT = 1
+SHIPPED = Path(__file__).parent / "shipped"
+STEPS = 20  # restorer calls of a restore
 EXPECTED = ("version", "restorer", "degradation", "prior", "image", "data", "training", "precision", "step")
 
 
@@ -58,33 +63,97 @@ class Run:
         image = self.config["image"]
         return image["channels"], *image["size"]
 
+    @property
+    def framing(self) -> Framing:
+        """The rule by which pictures were read for its training: size, crop, colour, background."""
+        colour = "grey" if self.shape[0] == 1 else "rgb"
+        return Framing.from_config(self.config["data"].get("framing") or {"type": "framing", "colour": colour})
+
     def restore(
+        self,
+        images: Any,
+        *,
+        start: float | Tensor = 1.0,
+        steps: int | None = None,
+        sampler: Sampler | str | None = None,
+        mask: Any = None,
+        generator: torch.Generator | None = None,
+        tile: int | None = TILE,
+    ) -> Any:
+        """Clean images from damaged ones whose params nobody knows: the same kind as was given, clamped to [0, 1].
+
+        Args:
+            images: a tensor (B, C, H, W) in [0, 1], any H and W; or what else `kinds.mapped` takes: arrays, Pillow
+                pictures, paths, lists of them. Files and pictures are read as those of the training were, but for
+                their size.
+            start: how damaged they are, in (0, 1].
+            steps: restorer calls; 20 if left out, fewer where the degradation has fewer levels. Ignored by one_shot.
+            sampler: a sampler or its name; None takes `restoration.suited_sampler`.
+            mask: true (white) where the picture is missing, for degradations with missing pixels: a tensor
+                (B or 1, 1, H, W), an array or a picture.
+            generator: for what has to be drawn.
+            tile: side in pixels of what the network sees at once, see `tiling.tiled`; None is the whole picture.
+
+        Raises:
+            ValueError: images that do not fit the run, or the memory of the machine.
+        """
+        hole = None if mask is None else as_batch(mask, replace(self.framing, colour="grey").read)[0] > 0.5
+
+        def restored(x: Tensor) -> Tensor:
+            walked = self.walk(x, start=start, steps=steps, sampler=sampler, mask=hole, generator=generator, tile=tile)
+            for state in walked:
+                x = state.x
+            return x.clamp(0, 1)
+
+        return mapped(restored, images, self.framing.read)
+
+    def walk(
         self,
         x: Images,
         *,
         start: float | Tensor = 1.0,
-        steps: int = 20,
+        steps: int | None = None,
         sampler: Sampler | str | None = None,
         mask: Tensor | None = None,
-        generator: torch.Generator | None = None,
-    ) -> Images:
-        """Clean images from damaged ones (B, C, H, W) in [0, 1], whose params nobody knows; clamped to [0, 1].
+        generator: Generators = None,
+        tile: int | None = TILE,
+    ) -> Iterator[State]:
+        """`restore` of a tensor (B, C, H, W), one `State` after another and not clamped: for progress and trajectories.
 
-        Args:
-            x: damaged images, any H and W.
-            start: how damaged they are, in (0, 1].
-            steps: restorer calls; ignored by one_shot.
-            sampler: a sampler or its name; None takes `restoration.suited_sampler`.
-            mask: (B, 1, H, W), true where the picture is missing, for degradations with missing pixels.
-            generator: for what has to be drawn.
+        The mask is (B or 1, 1, H, W), true where the picture is missing.
         """
+        if x.dim() != 4 or x.shape[1] != self.shape[0]:
+            raise ValueError(f"expected images (B, {self.shape[0]}, H, W), got {tuple(x.shape)}")
+        x = x.to(self.device)
+        check_memory(x)
         sampler = sampler or suited_sampler(self.degradation)
         chosen = named_sampler(sampler) if isinstance(sampler, str) else sampler
-        x = x.to(self.device)
-        times = time_grid(1 if chosen is one_shot else steps, start, levels=self.degradation.level_times())
-        for state in restore(self.R, self.degradation, x, times, sampler=chosen, mask=mask, generator=generator):
-            x = state.x
-        return x.clamp(0, 1)
+        levels = self.degradation.level_times()
+        if steps is None:
+            below = STEPS if levels is None else int((levels[1:] <= torch.as_tensor(start).max().cpu() + 1e-6).sum())
+            steps = max(1, min(STEPS, below))
+        times = time_grid(1 if chosen is one_shot else steps, start, levels=levels)
+        R = self.R if tile is None else tiled(self.R, tile)
+        return restore(R, self.degradation, x, times, sampler=chosen, mask=mask, generator=generator)
+
+    def degrade(self, images: Any, t: float | Tensor = 1.0, *, seed: int = 0) -> Any:
+        """Images of any kind that `restore` takes, degraded to time t: the same kind, clamped to [0, 1].
+
+        Args:
+            images: clean images.
+            t: in [0, 1], one for all, or one per image of a tensor.
+            seed: of what is random: image i of a batch, or of a list, is damaged with seed + i.
+        """
+        if self.degradation.required_params:
+            raise ValueError(f"{str(self.path)!r} was trained on pairs: what damages pictures is not known to it")
+        if isinstance(images, list | tuple):
+            return [self.degrade(image, t, seed=seed + i) for i, image in enumerate(images)]
+
+        def degraded(x: Tensor) -> Tensor:
+            drawn = self.degradation.draw_each(x, [torch.Generator().manual_seed(seed + i) for i in range(len(x))])
+            return self.degradation(x, t, drawn).clamp(0, 1)
+
+        return mapped(degraded, images, self.framing.read)
 
     def sample(
         self, n: int | Sequence[int], *, steps: int = 50, sampler: Sampler | str | None = None, seed: int = 0
@@ -94,7 +163,7 @@ class Run:
         The sampler is `restoration.suited_sampler` if none is given.
         """
         if self.prior is None:
-            raise ValueError(f"{str(self.path)!r} has no prior to start from: it restores, but cannot generate")
+            raise ValueError(f"{str(self.path)!r} has no prior to start from: it restores, and does not generate")
         seeds = range(seed, seed + n) if isinstance(n, int) else n
         generators = [torch.Generator().manual_seed(s) for s in seeds]
         if not generators:
@@ -106,11 +175,16 @@ class Run:
         return images.clamp(0, 1)
 
 
+def shipped() -> list[str]:
+    """The names of the runs that come with the library."""
+    return sorted(file.parent.name for file in SHIPPED.glob("*/config.json"))
+
+
 def load(path: str | Path, *, device: str = "auto", precision: str = "auto", net: nn.Module | None = None) -> Run:
     """The run in a directory.
 
     Args:
-        path: what `train` wrote.
+        path: what `train` wrote, or the name of one of the runs that come with the library: "digits".
         device: "auto", "cpu", "cuda", ...
         precision: "auto" (as trained, where the hardware has it), "fp32" or "bf16".
         net: a module for the weights, where the run was trained on one of the user's own.
@@ -118,9 +192,14 @@ def load(path: str | Path, *, device: str = "auto", precision: str = "auto", net
     Raises:
         FileNotFoundError: not a run. ValueError, LookupError, TypeError: a config or weights that do not fit.
     """
-    path = Path(path)
+    name, path = str(path), Path(path)
+    if not (path / "config.json").is_file() and name in shipped():
+        path = SHIPPED / name
     if not (path / "config.json").is_file():
-        raise FileNotFoundError(f"{str(path)!r} is not a run: it has no config.json; `colddiff train` makes one")
+        raise FileNotFoundError(
+            f"{name!r} is not a run: it has no config.json; `colddiff train` makes one, and {', '.join(shipped())} "
+            "comes with the library"
+        )
     config = read_json(path / "config.json")
     if not isinstance(config, dict) or config.get("library") != "colddiff":
         raise ValueError(f"{str(path / 'config.json')!r} is not a colddiff run's config")

@@ -23,6 +23,7 @@ from . import commands
 from .interruption import Interrupted
 from .registry import Configurable, field_types, suggestion
 from .settings import TrainConfig
+from .tiling import TILE
 
 SWITCH = ActionYesNo(no_prefix="no-")
 USER_ERRORS = (ValueError, TypeError, LookupError, OSError, ImportError, RuntimeError)
@@ -112,6 +113,7 @@ def split_overrides(argv: list[str]) -> tuple[list[str], dict[str, Any]]:
     overrides: dict[str, Any] = {}
     tokens = iter(argv)
     for token in tokens:
+        token = "--print_config" if token == "--print-config" else token  # as all options are spelled
         match = re.fullmatch(r"--(degradation|restorer|prior)\.([\w.-]+)(?:=(.*))?", token, flags=re.DOTALL)
         if not match:
             plain.append(token)
@@ -221,20 +223,32 @@ def _train_arguments(p: Parser) -> None:
 
 
 def _restore_arguments(p: Parser) -> None:
-    p.add_argument("run", type=str, help="what `colddiff train` wrote")
+    p.add_argument("run", type=str, help="what `colddiff train` wrote, or digits")
     p.add_argument("images", type=str, nargs="+", help="pictures or folders of pictures")
     p.add_argument("--out", type=str, required=True, help="folder for the restored pictures")
     p.add_argument("--start", type=float, default=1.0, help="how damaged the pictures are, in (0, 1]")
     p.add_argument("--sampler", type=str, default=None, help="see `colddiff list`; what suits the run if left out")
-    p.add_argument("--steps", type=int, default=20, help="restorer calls")
+    p.add_argument(
+        "--steps", type=int | None, default=None, help="restorer calls; 20, or as many as there are levels, if left out"
+    )
     p.add_argument("--mask", type=str, default=None, help="picture that is white where something is missing")
+    p.add_argument(
+        "--reference", type=str, default=None, help="the clean picture, or a folder of them by name: measure"
+    )
     p.add_argument("--degrade", action=SWITCH, default=False, help="the pictures are clean: damage them first")
+    p.add_argument("--beside", action=SWITCH, default=False, help="damaged and restored side by side in one picture")
+    p.add_argument(
+        "--framed", action=SWITCH, default=False, help="resize and crop as the pictures of the training were"
+    )
     _image_size(p, "side to which pictures are resized and cropped; their own size if left out")
+    p.add_argument(
+        "--tile", type=int, default=TILE, help="pixels per side that the network sees at once; bounds memory"
+    )
     _device_and_seed(p)
 
 
 def _sample_arguments(p: Parser) -> None:
-    p.add_argument("run", type=str, help="what `colddiff train` wrote")
+    p.add_argument("run", type=str, help="what `colddiff train` wrote, or digits")
     p.add_argument("-n", "--number", type=int, default=16, help="how many images")
     p.add_argument("--out", type=str, default="grid.png", help="picture of all of them")
     p.add_argument("--sampler", type=str, default=None, help="see `colddiff list`; what suits the run if left out")
@@ -246,12 +260,22 @@ def _eval_arguments(p: Parser) -> None:
     p.add_argument("run", type=str, help="what `colddiff train` wrote")
     p.add_argument("data", type=str, help="digits, photos, a folder of images, a parquet or array file")
     p.add_argument("--split", type=str, default="test", help="of the data: test, train or all")
+    p.add_argument(
+        "--damaged", type=str, default=None, help="the same pictures damaged, for a run that was trained on pairs"
+    )
     p.add_argument("--start", type=str, default=".25,.5,.75,1", help="start severities in (0, 1]")
     p.add_argument("--steps", type=str, default="5,20", help="numbers of steps")
     p.add_argument("--images", type=str, default="500", help="how many, from the first; `all` for all")
     p.add_argument(
         "--input", type=typing.Literal["8bit", "float32"], default="8bit", help="precision of what is restored"
     )
+    p.add_argument(
+        "--perception", type=typing.Literal["auto", "none", "classifier", "inception", "lpips"], default="auto",
+        help="what tells how real pictures look: FID and KID by features of a small classifier, which is trained on "
+        "the training data once and kept with the run, or of Inception; or LPIPS",
+    )  # fmt: skip
+    p.add_argument("--generate", type=int, default=0, help="how many images to generate and compare with training ones")
+    p.add_argument("--training", type=str, default=None, help="the training data; where the run says, if left out")
     p.add_argument("--json", type=str, default=None, help="write the report there as JSON")
     p.add_argument("--out", type=str, default=None, help="folder of report.md, .json and .png; RUN/report if left out")
     p.add_argument("--batch-size", "--batch_size", type=int, default=128, help="images at a time")

@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor
-from tqdm import tqdm
 
 from . import viz
 from .batches import generator_for
-from .checkpoint import Run, load, pick_device
-from .data import load_data
+from .checkpoint import Run, load, pick_device, shipped
+from .data import ImageData, load_data
 from .degradations.base import Degradation
 from .embedded import EMBEDDED
 from .files import check_target, write_text
-from .pictures import IMAGE_SUFFIXES, UNREADABLE, fit, read_image, to_tensor
+from .perception import wants_training
+from .pictures import UNREADABLE, fit, read_image, to_tensor
 from .registry import Configurable, field_types, plug_ins, registered
 from .report import Report, evaluate, write_card
-from .samplers import SAMPLERS, time_grid, walk
-from .settings import TrainConfig, held_out_split
+from .restoring import Job, restore_files
+from .samplers import SAMPLERS, walk
+from .settings import TrainConfig, held_out_for
 from .training import train
 
 MOST_PICTURES = 1000  # on one strip
+MOST_LINES = 20  # of measured pictures
+METRICS = ("rmse", "psnr", "ssim")
 
 GROUPS = {
     "degradations": "colddiff.degradations",
@@ -46,6 +51,7 @@ def list_names(json: bool) -> None:
         found[title] |= {name: {"": "plug-in"} for name in plug_ins(group)}
     found["samplers"] = {name: {"": _summary(sampler)} for name, sampler in SAMPLERS.items()}
     found["data"] = {name: {"": "embedded"} for name in EMBEDDED}
+    found["runs"] = {name: {"": "comes with the library"} for name in shipped()}
     if json:
         print(_dumps(found))
         return
@@ -86,7 +92,7 @@ def train_restorer(config: TrainConfig, resume: bool) -> None:
     run = train(config, resume=resume)
     if torch.distributed.is_initialized() and torch.distributed.get_rank() != 0:
         return
-    data = load_data(config.data, split=held_out_split(config), size=config.image_size)
+    data = held_out_for(config, run.framing)
     report = evaluate(run, data, starts=(0.5, 1.0), steps=(5,), images=128)
     write_card(run, report)
     print(report.to_markdown())
@@ -94,34 +100,35 @@ def train_restorer(config: TrainConfig, resume: bool) -> None:
 
 
 def restore_pictures(
-    run: str, images: list[str], out: str, start: float, sampler: str | None, steps: int, mask: str | None,
-    degrade: bool, image_size: int | None, device: str, seed: int,
+    run: str, images: list[str], out: str, start: float, sampler: str | None, steps: int | None, mask: str | None,
+    reference: str | None, degrade: bool, beside: bool, framed: bool, image_size: int | None, tile: int,
+    device: str, seed: int,
 ) -> None:  # fmt: skip
-    """Restore pictures, one file each; with `degrade`, damage them first and show all three side by side."""
+    """Restore pictures, one file each, and measure them where there is a reference."""
     model = load(run, device=device)
-    files = [*_pictures(images)]
-    folder = Path(out)
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"--out must be a folder, and {out!r} is a file")
-    targets = _targets(files, folder)
-    start = float(time_grid(1, start, levels=model.degradation.level_times())[0])  # on a level, said once
-    hole = None if mask is None else _tensor(_picture(Path(mask), image_size).convert("L")) > 0.5
-    bar = tqdm(files, desc="restoring", unit=" pictures", disable=None if len(files) > 1 else True)
-    for i, (file, target) in enumerate(zip(bar, targets, strict=True)):
-        x = _tensor(_picture(file, image_size).convert("L" if model.shape[0] == 1 else "RGB")).to(model.device)
-        clean = x
-        if degrade:
-            op = model.degradation
-            x = op(x, start, op.draw(x, generator_for(seed, "restore", i)))
-        if hole is not None and hole.shape[-2:] != x.shape[-2:]:
-            raise ValueError(f"the mask is {_wh(hole)} pixels, {file.name} is {_wh(x)}: they must be alike")
-        restored = model.restore(
-            x, start=start, steps=steps, sampler=sampler, mask=hole, generator=generator_for(seed, "restoring", i)
-        )
-        shown = torch.cat([clean, x, restored]) if degrade else restored
-        viz.save(viz.grid(shown, 3) if degrade else viz.to_image(restored[0]), target)
-    told = "clean, damaged and restored side by side" if degrade else "restored"
-    print(f"{len(files)} pictures, {told}, in {out}")
+    whole = replace(model.framing, size=None, fit="resize")
+    if framed and model.framing.fit != "tiles":
+        framing = replace(model.framing, size=model.framing.size or _square(model))
+    else:
+        framing = whole
+    if image_size is not None:
+        framing = replace(whole, size=image_size)
+    job = Job(
+        framing, start, steps, sampler, None if mask is None else Path(mask),
+        None if reference is None else Path(reference), degrade, beside, tile, seed,
+    )  # fmt: skip
+    count, measured = restore_files(model, images, Path(out), job)
+    for m in measured[:MOST_LINES]:
+        print(f"{m.file}: " + ", ".join(_change(name, [m.damaged[name]], [m.restored[name]]) for name in m.damaged))
+    if len(measured) > 1:
+        told = (_change(k, [m.damaged[k] for m in measured], [m.restored[k] for m in measured]) for k in METRICS)
+        print(f"mean of {len(measured)}: {', '.join(told)}")
+    if degrade:
+        shown = ", clean, damaged and restored side by side,"
+    else:
+        shown = ", restored beside what was given," if beside else ", restored,"
+    pictures = "picture" if count == 1 else "pictures"
+    print(f"{count} {pictures}{shown} in {out}" + (f"; distances in {Path(out) / 'metrics.json'}" if measured else ""))
 
 
 def sample_images(run: str, number: int, out: str, sampler: str | None, steps: int, device: str, seed: int) -> None:
@@ -133,24 +140,50 @@ def sample_images(run: str, number: int, out: str, sampler: str | None, steps: i
 
 
 def evaluate_run(
-    run: str, data: str, split: str, start: str, steps: str, images: str, input: str, json: str | None,
-    out: str | None, batch_size: int, device: str, seed: int,
+    run: str, data: str, split: str, damaged: str | None, start: str, steps: str, images: str, input: str,
+    perception: str, generate: int, training: str | None, json: str | None, out: str | None, batch_size: int,
+    device: str, seed: int,
 ) -> None:  # fmt: skip
-    """Measure a run, print the table, write it as Markdown, JSON and a picture."""
+    """Measure a run, print what follows and the table, write it as Markdown, JSON and a picture."""
     model = load(run, device=device)
     if json:
         check_target(Path(json))
-    held = load_data(data, split=split, size=_square(model))
+    trained_on = model.config["data"]
+    if data == trained_on.get("data"):
+        damaged = damaged or trained_on.get("damaged")
+    asked = None if perception == "none" else perception
+    known = _training_images(model, training) if generate or wants_training(model, asked) else None
     report = evaluate(
-        model, held, starts=_numbers(start, float, "--start"), steps=_numbers(steps, int, "--steps"),
+        model, _read_for(model, data, split, damaged),
+        starts=_numbers(start, float, "--start"), steps=_numbers(steps, int, "--steps"),
         images=None if images == "all" else _number(images, "--images"),
         batch_size=batch_size, seed=seed, eight_bit=input == "8bit",
+        perception=asked, training=known, generated=generate,
     )  # fmt: skip
     print(report.to_markdown())
     written = report.save(Path(out) if out else Path(run) / "report")
     if json:
         write_text(Path(json), report.to_json())
     print(f"written to {', '.join(map(str, written))}" + (f" and {json}" if json else ""))
+
+
+def _training_images(run: Run, named: str | None) -> ImageData | None:
+    """What a run was trained on: as named, else where the run says, if that is still there."""
+    if named is not None:
+        return _read_for(run, named, "train")
+    told = run.config["data"]
+    if told.get("data") not in EMBEDDED and not Path(told.get("data", "")).exists():
+        return None
+    return _read_for(run, told["data"], told["split"])
+
+
+def _read_for(run: Run, data: str, split: str, damaged: str | None = None) -> ImageData:
+    """Images read as those of the run's training were."""
+    framing = run.framing
+    return load_data(
+        data, split=split, size=framing.size or _square(run), fit=framing.fit, colour=framing.colour,
+        background=framing.background, damaged=damaged,
+    )  # fmt: skip
 
 
 def inspect_run(run: str) -> None:
@@ -223,32 +256,6 @@ def _picture(path: Path, size: int | None) -> Image.Image:
     return image if size is None else fit(image, size)
 
 
-def _pictures(paths: list[str]) -> Iterator[Path]:
-    """The picture files among paths and below folders."""
-    for path in map(Path, paths):
-        if path.is_dir():
-            found = [f for f in sorted(path.rglob("*")) if f.suffix.lower() in IMAGE_SUFFIXES]
-            if not found:
-                raise FileNotFoundError(f"no pictures in the folder {str(path)!r}")
-            yield from found
-        elif path.exists():
-            yield path
-        else:
-            raise FileNotFoundError(f"no picture or folder at {str(path)!r}")
-
-
-def _targets(files: list[Path], folder: Path) -> list[Path]:
-    """Where each restored picture goes: its own name, numbered where it was taken; never over a picture given."""
-    targets: list[Path] = []
-    for i, file in enumerate(files):
-        plain = folder / f"{file.stem}.png"
-        targets.append(folder / f"{file.stem}-{i}.png" if plain in targets else plain)
-    lost = {f.resolve() for f in files} & {t.resolve() for t in targets}
-    if lost:
-        raise ValueError(f"{str(min(lost))!r} would be overwritten: give another --out")
-    return targets
-
-
 def _tensor(image: Image.Image) -> Tensor:
     return to_tensor(image)[None].float() / 255
 
@@ -258,8 +265,9 @@ def _square(run: Run) -> int | None:
     return height if height == width else None
 
 
-def _wh(x: Tensor) -> str:
-    return f"{x.shape[-1]} x {x.shape[-2]}"
+def _change(name: str, before: Sequence[float], after: Sequence[float]) -> str:
+    digits = 2 if name == "psnr" else 4
+    return f"{name} {fmean(before):.{digits}f} -> {fmean(after):.{digits}f}"
 
 
 def _numbers(text: str, kind: type[Any], option: str) -> list[Any]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeVar
 
 import torch
 from torch import Tensor
 
-from .data import ImageData
+from .data import ImageData, load_data
 from .degradations.base import Degradation
 from .degradations.gaussian_noise import GaussianNoise
+from .diffusers_unet import DiffusersUNetConfig
+from .framing import Framing
 from .parametrization import Epsilon, NoiseParametrization, Velocity
 from .priors import Empirical, Fitted, Prior
 from .registry import Configurable, register
@@ -19,6 +22,7 @@ from .unet import RestorerConfig, UNetConfig
 SYMMETRY_BREAKING = 0.001  # sigma of a prior of flat pictures; the paper's 0.002 of [-1, 1]
 FITTED_TO = 10_000  # images, at most
 KEPT_IMAGES = 256  # of an empirical prior that nobody asked for
+Network = TypeVar("Network", bound=UNetConfig | DiffusersUNetConfig)
 FLAT = 0.02  # standard deviation within a picture below which it is one colour
 
 
@@ -34,7 +38,14 @@ class TrainConfig(Configurable):
         steps: optimizer steps; or `minutes`, which are turned into steps by timing a few. Neither means 10 minutes.
         minutes: wall-clock budget.
         split: of the data to train on.
+        damaged: the other halves of pairs, matched by name: what the images of `data` look like damaged, for
+            `interpolate`.
         image_size: side of the images in pixels; None keeps them.
+        fit: how pictures come to that size: resize (short side, then the centre), crop (the centre at its own scale)
+            or tiles (as many squares as a picture has, at its own scale).
+        colour: grey, rgb, or auto for grey where every picture is.
+        background: what transparent pictures are laid over, in [0, 1]: one number, or three.
+        bad_share: of pictures that cannot be read, above which training does not begin.
         restorer: the network; None takes a U-Net that suits the images.
         predict: what the network predicts: x0, or for Gaussian noise the noise (epsilon) or velocity.
         batch_size: images per step and process, `accumulate` times.
@@ -51,6 +62,7 @@ class TrainConfig(Configurable):
         prior: where generation starts; None takes what suits the degradation.
         seed: of everything random.
         validate_every, checkpoint_every, sample_every, log_every: in steps.
+        tensorboard: write the log for TensorBoard too, into the run's folder.
         device: "auto", "cpu", "cuda".
     """
 
@@ -62,7 +74,12 @@ class TrainConfig(Configurable):
     steps: int | None = None
     minutes: float | None = None
     split: str = "train"
+    damaged: str | None = None
     image_size: int | None = None
+    fit: Literal["resize", "crop", "tiles"] = "resize"
+    colour: Literal["auto", "grey", "rgb"] = "auto"
+    background: tuple[float, ...] = (1.0,)
+    bad_share: float = 0.1
     restorer: RestorerConfig | None = None
     predict: Literal["x0", "epsilon", "velocity"] = "x0"
     batch_size: int = 64
@@ -82,6 +99,7 @@ class TrainConfig(Configurable):
     checkpoint_every: int = 1000
     sample_every: int = 1000
     log_every: int = 10
+    tensorboard: bool = False
     device: str = "auto"
 
     def check(self) -> None:
@@ -102,10 +120,40 @@ class TrainConfig(Configurable):
             )
         if self.predict != "x0" and not isinstance(self.restorer, UNetConfig | None):
             raise ValueError(f"predict={self.predict!r} goes with a unet, got {self.restorer}")
+        needed = self.degradation.required_params
+        if needed and needed != ("endpoint",):
+            raise ValueError(
+                f"{self.degradation.registered_name} needs {', '.join(needed)} from the data, which bring no more than "
+                "the endpoint of interpolate"
+            )
+        if needed and self.damaged is None:
+            raise ValueError(
+                f"{self.degradation.registered_name} has no endpoint of its own: name the damaged images with damaged "
+                "(--damaged FOLDER), or the degradation to go to (--degradation.to NAME)"
+            )
+        if needed and self.prior is not None:
+            raise ValueError("what is trained on pairs restores, and does not generate: leave prior out")
+        if self.damaged is not None and not needed:
+            raise ValueError(
+                f"{self.degradation.registered_name} has no use for damaged images: leave them out, or train through "
+                "interpolate (--degradation interpolate)"
+            )
 
 
 # What may differ between a run and its continuation: where and how often, not what.
-FREE_TO_CHANGE = {"out", "device", "validate_every", "checkpoint_every", "sample_every", "log_every"}
+FREE_TO_CHANGE = {"out", "device", "validate_every", "checkpoint_every", "sample_every", "log_every", "tensorboard"}
+
+
+def data_for(config: TrainConfig) -> ImageData:
+    """The images that a training is about."""
+    return _images(config, config.split, config.colour)
+
+
+def held_out_for(config: TrainConfig, framing: Framing) -> ImageData:
+    """The images that it is checked on, as grey or coloured as the others; files that both leave out are told once."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="left out")
+        return _images(config, held_out_split(config), framing.colour)
 
 
 def restorer_for(config: TrainConfig, data: ImageData) -> RestorerConfig:
@@ -117,7 +165,7 @@ def restorer_for(config: TrainConfig, data: ImageData) -> RestorerConfig:
     channels, side = data.images.shape[1], min(data.images.shape[2:])
     large, small = UNetConfig(channels=channels), UNetConfig(channels=channels, patch=1, multipliers=(1, 2))
     shape = config.restorer or (large if side >= 32 else small)
-    if isinstance(shape, UNetConfig):
+    if isinstance(shape, UNetConfig | DiffusersUNetConfig):
         shape = _with_channels(shape, channels)
     elif isinstance(shape, NoiseParametrization):
         if shape.degradation != config.degradation:
@@ -133,13 +181,17 @@ def restorer_for(config: TrainConfig, data: ImageData) -> RestorerConfig:
     return kind(net=replace(shape, residual=False), degradation=config.degradation)
 
 
-def prior_for(config: TrainConfig, data: ImageData) -> Prior:
+def prior_for(config: TrainConfig, data: ImageData) -> Prior | None:
     """The prior asked for, else the one that suits the degradation; fitted to the data where that is still to be done.
+
+    None where the degradation needs what only the data have: it restores, and does not generate.
 
     The operator's own prior suits it. Without one, images that end in one colour start from the colours of the
     training set, and images that end in anything else start where some training images end. Flat surrogates get a
     little noise, or all seeds of an operator that ends in one colour would make the same image.
     """
+    if config.degradation.required_params:
+        return None
     if config.prior is not None:
         return _fitted(config.prior, data, FITTED_TO)
     own = config.degradation.prior
@@ -157,7 +209,14 @@ def held_out_split(config: TrainConfig) -> str:
 # --- helpers ---------------------------------------------------------------------------------------------------------
 
 
-def _with_channels(shape: UNetConfig, channels: int) -> UNetConfig:
+def _images(config: TrainConfig, split: str, colour: Literal["auto", "grey", "rgb"]) -> ImageData:
+    return load_data(
+        config.data, split=split, size=config.image_size, fit=config.fit, colour=colour,
+        background=config.background, damaged=config.damaged, bad_share=config.bad_share,
+    )  # fmt: skip
+
+
+def _with_channels(shape: Network, channels: int) -> Network:
     if shape.channels not in (None, channels):
         raise ValueError(
             f"the restorer takes {shape.channels} channels, the images have {channels}: leave channels out"
@@ -167,8 +226,6 @@ def _with_channels(shape: UNetConfig, channels: int) -> UNetConfig:
 
 def _ends_flat(degradation: Degradation, data: ImageData) -> bool:
     """Whether fully degraded images are one colour each."""
-    if degradation.required_params:
-        return True  # nothing can be degraded without them
     x = _spread(data, 64)
     end = degradation(x, 1.0, degradation.draw(x, torch.Generator().manual_seed(0)))
     return float(end.std(dim=(2, 3)).mean()) < FLAT

@@ -22,14 +22,14 @@ from . import checkpoint, viz
 from .batches import Batch, Batches, generator_for, seed_for
 from .budget import cpu_threads, steps_in
 from .checkpoint import Run, as_restorer, pick_device, pick_precision
-from .data import ImageData, load_data
+from .data import ImageData
 from .degradations.base import Degradation
 from .files import read_json
 from .interruption import Interrupted, interruptible
 from .restoration import restore, suited_sampler
 from .runlog import Log
 from .samplers import Restorer, named_sampler, time_grid
-from .settings import FREE_TO_CHANGE, TrainConfig, held_out_split, prior_for, restorer_for
+from .settings import FREE_TO_CHANGE, TrainConfig, data_for, held_out_for, prior_for, restorer_for
 from .snapshots import load_snapshot, save_snapshot, snapshots
 from .unet import RestorerConfig
 
@@ -78,8 +78,8 @@ def train(config: TrainConfig, *, net: nn.Module | None = None, resume: bool = F
     main = accelerator.is_main_process
 
     # Data and network.
-    data = load_data(config.data, split=config.split, size=config.image_size)
-    held_out = load_data(config.data, split=held_out_split(config), size=config.image_size)
+    data = data_for(config)
+    held_out = held_out_for(config, data.framing)
     prior = prior_for(config, data)
     torch.manual_seed(seed_for(config.seed, "weights"))
     spec = None if net is not None else restorer_for(config, data)
@@ -105,7 +105,7 @@ def train(config: TrainConfig, *, net: nn.Module | None = None, resume: bool = F
         steps = _agreed(steps, accelerator, min)
     model, optimizer = accelerator.prepare(net, optimizer)
     saved_config = _run_config(config, spec, data, steps)
-    log = Log(run_dir / "log.jsonl", after=step) if main else None
+    log = Log(run_dir / "log.jsonl", after=step, tensorboard=config.tensorboard) if main else None
 
     def save() -> None:
         state = {"step": step, "steps": steps, "seconds": seconds, "precision": precision}
@@ -114,7 +114,8 @@ def train(config: TrainConfig, *, net: nn.Module | None = None, resume: bool = F
         checkpoint.save(run_dir, ema.state_dict(), saved_config | {"precision": precision, "step": step}, prior)
 
     bar = tqdm(total=steps, initial=step, desc=run_dir.name, unit="step", disable=None if progress and main else True)
-    with bar, cpu_threads(threads), interruptible() as stopped:
+    closing = contextlib.nullcontext() if log is None else contextlib.closing(log)
+    with bar, closing, cpu_threads(threads), interruptible() as stopped:
         while step < steps:
             began = time.perf_counter()
             for group in optimizer.param_groups:

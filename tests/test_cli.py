@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import torch
 import yaml
 from PIL import Image
 
-from colddiff import cli, commands, registry, training
+from colddiff import cli, registry, restoring, training
 from colddiff.checkpoint import load
 from colddiff.degradations import GaussianMask
 from colddiff.registry import registered
@@ -160,7 +161,8 @@ def test_restore_takes_files_and_folders_grey_or_colour_of_any_size(sampler, gre
     shutil.copytree(photo.parent, tmp_path / "album" / "deep", ignore=shutil.ignore_patterns("album"))
     args = [photo, tmp_path / "album", "--out", tmp_path / "out", "--sampler", sampler, "--steps", 3, "--start", 0.7]
     assert colddiff("restore", grey, *args) == 0
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["photo-1.png", "photo.png"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["deep", "photo.png"]
+    assert (tmp_path / "out" / "deep" / "photo.png").is_file()
     with Image.open(tmp_path / "out" / "photo.png") as restored:
         assert restored.size == (15, 11) and restored.mode == "L"
     assert "2 pictures, restored, in" in capsys.readouterr().out
@@ -443,11 +445,10 @@ def test_interrupts_have_the_codes_of_the_shell(monkeypatch, capsys):
     assert capsys.readouterr().err == "colddiff: stopped\n"
 
 
-def test_restored_files_of_one_name_are_numbered(tmp_path):
-    from pathlib import Path
-
-    files = [Path("a/x.png"), Path("b/x.jpg"), Path("b/x-1.png"), Path("c/y.png")]
-    assert [t.name for t in commands._targets(files, tmp_path)] == ["x.png", "x-1.png", "x-1-2.png", "y.png"]
+def test_restored_files_of_one_name_are_numbered_and_folders_are_kept(tmp_path):
+    found = [(Path("a") / name, Path(name)) for name in ("x.png", "x.jpg", "x-1.png", "sub/x.png")]
+    targets = [str(t.relative_to(tmp_path)) for t in restoring._targets(found, tmp_path)]
+    assert targets == ["x.png", "x-1.png", "x-1-2.png", "sub/x.png"]
 
 
 def test_a_run_that_was_moved_still_works(grey, tmp_path):

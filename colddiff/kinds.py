@@ -1,0 +1,106 @@
+"""Images as people hold them: tensors, arrays, Pillow pictures and files, as a batch and back as the same kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from .pictures import to_tensor
+from .viz import to_image
+
+TOGETHER = 32  # pictures of one size that are treated as one batch
+WHITE = {torch.uint8: 255, torch.bool: 1}
+
+Read = Callable[[str | Path | Image.Image], Image.Image]
+Batch = tuple[Tensor, Callable[[Tensor], Any]]
+
+
+def mapped(fn: Callable[[Tensor], Tensor], images: Any, read: Read) -> Any:
+    """fn of a batch (B, C, H, W) applied to images of any kind; answers of the same kind.
+
+    Args:
+        fn: from images in [0, 1] to as many of the same size.
+        images: a tensor (B, C, H, W), (C, H, W) or (H, W); an array (N, H, W, C), (H, W, C) or (H, W), in uint8,
+            float or bool; a Pillow picture; a path, answered by a Pillow picture; or a list of any of them, answered
+            by a list.
+        read: what makes a picture of mode L or RGB of a path or of a picture of any mode.
+
+    Raises:
+        TypeError: not images. ValueError: images of no such shape.
+    """
+    if not isinstance(images, list | tuple):
+        batch, back = as_batch(images, read)
+        return back(fn(batch))
+    batches = [as_batch(image, read) for image in images]
+    answers: list[Any] = [None] * len(batches)
+    for group in _alike([batch for batch, _ in batches]):
+        sizes = [len(batches[i][0]) for i in group]
+        done = torch.split(fn(torch.cat([batches[i][0] for i in group])), sizes)
+        for i, part in zip(group, done, strict=True):
+            answers[i] = batches[i][1](part)
+    return answers
+
+
+def as_batch(image: Any, read: Read) -> Batch:
+    """Images of one kind as a float batch (B, C, H, W) in [0, 1], and what makes that kind of a batch again."""
+    if isinstance(image, Tensor):
+        return _of_tensor(image)
+    if isinstance(image, np.ndarray):
+        return _of_array(image)
+    if isinstance(image, str | Path | Image.Image):
+        picture = read(image)
+        return to_tensor(picture)[None].float() / 255, lambda x: to_image(x[0])
+    raise TypeError(
+        f"expected a tensor, an array, a Pillow picture, a path or a list of them, got {type(image).__name__}"
+    )
+
+
+def _of_tensor(image: Tensor) -> Batch:
+    if not 2 <= image.dim() <= 4:
+        raise ValueError(f"expected a tensor (B, C, H, W), (C, H, W) or (H, W), got shape {tuple(image.shape)}")
+    if not image.is_floating_point() and image.dtype not in WHITE:
+        raise TypeError(f"expected pixels of uint8, of bool, or of floats in [0, 1], got {image.dtype}")
+    batch = image[(None,) * (4 - image.dim())]
+    white = WHITE.get(image.dtype)
+
+    def back(x: Tensor) -> Tensor:
+        x = x if white is None else (x * white).round()
+        return x.to(image.device, image.dtype).reshape(image.shape)
+
+    return batch.float() / (white or 1), back
+
+
+def _of_array(image: np.ndarray[Any, Any]) -> Batch:
+    channels_last = image.ndim in (3, 4) and image.shape[-1] <= 4
+    if not (channels_last or image.ndim == 2):
+        raise ValueError(f"expected an array (N, H, W, C), (H, W, C) or (H, W), got shape {image.shape}")
+    tensor = torch.from_numpy(np.array(image))
+    axes = [*range(image.ndim - 3), -1, -3, -2]
+    batch, tensor_back = _of_tensor(tensor if image.ndim == 2 else tensor.permute(axes))
+
+    def back(x: Tensor) -> np.ndarray[Any, Any]:
+        y = tensor_back(x)
+        array: np.ndarray[Any, Any] = (y if y.dim() == 2 else y.movedim(-3, -1)).numpy()
+        return np.ascontiguousarray(array)
+
+    return batch, back
+
+
+def _alike(batches: list[Tensor]) -> list[list[int]]:
+    """Indices of batches of one size, dtype and device, so many together as are worth it."""
+    groups: list[list[int]] = []
+    open_groups: dict[Any, list[int]] = {}
+    for i, batch in enumerate(batches):
+        key = (batch.shape[1:], batch.dtype, batch.device)
+        group = open_groups.get(key)
+        if group is None or sum(len(batches[k]) for k in group) + len(batch) > TOGETHER:
+            group = open_groups[key] = []
+            groups.append(group)
+        group.append(i)
+    return groups

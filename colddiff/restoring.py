@@ -1,0 +1,218 @@
+"""Picture files in, restored picture files out."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from . import metrics, viz
+from .batches import generator_for
+from .checkpoint import Run
+from .files import check_target, write_json
+from .framing import Framing
+from .pictures import IMAGE_SUFFIXES, UNREADABLE, to_tensor
+from .reading import listed
+from .samplers import Sampler, time_grid
+from .tiling import TILE
+
+MEASURED = "metrics.json"
+
+
+@dataclass(frozen=True)
+class Job:
+    """How pictures are restored.
+
+    Args:
+        start, steps, sampler, tile: see `Run.restore`.
+        mask: picture that is white where something is missing.
+        reference: the clean picture, or a folder of them by name, suffix aside: what is made is measured against it.
+        degrade: the pictures are clean: damage them first.
+        beside: show damaged and restored (and clean) side by side in one file.
+        framing: how pictures are read, and cut where it has a size.
+        seed: of everything random.
+    """
+
+    framing: Framing
+    start: float = 1.0
+    steps: int | None = None
+    sampler: Sampler | str | None = None
+    mask: Path | None = None
+    reference: Path | None = None
+    degrade: bool = False
+    beside: bool = False
+    tile: int = TILE
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """How far a picture is from its reference, before and after."""
+
+    file: str
+    damaged: dict[str, float]
+    restored: dict[str, float]
+
+
+def restore_files(run: Run, paths: Sequence[str | Path], out: Path, job: Job) -> tuple[int, list[Measured]]:
+    """Restore pictures, one file each; below `out` they keep the names and folders that they have.
+
+    A picture that cannot be read, or does not fit its reference or the mask, is named in a warning, and the others go
+    on.
+
+    Returns:
+        How many were restored, and what was measured where there is a reference.
+
+    Raises:
+        FileNotFoundError, ValueError: nothing to restore, nothing that can be, or no place for what is made.
+    """
+    found = [*_pictures(paths)]
+    references = _references(job, found)
+    targets = _targets(found, out, kept=[*references, job.mask])
+    hole = None if job.mask is None else _read(replace(job.framing, colour="grey"), job.mask) > 0.5
+    # On a level, and said once.
+    start = float(time_grid(1, job.start, levels=run.degradation.level_times())[0])
+    measured, bad, alone = [], [], len(found) == 1
+    shown = tqdm([*zip(found, references, targets, strict=True)], desc="restoring", unit=" pictures",
+                 disable=True if alone else None)  # fmt: skip
+    for i, ((file, _), reference, target) in enumerate(shown):
+        try:
+            x, clean = _given(job, file, reference, hole)
+        except ValueError as error:
+            bad.append(str(error))
+            continue
+        if job.degrade:
+            clean, x = x, _degraded(run, x, start, generator_for(job.seed, "restore", i))
+        restored = _restored(run, x, start, hole, job, generator_for(job.seed, "restoring", i), show=alone)
+        if job.beside or job.degrade:
+            row = [x, restored] if clean is None else [clean, x, restored] if job.degrade else [x, restored, clean]
+            viz.save(viz.grid(torch.cat(row).clamp(0, 1), len(row)), target)
+        else:
+            viz.save(viz.to_image(restored[0]), target)
+        if clean is not None:
+            measured.append(Measured(str(file), _distances(x.clamp(0, 1), clean), _distances(restored, clean)))
+    if len(bad) == len(found):
+        raise ValueError(bad[0] if alone else f"none of {len(bad)} pictures can be restored: {bad[0]}, ...")
+    if bad:
+        warnings.warn(f"left out {len(bad)} of {len(found)} pictures: {'; '.join(listed(bad))}", stacklevel=2)
+    if measured:
+        write_json(out / MEASURED, {"start": start, "pictures": [asdict(m) for m in measured]})
+    return len(found) - len(bad), measured
+
+
+def _degraded(run: Run, x: Tensor, start: float, generator: torch.Generator) -> Tensor:
+    if run.degradation.required_params:
+        raise ValueError(f"{str(run.path)!r} was trained on pairs: what damages pictures is not known to it")
+    return run.degradation(x, start, run.degradation.draw(x, generator))
+
+
+def _restored(
+    run: Run, x: Tensor, start: float, hole: Tensor | None, job: Job, generator: torch.Generator, show: bool
+) -> Tensor:
+    walked = run.walk(
+        x, start=start, steps=job.steps, sampler=job.sampler, mask=hole, generator=generator, tile=job.tile
+    )
+    restored = x
+    for state in tqdm(walked, desc="restoring", unit=" steps", leave=False, delay=1, disable=None if show else True):
+        restored = state.x.to(x.device)
+    return restored.clamp(0, 1)
+
+
+def _distances(x: Tensor, clean: Tensor) -> dict[str, float]:
+    return {name: float(getattr(metrics, name)(x, clean)) for name in ("rmse", "psnr", "ssim")}
+
+
+def _read(framing: Framing, file: Path) -> Tensor:
+    """A picture as (1, C, H, W)."""
+    try:
+        picture = framing.read(file)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"no picture at {str(file)!r}") from None
+    except IsADirectoryError:
+        raise ValueError(f"{str(file)!r} is a folder: give a picture") from None
+    except UNREADABLE as error:
+        raise ValueError(f"{str(file)!r} is not a readable picture: {error}") from None
+    return to_tensor(framing.frames(picture)[0])[None].float() / 255
+
+
+def _given(job: Job, file: Path, reference: Path | None, hole: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """A picture, and the clean one that it is measured against."""
+    x = _read(job.framing, file)
+    clean = None if reference is None else _read(job.framing, reference)
+    if hole is not None and hole.shape[-2:] != x.shape[-2:]:
+        raise ValueError(f"the mask is {_wh(hole)} pixels, {file.name} is {_wh(x)}: they must be alike")
+    if clean is not None and clean.shape != x.shape:
+        raise ValueError(f"the reference of {file.name} is {_wh(clean)} pixels, it is {_wh(x)}: they must be alike")
+    return x, clean
+
+
+def _references(job: Job, found: Sequence[tuple[Path, Path]]) -> list[Path | None]:
+    """The clean picture that belongs to each damaged one: of the same folders and name, else of the same name."""
+    folder = job.reference
+    if folder is None:
+        return [None] * len(found)
+    if job.degrade:
+        raise ValueError("what is degraded is measured against what was given: leave the reference out")
+    if not folder.is_dir():
+        if len(found) > 1:
+            raise ValueError(f"several pictures are measured against a folder, and {str(folder)!r} is a file")
+        if not folder.exists():
+            raise FileNotFoundError(f"no picture or folder at {str(folder)!r}")
+        return [folder]
+    by_path: dict[Path, list[Path]] = {}
+    by_name: dict[str, list[Path]] = {}
+    for clean, name in _pictures([folder]):
+        by_path.setdefault(name.with_suffix(""), []).append(clean)
+        by_name.setdefault(name.stem, []).append(clean)
+    references: list[Path | None] = []
+    for file, name in found:
+        fitting = by_path.get(name.with_suffix("")) or by_name.get(name.stem, [])
+        if not fitting:
+            raise FileNotFoundError(f"{str(folder)!r} has no picture named {name.stem!r} to measure against")
+        if len(fitting) > 1:
+            either = " and ".join(repr(str(clean)) for clean in fitting[:2])
+            raise ValueError(f"{either} go by one name: which is {str(file)!r} to be measured against?")
+        references += fitting
+    return references
+
+
+def _pictures(paths: Sequence[str | Path]) -> Iterator[tuple[Path, Path]]:
+    """The picture files among paths and below folders, and how each is called from there."""
+    for path in map(Path, paths):
+        if path.is_dir():
+            found = [f for f in sorted(path.rglob("*")) if f.suffix.lower() in IMAGE_SUFFIXES and f.is_file()]
+            if not found:
+                raise FileNotFoundError(f"no pictures in the folder {str(path)!r}")
+            yield from ((file, file.relative_to(path)) for file in found)
+        elif path.exists():
+            yield path, Path(path.name)
+        else:
+            raise FileNotFoundError(f"no picture or folder at {str(path)!r}")
+
+
+def _targets(found: Sequence[tuple[Path, Path]], folder: Path, kept: Sequence[Path | None] = ()) -> list[Path]:
+    """Where each restored picture goes: its own name, numbered where it was taken; never over a picture given."""
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"--out must be a folder, and {str(folder)!r} is a file")
+    targets: dict[Path, None] = {}
+    for i, (_, name) in enumerate(found):
+        target = folder / name.with_suffix(".png")
+        while target in targets:
+            target = target.with_stem(f"{target.stem}-{i}")
+        targets[target] = None
+    given = {file.resolve() for file in [*(file for file, _ in found), *kept] if file is not None}
+    lost = given & {target.resolve() for target in targets}
+    if lost:
+        raise ValueError(f"{str(min(lost))!r} would be overwritten: give another --out")
+    for target in [*targets, folder / MEASURED]:
+        check_target(target)
+    return list(targets)
+
+
+def _wh(x: Tensor) -> str:
+    return f"{x.shape[-1]} x {x.shape[-2]}"

@@ -1,0 +1,86 @@
+"""A restorer for pictures of any size: it sees one tile after another, in memory that does not grow with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import psutil
+import torch
+from torch import Tensor
+
+TILE = 256
+OVERLAP = 32
+COPIES = 14  # of a picture in float32 that are alive at once while it is restored, with what the degradation needs
+GRID = 16  # tiles begin on multiples of it, so that a network that halves its input sees every tile alike
+
+
+def tiled(
+    R: Callable[[Tensor, Tensor], Tensor], tile: int = TILE, overlap: int | None = None
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """R over overlapping tiles, blended where they meet; a picture no larger than one tile is given as it is.
+
+    Only the restorer is tiled: the degradation and the sampler see the whole picture.
+
+    Args:
+        R: any callable `(x, t) -> x0_hat` with t (B,).
+        tile: side of a tile in pixels, a multiple of 16; in a larger picture up to 15 more, as tiles begin on the grid.
+        overlap: pixels that neighbours share, 32 or a quarter of a tile if left out; no seam is left where the
+            restorer sees less than a quarter of it around a pixel.
+
+    Raises:
+        ValueError: a tile that is not larger than its overlap and a multiple of 16.
+    """
+    overlap = min(OVERLAP, tile // 4) if overlap is None else overlap
+    if tile < 1 or tile % GRID or not 0 <= overlap < tile:
+        raise ValueError(f"tile must be a multiple of {GRID} px and larger than overlap, got {tile} and {overlap}")
+
+    def whole(x: Tensor, t: Tensor) -> Tensor:
+        height, width = x.shape[-2:]
+        if max(height, width) <= tile:
+            return R(x, t)
+        total, weights = torch.zeros_like(x), x.new_zeros(height, width)
+        for rows in spans(height, tile, overlap):
+            for columns in spans(width, tile, overlap):
+                part = x[..., rows, columns]
+                weight = window(rows, height, overlap, x)[:, None] * window(columns, width, overlap, x)
+                total[..., rows, columns] += weight * R(part, t)
+                weights[rows, columns] += weight
+        return total / weights
+
+    return whole
+
+
+def spans(side: int, tile: int, overlap: int) -> list[slice]:
+    """Evenly spread stretches that cover 0 .. side, each beginning on the grid and overlapping the next."""
+    if side <= tile:
+        return [slice(0, side)]
+    count = -(-(side - overlap) // (tile - overlap))
+    starts = dict.fromkeys(k * (side - tile) // (count - 1) // GRID * GRID for k in range(count))
+    return [slice(start, min(start + tile + GRID - 1, side)) for start in starts]
+
+
+def window(span: slice, side: int, overlap: int, like: Tensor) -> Tensor:
+    """Weights along a stretch: where it ends inside the picture, none for a quarter of the overlap, then a ramp.
+
+    A restorer sees nothing beyond the edge of its tile, and so errs there.
+    """
+    position = torch.arange(span.start, span.stop, device=like.device, dtype=like.dtype)
+    margin, ramp = overlap // 4, max(overlap // 2, 1)
+    left = position - span.start + 1 - margin if span.start > 0 else torch.full_like(position, ramp)
+    right = span.stop - position - margin if span.stop < side else torch.full_like(position, ramp)
+    return torch.minimum(left, right).clamp(0, ramp) / ramp
+
+
+def check_memory(x: Tensor) -> None:
+    """Raise a ValueError where images x (B, C, H, W) are more than what is free of the memory of their device.
+
+    Asked beforehand: a Linux that has given out too much memory kills the process without a word.
+    """
+    needed = COPIES * 4 * x.numel()
+    on_card = x.device.type == "cuda"
+    free = torch.cuda.mem_get_info(x.device)[0] if on_card else psutil.virtual_memory().available
+    if needed > free:
+        raise ValueError(
+            f"restoring {len(x)} images of {x.shape[-1]} x {x.shape[-2]} px takes about {needed / 2**30:.1f} GiB of "
+            f"memory and {free / 2**30:.1f} GiB is free: make them smaller (--image-size), or give fewer at a time"
+        )
