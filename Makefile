@@ -8,7 +8,7 @@ EXTRAS      ?= all
 VENV        := .venv
 BIN         := $(VENV)/bin
 
-.PHONY: setup demo test test-slow lint bench lock clean
+.PHONY: setup demo test test-core test-slow unit lint bench lock clean
 
 setup: $(VENV)/ready
 $(VENV)/ready: pyproject.toml $(CONSTRAINTS)
@@ -20,8 +20,14 @@ $(VENV)/ready: pyproject.toml $(CONSTRAINTS)
 demo: setup
 	$(BIN)/colddiff demo --out demo
 
-test: lint
+test: lint unit
+
+unit: setup
 	$(BIN)/pytest -q -n 2 -m "not slow"
+
+# The same tests where none of the extras is installed.
+test-core:
+	$(MAKE) unit VENV=.venv-core EXTRAS=core
 
 test-slow: setup
 	$(BIN)/pytest -q -m slow
@@ -40,4 +46,4 @@ lock:
 	$(BIN)/pip freeze --exclude-editable | sed 's/^torch==\([0-9.]*\)+cpu/torch==\1/' > constraints/lock-py311-cpu.txt
 
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) .venv-core demo

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .degradations.base import Degradation, Images
@@ -149,29 +152,99 @@ class Fitted(Prior):
         return replace(self, fitted=Measured(dict(tensors)))
 
 
-@register("channel_gaussian")
 @dataclass(frozen=True, kw_only=True)
-class ChannelGaussian(Fitted):
-    """One colour per image, from a Gaussian fitted to the channel means of the training images.
+class GaussianMixture(Fitted):
+    """A mixture of full-covariance Gaussians over the training images, averaged to a few pixels; scaled up smoothly.
 
-    Source: Cold Diffusion section 5.1 (a single full-covariance component).
+    Source: Cold Diffusion section 5, where generation by deblurring starts from a mixture of channel means.
     """
 
-    expected = ("mean", "factor")
-    flat = True
+    expected = ("weights", "means", "factors")
+
+    @property  # a field of some members, as is the side
+    def components(self) -> int:
+        return 1
+
+    @property
+    def side(self) -> int:
+        return 1
+
+    def check(self) -> None:
+        super().check()
+        if min(self.components, self.side) < 1:
+            raise ValueError(f"components and side must be >= 1, got {self.components} and {self.side}")
 
     def measure(self, images: Images) -> dict[str, Tensor]:
-        colours = images.mean(dim=(2, 3), dtype=torch.float64)
-        centred = colours - colours.mean(dim=0)
-        covariance = centred.mT @ centred / max(len(colours) - 1, 1) + 1e-12 * torch.eye(colours.shape[1])
-        return {"mean": colours.mean(dim=0).float(), "factor": torch.linalg.cholesky(covariance).float()}
+        from sklearn import mixture
+        from sklearn.exceptions import ConvergenceWarning
+
+        if min(images.shape[2:]) < self.side:
+            raise ValueError(f"images {tuple(images.shape)} are smaller than the side of {self.side} to average to")
+        small = F.adaptive_avg_pool2d(images, self.side).double()
+        points = small.flatten(1).numpy()
+        different = len(np.unique(points, axis=0))
+        # One image is seen twice, as scikit-learn asks for two; the floor of the variance keeps a factor for it.
+        fit = mixture.GaussianMixture(min(self.components, different), reg_covar=1e-6, max_iter=200, random_state=0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # a start is drawn from it: the last digits are idle
+            fit.fit(points if len(points) > 1 else points.repeat(2, axis=0))
+        return {
+            "weights": torch.from_numpy(fit.weights_).float(),
+            "means": torch.from_numpy(fit.means_).float().reshape(-1, *small.shape[1:]),
+            "factors": torch.linalg.cholesky(torch.from_numpy(fit.covariances_)).float(),
+        }
 
     def sample(self, n: int, shape: Shape, generator: torch.Generator | None = None) -> Images:
-        mean, factor = self.tensors()["mean"], self.tensors()["factor"]
-        if len(mean) != shape[0]:
-            raise ValueError(f"this prior was fitted to {len(mean)} channels, asked for {shape[0]}")
-        colour = mean + torch.randn((n, len(mean)), generator=generator) @ factor.mT
-        return colour[:, :, None, None].expand(n, *shape).clone()
+        weights, means, factors = (self.tensors()[name] for name in self.expected)
+        if means.shape[1] != shape[0]:
+            raise ValueError(f"this prior was fitted to {means.shape[1]} channels, asked for {shape[0]}")
+        which = torch.multinomial(weights, n, replacement=True, generator=generator)
+        z = torch.randn((n, factors.shape[1], 1), generator=generator)
+        small = means[which] + (factors[which] @ z).reshape(n, *means.shape[1:])
+        if small.shape[2] == 1:
+            return small.expand(n, *shape).clone()  # of one colour to the last bit
+        return F.interpolate(small, size=tuple(shape[1:]), mode="bilinear")
+
+
+@register("channel_gaussian")
+@dataclass(frozen=True, kw_only=True)
+class ChannelGaussian(GaussianMixture):
+    """One colour per image, from a Gaussian fitted to the channel means of the training images.
+
+    Source: upstream's default of a single full-covariance component.
+    """
+
+    flat = True
+
+
+@register("channel_gmm")
+@dataclass(frozen=True, kw_only=True)
+class ChannelGMM(GaussianMixture):
+    """One colour per image, from a mixture of Gaussians fitted to the channel means of the training images.
+
+    Args:
+        components: Gaussians in the mixture; fewer where there are fewer different images.
+    """
+
+    flat = True
+
+    components: int = 5
+
+
+@register("lowres_gmm")
+@dataclass(frozen=True, kw_only=True)
+class LowresGMM(GaussianMixture):
+    """A small image scaled up smoothly, from a mixture fitted to the training images averaged to that size.
+
+    Source: upstream's start of super-resolution (a mixture over 2 x 2 images), and its other start of deblurring.
+
+    Args:
+        components: Gaussians in the mixture; fewer where there are fewer different images.
+        side: of the small image, in pixels; what is finer is left to the restorer.
+    """
+
+    components: int = 5
+    side: int = 4
 
 
 @register("empirical")

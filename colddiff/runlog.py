@@ -1,9 +1,10 @@
-"""The log of a training: one JSON line per entry."""
+"""The log of a training: one JSON line per entry, drawn by TensorBoard too where that is wanted."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from .files import write_text
 
@@ -14,18 +15,41 @@ class Log:
     Args:
         path: the file.
         after: the step that the training goes on from.
+        tensorboard: write the numbers into an event file in the folder `tensorboard` beside it too.
+
+    Raises:
+        ModuleNotFoundError: TensorBoard is asked for, and is not installed.
     """
 
-    def __init__(self, path: Path, after: int) -> None:
+    def __init__(self, path: Path, after: int, tensorboard: bool = False) -> None:
         self.path = path
+        self._board = _board(path.parent / "tensorboard", after) if tensorboard else None
         if path.exists():
-            kept = [line for line in path.read_text(encoding="utf-8").splitlines() if after and _step_of(line) <= after]
+            kept = [line for line in path.read_text(encoding="utf-8").splitlines() if _step_of(line) <= after]
             write_text(path, "".join(line + "\n" for line in kept))
 
-    def write(self, **entry: float) -> None:
+    def write(self, *, step: int, **entry: float) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
+            file.write(json.dumps({"step": step} | entry) + "\n")
+        if self._board is not None:
+            for name, value in entry.items():
+                self._board.add_scalar(name, value, step)
+            self._board.flush()
+
+    def close(self) -> None:
+        """Finish the event file; of the JSON lines all are written."""
+        if self._board is not None:
+            self._board.close()
+
+
+def _board(folder: Path, after: int) -> Any:
+    """A writer of TensorBoard events that hides what an earlier one wrote of later steps."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise ModuleNotFoundError('TensorBoard is not installed: pip install "colddiff[tensorboard]"') from None
+    return SummaryWriter(folder, purge_step=after + 1)
 
 
 def _step_of(line: str) -> float:

@@ -98,6 +98,33 @@ def test_the_new_degradation_is_checked_trained_and_drawn(tmp_path):
     assert pixels_of(tmp_path / "fog.png").std() > 0
 
 
+@pytest.fixture(scope="module")
+def sprites(tmp_path_factory):
+    out = tmp_path_factory.mktemp("sprites")
+    return out, run_example("sprites", "--out", out, "--steps", 1)
+
+
+def test_the_sprites_are_a_thousand_different_symmetric_drawings(sprites):
+    drawn = [pixels_of(file) for file in (sprites[0] / "drawn").iterdir()]
+    assert len({pixels.tobytes() for pixels in drawn}) == 1000
+    assert all(pixels.shape == (16, 16, 3) and np.array_equal(pixels, pixels[:, ::-1]) for pixels in drawn)
+    assert all(len(np.unique(pixels.reshape(-1, 3), axis=0)) > 3 for pixels in drawn)
+
+
+def test_new_sprites_come_with_their_trajectory_and_their_nearest_neighbours(sprites):
+    out, printed = sprites
+    assert pixels_of(out / "sprites.png").shape == (8 * 66 + 2, 8 * 66 + 2, 3)
+    assert all(pixels_of(out / f"{name}.png").std() > 0 for name in ("trajectory", "nearest"))
+    assert "nearest training picture, median: generated 0." in printed and "held_out 0." in printed
+    assert str(out) in printed
+
+
+def test_sprites_of_a_folder_depend_on_the_folder_and_the_seed_alone(sprites, tmp_path):
+    run_example("sprites", sprites[0] / "drawn", "--out", tmp_path, "--steps", 1)
+    assert not (tmp_path / "drawn").exists()
+    assert np.array_equal(pixels_of(tmp_path / "sprites.png"), pixels_of(sprites[0] / "sprites.png"))
+
+
 @pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
 def test_an_example_is_short(example):
     assert len(example.read_text(encoding="utf-8").splitlines()) < 60

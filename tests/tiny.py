@@ -37,7 +37,7 @@ class Oracle(nn.Module):
 def run_of(net: nn.Module, degradation: Any, shape: tuple[int, int, int] = (1, 8, 8)) -> Run:
     """A run around any network, as if it had been trained."""
     image = {"channels": shape[0], "size": list(shape[1:])}
-    return Run(net.eval(), degradation, None, {"image": image, "step": 0}, Path("run"))
+    return Run(net.eval(), degradation, None, {"image": image, "data": {}, "step": 0}, Path("run"))
 
 
 def weights(module: nn.Module) -> Tensor:
