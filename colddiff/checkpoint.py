@@ -13,6 +13,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from . import diffusers_unet as diffusers_unet  # two kinds of networks that a config may name
+from . import parametrization as parametrization
 from .degradations.base import Degradation, Images
 from .files import read_json, write_json, write_whole
 from .framing import Framing

@@ -41,8 +41,9 @@ class Generation:
 
     def to_markdown(self) -> str:
         v = self.values
+        seeds = f", seeds {v['seeds'][0]} to {v['seeds'][1]}" if "seeds" in v else ""
         lines = [
-            f"Generated images ({v['images']}, seeds {v['seeds'][0]} to {v['seeds'][1]}): {self.verdict}",
+            f"Generated images ({v['images']}{seeds}): {self.verdict}",
             "",
             f"- distance to the nearest of {v['searched']} of {v['training']} training images (RMSE, median): "
             f"{v['distance']['generated']:.4f}; of held-out images {v['distance']['held_out']:.4f}",

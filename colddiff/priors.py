@@ -19,6 +19,8 @@ from .samplers import Restorer, Sampler, draw_noise, improved, sample
 
 Shape = tuple[int, int, int]
 
+SYMMETRY_BREAKING = 0.001  # without it all seeds of an operator that ends in one colour make the same image
+
 
 @dataclass(frozen=True, kw_only=True)
 class Prior(Configurable, ABC):
@@ -26,7 +28,8 @@ class Prior(Configurable, ABC):
 
     Args:
         sigma: standard deviation of the noise added to the fully degraded surrogate, in units of [0, 1]; it breaks
-            the symmetry of a start that is one flat colour. The paper uses 0.002 of [-1, 1].
+            the symmetry of a start that is one flat colour. The paper uses 0.002 of [-1, 1], which is the default of
+            priors of flat colours; the others have none.
     """
 
     group: ClassVar[str] = "colddiff.priors"
@@ -82,6 +85,7 @@ class Constant(Prior):
 
     flat = True
 
+    sigma: float = SYMMETRY_BREAKING
     low: float = 0.25
     high: float = 0.75
 
@@ -216,6 +220,8 @@ class ChannelGaussian(GaussianMixture):
 
     flat = True
 
+    sigma: float = SYMMETRY_BREAKING
+
 
 @register("channel_gmm")
 @dataclass(frozen=True, kw_only=True)
@@ -228,6 +234,7 @@ class ChannelGMM(GaussianMixture):
 
     flat = True
 
+    sigma: float = SYMMETRY_BREAKING
     components: int = 5
 
 

@@ -23,7 +23,8 @@ class Log:
 
     def __init__(self, path: Path, after: int, tensorboard: bool = False) -> None:
         self.path = path
-        self._board = _board(path.parent / "tensorboard", after) if tensorboard else None
+        # What an earlier writer wrote of later steps is hidden.
+        self._board = tensorboard_writer()(path.parent / "tensorboard", purge_step=after + 1) if tensorboard else None
         if path.exists():
             kept = [line for line in path.read_text(encoding="utf-8").splitlines() if _step_of(line) <= after]
             write_text(path, "".join(line + "\n" for line in kept))
@@ -43,13 +44,17 @@ class Log:
             self._board.close()
 
 
-def _board(folder: Path, after: int) -> Any:
-    """A writer of TensorBoard events that hides what an earlier one wrote of later steps."""
+def tensorboard_writer() -> Any:
+    """The class that writes TensorBoard events.
+
+    Raises:
+        ModuleNotFoundError: TensorBoard is not installed.
+    """
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise ModuleNotFoundError('TensorBoard is not installed: pip install "colddiff[tensorboard]"') from None
-    return SummaryWriter(folder, purge_step=after + 1)
+    return SummaryWriter
 
 
 def _step_of(line: str) -> float:

@@ -19,7 +19,6 @@ from .priors import Empirical, Fitted, Prior
 from .registry import Configurable, register
 from .unet import RestorerConfig, UNetConfig
 
-SYMMETRY_BREAKING = 0.001  # sigma of a prior of flat pictures; the paper's 0.002 of [-1, 1]
 FITTED_TO = 10_000  # images, at most
 KEPT_IMAGES = 256  # of an empirical prior that nobody asked for
 Network = TypeVar("Network", bound=UNetConfig | DiffusersUNetConfig)
@@ -187,8 +186,7 @@ def prior_for(config: TrainConfig, data: ImageData) -> Prior | None:
     None where the degradation needs what only the data have: it restores, and does not generate.
 
     The operator's own prior suits it. Without one, images that end in one colour start from the colours of the
-    training set, and images that end in anything else start where some training images end. Flat surrogates get a
-    little noise, or all seeds of an operator that ends in one colour would make the same image.
+    training set, and images that end in anything else start where some training images end.
     """
     if config.degradation.required_params:
         return None
@@ -197,8 +195,7 @@ def prior_for(config: TrainConfig, data: ImageData) -> Prior | None:
     own = config.degradation.prior
     if own is None and not _ends_flat(config.degradation, data):
         return _fitted(Empirical(), data, KEPT_IMAGES)
-    prior = Prior.from_config(own or "channel_gaussian")
-    return _fitted(replace(prior, sigma=SYMMETRY_BREAKING) if prior.flat else prior, data, FITTED_TO)
+    return _fitted(Prior.from_config(own or "channel_gaussian"), data, FITTED_TO)
 
 
 def held_out_split(config: TrainConfig) -> str:

@@ -27,7 +27,7 @@ from .degradations.base import Degradation
 from .files import read_json
 from .interruption import Interrupted, interruptible
 from .restoration import restore, suited_sampler
-from .runlog import Log
+from .runlog import Log, tensorboard_writer
 from .samplers import Restorer, named_sampler, time_grid
 from .settings import FREE_TO_CHANGE, TrainConfig, data_for, held_out_for, prior_for, restorer_for
 from .snapshots import load_snapshot, save_snapshot, snapshots
@@ -73,6 +73,8 @@ def train(config: TrainConfig, *, net: nn.Module | None = None, resume: bool = F
     start = _starting_point(run_dir, config, resume)
     if net is not None and (config.restorer is not None or config.predict != "x0"):
         raise ValueError("a network of your own is its own restorer and predicts x0: leave out restorer and predict")
+    if config.tensorboard:
+        tensorboard_writer()  # said before the work, if it is missing
     accelerator = _accelerator(config.device)
     device = accelerator.device
     main = accelerator.is_main_process

@@ -3,6 +3,8 @@
 import json
 import pickle
 import shutil
+import subprocess
+import sys
 
 import pytest
 import tiny
@@ -168,3 +170,12 @@ def test_a_run_without_a_prior_restores_but_does_not_generate():
 def test_a_fitted_prior_without_its_tensors_is_refused(copy):
     (copy / "prior.safetensors").unlink()
     assert "prior.safetensors" in refusal(copy, FileNotFoundError)
+
+
+def test_a_fresh_process_knows_every_network_that_a_config_may_name() -> None:
+    code = (
+        "import colddiff; colddiff.load; from colddiff.registry import registered; "
+        "print(*registered('colddiff.restorers'))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) >= {"unet", "epsilon", "velocity", "diffusers_unet"}

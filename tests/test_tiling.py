@@ -146,6 +146,11 @@ def test_a_run_tiles_the_network_and_nothing_else(images):
     run.net.seen.clear()
     run.restore(x, steps=1)
     assert run.net.seen == [(40, 70)], "smaller than a tile"
+    wide = images(1, 1, 2, TILE + GRID, dtype=torch.float32)
+    for tile, calls in ((TILE, 2), (None, 1)):
+        run.net.seen.clear()
+        run.restore(wide, steps=1, tile=tile)
+        assert len(run.net.seen) == calls
 
 
 def test_an_unet_restores_in_tiles_nearly_what_it_restores_at_once(images):
