@@ -45,7 +45,8 @@ def test_the_command_line_knows_it_by_name_anywhere(tmp_path):
         call = [sys.executable, "-m", "colddiff", *arguments, "--steps", "5"]
         done = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-    assert Image.open(tmp_path / "out" / "smear.png").size == (16, 16)
+    with Image.open(tmp_path / "out" / "smear.png") as restored:
+        assert restored.size == (16, 16)
     assert (tmp_path / "grid.png").is_file()
 
 
