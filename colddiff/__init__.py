@@ -69,17 +69,23 @@ from .unet import UNetConfig as UNetConfig
 if TYPE_CHECKING:
     from .checkpoint import Run as Run
     from .checkpoint import load as load
+    from .data import ImageData as ImageData
+    from .data import from_images as from_images
+    from .data import load_data as load_data
     from .report import evaluate as evaluate
     from .settings import TrainConfig as TrainConfig
     from .training import train as train
 
 __version__ = "0.1.0"
 
-# The training engine and the report are only loaded by those who use them.
+# Data, the training engine and the report are only loaded by those who use them.
 _LAZY = {
+    "ImageData": "data",
     "Run": "checkpoint",
     "load": "checkpoint",
     "evaluate": "report",
+    "from_images": "data",
+    "load_data": "data",
     "TrainConfig": "settings",
     "train": "training",
 }

@@ -79,7 +79,7 @@ class Run:
         steps: int | None = None,
         sampler: Sampler | str | None = None,
         mask: Any = None,
-        generator: torch.Generator | None = None,
+        seed: int = 0,
         tile: int | None = TILE,
     ) -> Any:
         """Clean images from damaged ones whose params nobody knows: the same kind as was given, clamped to [0, 1].
@@ -93,7 +93,7 @@ class Run:
             sampler: a sampler or its name; None takes `restoration.suited_sampler`.
             mask: true (white) where the picture is missing, for degradations with missing pixels: a tensor
                 (B or 1, 1, H, W), an array or a picture.
-            generator: for what has to be drawn.
+            seed: of what has to be drawn: image i of all that were given draws from seed + i.
             tile: side in pixels of what the network sees at once, see `tiling.tiled`; None is the whole picture.
 
         Raises:
@@ -101,8 +101,11 @@ class Run:
         """
         hole = None if mask is None else as_batch(mask, replace(self.framing, colour="grey").read)[0] > 0.5
 
-        def restored(x: Tensor) -> Tensor:
-            walked = self.walk(x, start=start, steps=steps, sampler=sampler, mask=hole, generator=generator, tile=tile)
+        def restored(x: Tensor, places: Sequence[int]) -> Tensor:
+            own = start[list(places)] if isinstance(start, Tensor) and start.dim() else start
+            holes = hole[list(places)] if hole is not None and len(hole) > 1 else hole
+            drawn = [torch.Generator().manual_seed(seed + i) for i in places]
+            walked = self.walk(x, start=own, steps=steps, sampler=sampler, mask=holes, generator=drawn, tile=tile)
             for state in walked:
                 x = state.x
             return x.clamp(0, 1)
@@ -143,17 +146,16 @@ class Run:
 
         Args:
             images: clean images.
-            t: in [0, 1], one for all, or one per image of a tensor.
-            seed: of what is random: image i of a batch, or of a list, is damaged with seed + i.
+            t: in [0, 1], one for all, or a tensor with one per image.
+            seed: of what is random: image i of all that were given is damaged with seed + i.
         """
         if self.degradation.required_params:
             raise ValueError(f"{str(self.path)!r} was trained on pairs: what damages pictures is not known to it")
-        if isinstance(images, list | tuple):
-            return [self.degrade(image, t, seed=seed + i) for i, image in enumerate(images)]
 
-        def degraded(x: Tensor) -> Tensor:
-            drawn = self.degradation.draw_each(x, [torch.Generator().manual_seed(seed + i) for i in range(len(x))])
-            return self.degradation(x, t, drawn).clamp(0, 1)
+        def degraded(x: Tensor, places: Sequence[int]) -> Tensor:
+            own = t[list(places)] if isinstance(t, Tensor) and t.dim() else t
+            drawn = self.degradation.draw_each(x, [torch.Generator().manual_seed(seed + i) for i in places])
+            return self.degradation(x, own, drawn).clamp(0, 1)
 
         return mapped(degraded, images, self.framing.read)
 

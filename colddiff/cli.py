@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     The line may be a bug of ours all the same: with COLDDIFF_DEBUG set in the environment, its traceback comes first.
     """
-    arguments, overrides = split_overrides(list(sys.argv[1:] if argv is None else argv))
+    arguments, overrides = split_overrides(config_first(list(sys.argv[1:] if argv is None else argv)))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("default", UserWarning)  # a line for the user, whatever -W says of bugs
@@ -105,6 +105,16 @@ def all_parsers(parser: Parser) -> list[Parser]:
         if isinstance(action.choices, dict):
             found += [sub for sub in action.choices.values() if isinstance(sub, Parser)]
     return found
+
+
+def config_first(argv: list[str]) -> list[str]:
+    """The same arguments with `--config FILE` before the others: what is on the line overrides what is in the file."""
+    for i, token in enumerate(argv[1:], start=1):
+        if token == "--config" and i + 1 < len(argv):
+            return [argv[0], *argv[i : i + 2], *argv[1:i], *argv[i + 2 :]]
+        if token.startswith("--config="):
+            return [argv[0], token, *argv[1:i], *argv[i + 1 :]]
+    return argv
 
 
 def split_overrides(argv: list[str]) -> tuple[list[str], dict[str, Any]]:
@@ -237,6 +247,7 @@ def _restore_arguments(p: Parser) -> None:
     )
     p.add_argument("--degrade", action=SWITCH, default=False, help="the pictures are clean: damage them first")
     p.add_argument("--beside", action=SWITCH, default=False, help="damaged and restored side by side in one picture")
+    p.add_argument("--overwrite", action=SWITCH, default=False, help="replace pictures that are in the way in --out")
     p.add_argument(
         "--framed", action=SWITCH, default=False, help="resize and crop as the pictures of the training were"
     )
@@ -277,7 +288,10 @@ def _eval_arguments(p: Parser) -> None:
     p.add_argument("--generate", type=int, default=0, help="how many images to generate and compare with training ones")
     p.add_argument("--training", type=str, default=None, help="the training data; where the run says, if left out")
     p.add_argument("--json", type=str, default=None, help="write the report there as JSON")
-    p.add_argument("--out", type=str, default=None, help="folder of report.md, .json and .png; RUN/report if left out")
+    p.add_argument(
+        "--out", type=str, default=None,
+        help="folder of report.md, .json and .png; RUN/report, or ./report for digits, if left out",
+    )  # fmt: skip
     p.add_argument("--batch-size", "--batch_size", type=int, default=128, help="images at a time")
     _device_and_seed(p)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,10 +21,10 @@ from .data import ImageData, load_data
 from .degradations.base import Degradation
 from .embedded import EMBEDDED
 from .files import check_target, write_text
-from .perception import wants_training
+from .perception import comes_with_library, wants_training
 from .pictures import UNREADABLE, fit, read_image, to_tensor
 from .registry import Configurable, field_types, plug_ins, registered
-from .report import Report, evaluate, write_card
+from .report import Report, evaluate, report_files, write_card
 from .restoring import Job, restore_files
 from .samplers import SAMPLERS, walk
 from .settings import TrainConfig, held_out_for
@@ -47,19 +48,20 @@ def list_names(json: bool) -> None:
     """Print what can be named, with fields and defaults."""
     found: dict[str, Any] = {}
     for title, group in GROUPS.items():
-        found[title] = {name: _fields(cls) | {"": _summary(cls)} for name, cls in registered(group).items()}
-        found[title] |= {name: {"": "plug-in"} for name in plug_ins(group)}
-    found["samplers"] = {name: {"": _summary(sampler)} for name, sampler in SAMPLERS.items()}
-    found["data"] = {name: {"": "embedded"} for name in EMBEDDED}
-    found["runs"] = {name: {"": "comes with the library"} for name in shipped()}
+        known = registered(group).items()
+        found[title] = {name: {"summary": _summary(cls), "fields": _fields(cls)} for name, cls in known}
+        found[title] |= {name: {"summary": "plug-in"} for name in plug_ins(group)}
+    found["samplers"] = {name: {"summary": _summary(sampler)} for name, sampler in SAMPLERS.items()}
+    found["data"] = {name: {"summary": "embedded"} for name in EMBEDDED}
+    found["runs"] = {name: {"summary": "comes with the library"} for name in shipped()}
     if json:
         print(_dumps(found))
         return
     for title, members in found.items():
         print(f"\n{title}")
-        for name, fields in members.items():
-            shown = ", ".join(f"{k}={v}" for k, v in fields.items() if k and k != "schedule")
-            print(f"  {name:<16} {fields['']}" + (f"\n  {'':<16} {shown}" if shown else ""))
+        for name, told in members.items():
+            shown = ", ".join(f"{k}={v}" for k, v in told.get("fields", {}).items() if k != "schedule")
+            print(f"  {name:<16} {told['summary']}" + (f"\n  {'':<16} {shown}" if shown else ""))
 
 
 def degrade_picture(
@@ -92,7 +94,9 @@ def train_restorer(config: TrainConfig, resume: bool) -> None:
     run = train(config, resume=resume)
     if torch.distributed.is_initialized() and torch.distributed.get_rank() != 0:
         return
-    data = held_out_for(config, run.framing)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="left out")  # the training has said so
+        data = held_out_for(config, run.framing)
     report = evaluate(run, data, starts=(0.5, 1.0), steps=(5,), images=128)
     write_card(run, report)
     print(report.to_markdown())
@@ -102,24 +106,27 @@ def train_restorer(config: TrainConfig, resume: bool) -> None:
 def restore_pictures(
     run: str, images: list[str], out: str, start: float, sampler: str | None, steps: int | None, mask: str | None,
     reference: str | None, degrade: bool, beside: bool, framed: bool, image_size: int | None, tile: int,
-    device: str, seed: int,
+    overwrite: bool, device: str, seed: int,
 ) -> None:  # fmt: skip
     """Restore pictures, one file each, and measure them where there is a reference."""
     model = load(run, device=device)
-    whole = replace(model.framing, size=None, fit="resize")
-    if framed and model.framing.fit != "tiles":
+    framing = replace(model.framing, size=image_size, fit="resize")
+    if framed and (image_size is not None or model.framing.fit == "tiles"):
+        other = (
+            "--image-size" if image_size is not None else "a run that was trained on tiles, which are no whole pictures"
+        )
+        raise ValueError(f"--framed does not go with {other}: leave it out")
+    if framed:
         framing = replace(model.framing, size=model.framing.size or _square(model))
-    else:
-        framing = whole
-    if image_size is not None:
-        framing = replace(whole, size=image_size)
     job = Job(
         framing, start, steps, sampler, None if mask is None else Path(mask),
-        None if reference is None else Path(reference), degrade, beside, tile, seed,
+        None if reference is None else Path(reference), degrade, beside, tile, overwrite, seed,
     )  # fmt: skip
     count, measured = restore_files(model, images, Path(out), job)
     for m in measured[:MOST_LINES]:
         print(f"{m.file}: " + ", ".join(_change(name, [m.damaged[name]], [m.restored[name]]) for name in m.damaged))
+    if len(measured) > MOST_LINES:
+        print(f"... and {len(measured) - MOST_LINES} more in {Path(out) / 'metrics.json'}")
     if len(measured) > 1:
         told = (_change(k, [m.damaged[k] for m in measured], [m.restored[k] for m in measured]) for k in METRICS)
         print(f"mean of {len(measured)}: {', '.join(told)}")
@@ -144,12 +151,14 @@ def evaluate_run(
     perception: str, generate: int, training: str | None, json: str | None, out: str | None, batch_size: int,
     device: str, seed: int,
 ) -> None:  # fmt: skip
-    """Measure a run, print what follows and the table, write it as Markdown, JSON and a picture."""
+    """Measure a run, write what follows and the table as Markdown, JSON and a picture, and print it."""
     model = load(run, device=device)
-    if json:
-        check_target(Path(json))
+    own = Path("report") if comes_with_library(model) else Path(run) / "report"
+    folder = Path(out) if out else own
+    for file in (*report_files(folder, generated=generate > 0), *([Path(json)] if json else [])):
+        check_target(file)
     trained_on = model.config["data"]
-    if data == trained_on.get("data"):
+    if _same_place(data, trained_on.get("data")):
         damaged = damaged or trained_on.get("damaged")
     asked = None if perception == "none" else perception
     known = _training_images(model, training) if generate or wants_training(model, asked) else None
@@ -160,21 +169,24 @@ def evaluate_run(
         batch_size=batch_size, seed=seed, eight_bit=input == "8bit",
         perception=asked, training=known, generated=generate,
     )  # fmt: skip
-    print(report.to_markdown())
-    written = report.save(Path(out) if out else Path(run) / "report")
+    written = report.save(folder)
     if json:
         write_text(Path(json), report.to_json())
+    print(report.to_markdown())
     print(f"written to {', '.join(map(str, written))}" + (f" and {json}" if json else ""))
 
 
 def _training_images(run: Run, named: str | None) -> ImageData | None:
-    """What a run was trained on: as named, else where the run says, if that is still there."""
-    if named is not None:
-        return _read_for(run, named, "train")
+    """What a run was trained on: as named, else where the run says, if that can still be had."""
     told = run.config["data"]
-    if told.get("data") not in EMBEDDED and not Path(told.get("data", "")).exists():
+    if named is not None:
+        return _read_for(run, named, told["split"] if _same_place(named, told.get("data")) else "train")
+    try:
+        return _read_for(run, told["data"], told["split"])
+    except (KeyError, OSError, LookupError, ValueError, ImportError) as error:
+        line = error.args[0] if isinstance(error, LookupError) else error
+        warnings.warn(f"what the run was trained on cannot be read, name it with --training: {line}", stacklevel=2)
         return None
-    return _read_for(run, told["data"], told["split"])
 
 
 def _read_for(run: Run, data: str, split: str, damaged: str | None = None) -> ImageData:
@@ -182,7 +194,7 @@ def _read_for(run: Run, data: str, split: str, damaged: str | None = None) -> Im
     framing = run.framing
     return load_data(
         data, split=split, size=framing.size or _square(run), fit=framing.fit, colour=framing.colour,
-        background=framing.background, damaged=damaged,
+        background=framing.background, damaged=damaged, bad_share=run.config["training"].get("bad_share", 0.1),
     )  # fmt: skip
 
 
@@ -258,6 +270,11 @@ def _picture(path: Path, size: int | None) -> Image.Image:
 
 def _tensor(image: Image.Image) -> Tensor:
     return to_tensor(image)[None].float() / 255
+
+
+def _same_place(data: str, other: str | None) -> bool:
+    """Whether two names of data mean one: album, album/ and its whole path do."""
+    return other is not None and (data == other or Path(data).resolve() == Path(other).resolve())
 
 
 def _square(run: Run) -> int | None:

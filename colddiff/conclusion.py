@@ -97,7 +97,7 @@ def _advice(here: list[Tried], goal: Goal) -> tuple[Tried, str]:
     before = f"{goal.mean(damaged):.4f} damaged"
     if pick is damaged:
         least = min((t for t in here if t.calls), key=goal.mean)
-        how = "" if goal.mean(least) >= goal.mean(damaged) else " significantly"
+        how = "" if goal.mean(least) >= goal.mean(damaged) else " by more than 1% and chance"
         reached = f"best: {goal.mean(least):.4f}, {least}"
         return pick, f"{LEAVE}: nothing lowers its {goal.measure} of {before}{how} ({reached})"
     once = next((t for t in here if t.method == "one_shot"), pick)

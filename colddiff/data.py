@@ -15,7 +15,7 @@ from .framing import Framing
 from .reading import listed, read_all
 from .registry import suggestion
 from .sources import Source, alone, in_memory, in_memory_pairs, in_pairs
-from .splits import SPLITS, held_out
+from .splits import SPLITS, members, row_names
 
 
 @dataclass(frozen=True)
@@ -68,14 +68,16 @@ def load_data(
             followed); a parquet file or a folder of them in the Hugging Face layout; an array file (.npy, .npz:
             (N, H, W), (N, H, W, C) or (N, C, H, W), uint8 or float in [0, 1]); a folder that `save_to_disk` of
             datasets wrote; or owner/name or owner/name:config on the Hugging Face hub.
-        split: "train", "test", "validation", "held_out" or "all". Where the data set brings no split, 10% are held
-            out, always the same, and called test. Where it brings one of test and validation, it is "test", and
-            where it brings both, "held_out" is validation. The protocol names what was taken.
+        split: "train", "test", "validation", "held_out" or "all". Where the data set brings no split, about 10% are
+            held out and called test: every picture by a hash of its path or row, so that it keeps its side whatever
+            else is there. Where it brings one of test and validation, it is "test", and where it brings both,
+            "held_out" is validation. The protocol names what was taken.
         size, fit, colour, background: see `Framing`.
         damaged: the same pictures damaged, to be `params["endpoint"]`: a folder of pictures with the same relative
             paths, suffix aside, or a table, array or data set with as many rows. A pair is framed alike and never
             falls on both sides of a split, nor do tiles of one picture.
-        bad_share: of the pictures, at most, that are unreadable or have no partner; they are left out with a warning.
+        bad_share: of the split's pictures, at most, that are unreadable or have no partner; they are left out with a
+            warning.
 
     Returns:
         Images (N, C, H, W), all of them in memory: N C H W bytes, and as many of damaged ones.
@@ -96,9 +98,9 @@ def load_data(
         images, protocol["resize"] = EMBEDDED[str(source)](split, framing)
         return _described([images], framing, protocol)
     if damaged is None:
-        return _read(alone(source, split, framing), split, framing, protocol, bad_share)
+        return _read(alone(source, split, framing), framing, protocol, bad_share)
     protocol["damaged"] = str(damaged)
-    return _read(in_pairs(source, damaged, split, framing), split, framing, protocol, bad_share)
+    return _read(in_pairs(source, damaged, split, framing), framing, protocol, bad_share)
 
 
 def from_images(
@@ -126,25 +128,47 @@ def from_images(
     framing = Framing(size=size, fit=fit, colour=colour, background=background)
     protocol = {"data": "images in memory", "split": "all"}
     if damaged is None:
-        return _read(in_memory(images, "images", framing), "all", framing, protocol, bad_share)
+        return _read(in_memory(images, "images", framing), framing, protocol, bad_share)
     protocol["damaged"] = "images in memory"
-    return _read(in_memory_pairs(images, damaged, framing), "all", framing, protocol, bad_share)
+    return _read(in_memory_pairs(images, damaged, framing), framing, protocol, bad_share)
 
 
-def _read(source: Source, split: str, framing: Framing, protocol: dict[str, Any], bad_share: float) -> ImageData:
-    """Every picture of a source, of which the split is cut afterwards: picture by picture, not tile by tile."""
+def cut(data: ImageData) -> tuple[ImageData, ImageData]:
+    """What to train on and what to hold out, about 10%: every row by its index, as `load_data` cuts.
+
+    Raises:
+        ValueError: images that cannot be cut row by row.
+    """
+    if data.protocol.get("framing", {}).get("fit") == "tiles":
+        raise ValueError("tiles of one picture would be both trained on and held out: give held_out too")
+    if len(data) < 2:
+        raise ValueError(f"nothing can be held out of {len(data)} images: give held_out too")
+    train = torch.tensor(members(row_names(len(data)), "train"))
+    return _part(data, train), _part(data, ~train)
+
+
+def _part(data: ImageData, rows: Tensor) -> ImageData:
+    params = {name: value[rows] for name, value in data.params.items()}
+    return ImageData(data.images[rows], data.protocol | {"images": int(rows.sum())}, params)
+
+
+def _read(source: Source, framing: Framing, protocol: dict[str, Any], bad_share: float) -> ImageData:
+    """The pictures of a split: what is cut is pictures, and not tiles."""
     if not 0 <= bad_share <= 1:
         raise ValueError(f"bad_share must be in [0, 1], got {bad_share}")
-    read, broken = read_all(source.entries, source.number, framing, source.where)
-    bad = [*broken, *source.lonely]
+    source = source.cut()
+    if source.whole and not source.names and not source.lonely:
+        raise ValueError(
+            f"{source.where!r} has no images in split {source.split!r}: nothing can be held out of one image, but "
+            'split "all" has it'
+        )
+    read, broken = read_all(source.entries, len(source.names), framing, source.where)
+    bad = [*broken, *(told for _, told in source.lonely)]
     _report(bad, len(read) + len(bad), source, bad_share)
     channels = {frame.shape[0] for frames in read for frame in frames.tiles[0]}
     if len(channels) > 1 and channels != {1, 3}:
         raise ValueError(f"the images in {source.where!r} differ in channels: they have {sorted(channels)}")
-    chosen = [read[i] for i in held_out(len(read), split)] if source.whole else read
-    if not chosen:
-        raise ValueError(f"{source.where!r} has no images in split {split!r}: one image cannot be held out of one")
-    halves = zip(*(tile for frames in chosen for tile in frames.tiles), strict=True)
+    halves = zip(*(tile for frames in read for tile in frames.tiles), strict=True)
     most = max(channels)
     images = [torch.stack([f if len(f) == most else f.expand(most, -1, -1) for f in half]) for half in halves]
     protocol |= {"split": source.split, "resize": framing.words if any(f.resized for f in read) else "none"}
@@ -160,14 +184,15 @@ def _report(bad: list[str], number: int, source: Source, bad_share: float) -> No
     if not number:
         raise ValueError(f"{source.where!r} holds no images")
     fault = "unreadable or without a partner" if source.lonely else "unreadable"
+    where = repr(source.where) + (f" (split {source.split!r})" if source.whole else "")
     if len(bad) == number or len(bad) > bad_share * number:
         raise ValueError(
-            f"{len(bad)} of {number} images in {source.where!r} are {fault}, and at most {bad_share:.0%} may be "
+            f"{len(bad)} of {number} images in {where} are {fault}, and at most {bad_share:.0%} may be "
             f"(bad_share): {', '.join(bad[:3])}{', ...' if len(bad) > 3 else ''}"
         )
     if bad:
         names = ", ".join(listed(bad))
-        warnings.warn(f"left out {len(bad)} of {number} images in {source.where!r}, {fault}: {names}", stacklevel=4)
+        warnings.warn(f"left out {len(bad)} of {number} images in {where}, {fault}: {names}", stacklevel=4)
 
 
 def _described(images: list[Tensor], framing: Framing, protocol: dict[str, Any]) -> ImageData:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor
 from .pictures import to_tensor
 from .viz import to_image
 
+FARTHEST = 16.0  # from 0 that floats in [0, 1] may be with noise on them
 TOGETHER = 32  # pictures of one size that are treated as one batch
 WHITE = {torch.uint8: 255, torch.bool: 1}
 
@@ -21,11 +23,11 @@ Read = Callable[[str | Path | Image.Image], Image.Image]
 Batch = tuple[Tensor, Callable[[Tensor], Any]]
 
 
-def mapped(fn: Callable[[Tensor], Tensor], images: Any, read: Read) -> Any:
+def mapped(fn: Callable[[Tensor, Sequence[int]], Tensor], images: Any, read: Read) -> Any:
     """fn of a batch (B, C, H, W) applied to images of any kind; answers of the same kind.
 
     Args:
-        fn: from images in [0, 1] to as many of the same size.
+        fn: from images in [0, 1], and their places among all of them, to as many of the same size.
         images: a tensor (B, C, H, W), (C, H, W) or (H, W); an array (N, H, W, C), (H, W, C) or (H, W), in uint8,
             float or bool; a Pillow picture; a path, answered by a Pillow picture; or a list of any of them, answered
             by a list.
@@ -36,12 +38,14 @@ def mapped(fn: Callable[[Tensor], Tensor], images: Any, read: Read) -> Any:
     """
     if not isinstance(images, list | tuple):
         batch, back = as_batch(images, read)
-        return back(fn(batch))
+        return back(fn(batch, range(len(batch))))
     batches = [as_batch(image, read) for image in images]
+    ends = [*accumulate(len(batch) for batch, _ in batches)]
     answers: list[Any] = [None] * len(batches)
     for group in _alike([batch for batch, _ in batches]):
         sizes = [len(batches[i][0]) for i in group]
-        done = torch.split(fn(torch.cat([batches[i][0] for i in group])), sizes)
+        places = [place for i, n in zip(group, sizes, strict=True) for place in range(ends[i] - n, ends[i])]
+        done = torch.split(fn(torch.cat([batches[i][0] for i in group]), places), sizes)
         for i, part in zip(group, done, strict=True):
             answers[i] = batches[i][1](part)
     return answers
@@ -80,6 +84,8 @@ def _of_array(image: np.ndarray[Any, Any]) -> Batch:
     channels_last = image.ndim in (3, 4) and image.shape[-1] <= 4
     if not (channels_last or image.ndim == 2):
         raise ValueError(f"expected an array (N, H, W, C), (H, W, C) or (H, W), got shape {image.shape}")
+    if np.issubdtype(image.dtype, np.floating) and image.size and not np.abs(image).max() < FARTHEST:
+        raise ValueError(f"expected floats in [0, 1], got {image.min():g} to {image.max():g}: divide by 255, say")
     tensor = torch.from_numpy(np.array(image))
     axes = [*range(image.ndim - 3), -1, -3, -2]
     batch, tensor_back = _of_tensor(tensor if image.ndim == 2 else tensor.permute(axes))

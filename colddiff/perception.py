@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from .checkpoint import SHIPPED, Run, load_weights, write_tensors
 from .data import ImageData
+from .kernels import exact_matmul
 from .registry import suggestion
 from .turns import FEWEST_TRAINING, TurnClassifier, train_classifier
 
@@ -83,9 +84,15 @@ def wants_training(run: Run, asked: str | None) -> bool:
     return asked in ("auto", "classifier") and not _saved(run) and find_spec("torchmetrics") is not None
 
 
+def comes_with_library(run: Run) -> bool:
+    """Whether a run is one of the library's own, into whose folder nothing is written."""
+    return run.path.resolve().is_relative_to(SHIPPED.resolve())
+
+
 @torch.no_grad()
+@exact_matmul()
 def features_of(net: nn.Module, images: Tensor) -> Tensor:
-    """Features (B, F) of images (B, C, H, W), on the CPU in float64."""
+    """Features (B, F) of images (B, C, H, W), on the CPU in float64; computed in full float32 on every device."""
     found: Tensor = net(images)
     return found.double().cpu()
 
@@ -178,7 +185,8 @@ def _with_features(
         more = (
             f"; it tells quarter turns of held-out images with accuracy {float(net.accuracy):.0%}, chance 25%, {saved}"
         )
-    told = f"FID (depends on the number of images) and KID (unbiased, with standard error); features: {name}"
+    first = f" of the first {LARGEST_KERNEL} images" if images > LARGEST_KERNEL else ""
+    told = f"FID (depends on the number of images) and KID{first} (unbiased, with standard error); features: {name}"
     return Perception(told + more, features=name, net=net.to(run.device).eval())
 
 
@@ -194,9 +202,10 @@ def _classifier(run: Run, training: ImageData | None, progress: bool) -> tuple[T
     if len(training) < FEWEST_TRAINING:
         raise _Unmeasurable(f"a classifier needs at least {FEWEST_TRAINING} training images, got {len(training)}")
     net = train_classifier(training, run.device, progress=progress)
-    own = (run.path / "config.json").is_file() and run.path.parent != SHIPPED
-    if not own or not os.access(run.path, os.W_OK):
-        return net, "not saved"
+    if comes_with_library(run):
+        return net, "not saved, as the run comes with the library"
+    if not (run.path / "config.json").is_file() or not os.access(run.path, os.W_OK):
+        return net, "not saved, as the run has no folder that can be written"
     write_tensors(file, net.state_dict())
     return net, f"saved as {FILE} of the run"
 
@@ -237,6 +246,7 @@ def _lpips(run: Run) -> Callable[[Tensor, Tensor], Tensor]:
         ) from None
 
     @torch.no_grad()
+    @exact_matmul()
     def distance(a: Tensor, b: Tensor) -> Tensor:
         zoom = -(-SMALLEST_SIDE // min(a.shape[-2:]))
         a, b = (_coloured(x).repeat_interleave(zoom, -1).repeat_interleave(zoom, -2) for x in (a, b))

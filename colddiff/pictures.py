@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import struct
+import threading
+import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 
@@ -32,9 +37,41 @@ def read_image(file: str | Path | BytesIO | Image.Image, background: tuple[float
         background: what transparency is laid over, one number or three in [0, 1].
     """
     if isinstance(file, Image.Image):
-        return _plain(file, background)
-    with Image.open(file) as opened:
+        with without_warnings():
+            return _plain(file, background)
+    with without_warnings(), Image.open(file, formats=formats()) as opened:
         return _plain(opened, background)
+
+
+@cache
+def formats() -> tuple[str, ...]:
+    """Pillow's names of the formats that are read, as far as it has them: of all it knows, one starts a program."""
+    known = Image.registered_extensions()
+    return tuple(sorted({known[suffix] for suffix in IMAGE_SUFFIXES if suffix in known}))
+
+
+_lock, _inside, _undo = threading.Lock(), 0, ExitStack()
+
+
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """Pillow's warnings about files that it reads all the same are not shown.
+
+    Filters of warnings are the process's: of several threads the first sets them, and the last puts them back.
+    """
+    global _inside
+    with _lock:
+        if not _inside:
+            _undo.enter_context(warnings.catch_warnings())
+            warnings.simplefilter("ignore")
+        _inside += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            if not _inside:
+                _undo.close()
 
 
 def _plain(opened: Image.Image, background: tuple[float, ...]) -> Image.Image:

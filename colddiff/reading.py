@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,7 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .framing import Framing, Raw, width_height
-from .pictures import UNREADABLE
+from .pictures import UNREADABLE, without_warnings
 
 Named = tuple[str, Raw]  # a picture, and what to call it in a message
 
@@ -56,8 +55,7 @@ def read_all(
     read: list[Frames] = []
     bad: list[str] = []
     bar = tqdm(entries, f"reading {Path(where).name}", number, unit=" images", leave=False, disable=None, delay=1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's, about files that it reads all the same
+    with without_warnings():
         for got in _ahead(lambda entry: _frames(entry, framing), bar):
             if isinstance(got, str):
                 bad.append(got)

@@ -5,27 +5,22 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from . import metrics, viz
-from .batches import generator_for
 from .checkpoint import Run
 from .conclusion import Tried, conclude
 from .data import ImageData
 from .files import write_text
 from .generation import Generation, check_generation
-from .perception import Perception, choose, features_of, fid, kid, with_error
-from .restoration import restore
-from .samplers import SAMPLERS, sample
+from .measuring import PICTURED, Kept, measure
+from .perception import Perception, choose, fid, kid, with_error
 from .ways import Cell, cells
-
-PICTURED = 8
 
 
 @dataclass(frozen=True)
@@ -64,32 +59,25 @@ class Report:
             cells += [_shown(row[name], digits) for name, digits in (("rmse", 4), ("psnr", 2), ("ssim", 3))]
             cells += [_shown(row[name], 2 if name == "fid" else 4) for name in perceptual]
             lines.append("| " + " | ".join(cells) + " |")
-        notes = "\n".join(f"- {key}: {value}" for key, value in self.protocol.items())
+        notes = "\n".join(f"- {key}: {_words(value, key)}" for key, value in self.protocol.items())
         generated = f"{self.generation.to_markdown()}\n" if self.generation else ""
         return "\n".join(lines) + f"\n\n{generated}Protocol:\n\n{notes}\n"
 
     def save(self, folder: Path, stem: str = "report") -> list[Path]:
         """Markdown, JSON and picture, as `stem`.md, .json and .png in a folder; and neighbours.png, if generated."""
-        files = [folder / f"{stem}.{suffix}" for suffix in ("md", "json", "png")]
+        files = report_files(folder, stem, generated=self.generation is not None)
         write_text(files[0], self.to_markdown())
         write_text(files[1], self.to_json())
         viz.save(viz.labelled_rows(self.pictures), files[2])
         if self.generation:
-            files.append(viz.save(viz.labelled_rows(self.generation.pictures), folder / "neighbours.png"))
+            viz.save(viz.labelled_rows(self.generation.pictures), files[3])
         return files
 
 
-@dataclass
-class Kept:
-    """What is kept of the images of one cell, batch by batch."""
-
-    calls: int = 0
-    distances: list[dict[str, Tensor]] = field(default_factory=list)
-    features: list[Tensor] = field(default_factory=list)
-    pictures: list[Tensor] = field(default_factory=list)
-
-    def of(self, name: str) -> Tensor:
-        return torch.cat([batch[name] for batch in self.distances])
+def report_files(folder: Path, stem: str = "report", *, generated: bool = False) -> list[Path]:
+    """What `Report.save` writes."""
+    names = [f"{stem}.{suffix}" for suffix in ("md", "json", "png")]
+    return [folder / name for name in (*names, *(["neighbours.png"] if generated else []))]
 
 
 def evaluate(
@@ -127,32 +115,19 @@ def evaluate(
         generated: how many images to generate, and to compare with the training images.
         progress: show a bar.
     """
-    if not (images is None or images > 0) or not starts or not steps:
-        raise ValueError(f"expected at least one image, start and number of steps, got {images}, {starts}, {steps}")
-    if data.images.shape[1] != run.shape[0]:
-        raise ValueError(f"the run takes {run.shape[0]} channels, the images have {data.images.shape[1]}")
-    if generated < 0 or (generated and run.prior is not None and training is None):
-        raise ValueError(
-            f"checking {generated} generated images needs the training images: name them with training (--training)"
-        )
+    _check(run, data, starts, steps, images, generated, training)
     n = min(len(data), images or len(data))
     compared = list(cells(run.degradation, starts, steps))
     sense = Perception("not measured")
     if perception is not None:
         sense = choose(run, perception, training=training, images=n, progress=progress)
-    clean, kept = _measured(run, data, compared, n, batch_size, seed, eight_bit, sense, progress)
+    options: dict[str, Any] = {"batch_size": batch_size, "seed": seed, "progress": progress}
+    clean, kept = measure(run, data, compared, sense, images=n, eight_bit=eight_bit, **options)
     kids = [kid(clean, torch.cat(k.features)) if sense.net else None for k in kept]
     fids = [fid(clean, torch.cat(k.features)) if sense.net else None for k in kept]
-    tried = [
-        Tried(c.method, c.start, k.calls, k.of("rmse"), k.of("lpips") if sense.lpips else values)
-        for c, k, values in zip(compared, kept, kids, strict=True)
-        if not c.oracle
-    ]
     generation = None
     if generated and run.prior is not None and training is not None:
-        generation = check_generation(
-            run, generated, training, data[:n], sense, batch_size=batch_size, seed=seed, progress=progress
-        )
+        generation = check_generation(run, generated, training, data[:n], sense, **options)
     last = [(c, k) for c, k in zip(compared, kept, strict=True) if c.start == compared[-1].start]
     return Report(
         protocol=_protocol(run, data, n, eight_bit, seed)
@@ -160,66 +135,39 @@ def evaluate(
         | ({"generation": "left out: the run has no prior"} if generated and run.prior is None else {}),
         rows=[_row(c, k, f, values) for c, k, f, values in zip(compared, kept, fids, kids, strict=True)],
         pictures=[("clean", data[: min(PICTURED, n)]), *((c.label, torch.cat(k.pictures)) for c, k in last)],
-        conclusion=conclude(tried, sense.measure, sense.features),
+        conclusion=conclude(_tried(compared, kept, kids), sense.measure, sense.features),
         generation=generation,
     )
 
 
-def _measured(
-    run: Run, data: ImageData, compared: list[Cell], n: int, batch_size: int, seed: int, eight_bit: bool,
-    sense: Perception, progress: bool,
-) -> tuple[Tensor, list[Kept]]:  # fmt: skip
-    """The features of n clean images, and what each cell did to them."""
-    kept: list[Kept] = [Kept() for _ in compared]
-    clean: list[Tensor] = []
-    bar = tqdm(total=n * len(kept), desc="evaluating", unit=" images", disable=None if progress else True, leave=False)
-    with bar:
-        for first in range(0, n, batch_size):
-            part = slice(first, min(first + batch_size, n))
-            x0 = data[part].to(run.device)
-            keys = [generator_for(seed, "evaluation", i) for i in range(part.start, part.stop)]
-            given = {name: value.to(run.device) for name, value in data.params_at(part).items()}
-            params = run.degradation.draw_each(x0, keys) | given
-            clean += [features_of(sense.net, x0)] if sense.net else []
-            for cell, k in zip(compared, kept, strict=True):
-                restored, k.calls = _restored(run, cell, x0, params, seed, first, eight_bit)
-                restored = restored.clamp(0, 1)
-                k.distances.append(_distances(restored, x0, sense))
-                k.features += [features_of(sense.net, restored)] if sense.net else []
-                k.pictures.append(restored[: max(0, PICTURED - first)].cpu())
-                bar.update(len(x0))
-    return torch.cat(clean) if clean else torch.empty(0), kept
+def _check(
+    run: Run,
+    data: ImageData,
+    starts: Sequence[float],
+    steps: Sequence[int],
+    images: int | None,
+    generated: int,
+    training: ImageData | None,
+) -> None:
+    if not (images is None or images > 0) or not starts or not steps:
+        raise ValueError(f"expected at least one image, start and number of steps, got {images}, {starts}, {steps}")
+    if data.images.shape[1] != run.shape[0]:
+        raise ValueError(f"the run takes {run.shape[0]} channels, the images have {data.images.shape[1]}")
+    if generated < 0:
+        raise ValueError(f"the number of images to generate (--generate) must be >= 0, got {generated}")
+    if generated and run.prior is not None and training is None:
+        raise ValueError(
+            f"checking {generated} generated images needs the training images: name them with training (--training)"
+        )
 
 
-def _restored(
-    run: Run, cell: Cell, x0: Tensor, params: dict[str, Tensor], seed: int, first: int, eight_bit: bool
-) -> tuple[Tensor, int]:
-    """The images of one cell, and how often the restorer was called for them."""
-    true = run.degradation.bind(params, like=x0)
-    x = true(x0, cell.start)
-    x = (x * 255).round() / 255 if eight_bit else x
-    if cell.times is None:
-        return x, 0
-    calls = 0
-
-    def R(x: Tensor, t: Tensor) -> Tensor:
-        nonlocal calls
-        calls += 1
-        return run.R(x, t)
-
-    sampler = SAMPLERS[cell.sampler]
-    if cell.oracle:
-        return sample(R, true, x, times=cell.times, sampler=sampler), calls
-    drawn = [generator_for(seed, "restoring", i) for i in range(first, first + len(x))]
-    for state in restore(R, run.degradation, x, cell.times, sampler=sampler, generator=drawn):
-        x = state.x
-    return x, calls
-
-
-def _distances(restored: Tensor, x0: Tensor, sense: Perception) -> dict[str, Tensor]:
-    """Every distance of each image from the clean one."""
-    found = {m.__name__: m(restored, x0).cpu() for m in (metrics.rmse, metrics.psnr, metrics.ssim)}
-    return found | ({"lpips": sense.lpips(restored, x0).cpu()} if sense.lpips else {})
+def _tried(compared: list[Cell], kept: list[Kept], kids: list[Tensor | None]) -> list[Tried]:
+    """What a user could do: nothing that knows the true params."""
+    return [
+        Tried(c.method, c.start, k.calls, k.of("rmse"), k.of("lpips") if "lpips" in k.distances[0] else values)
+        for c, k, values in zip(compared, kept, kids, strict=True)
+        if not c.oracle
+    ]
 
 
 def _row(cell: Cell, kept: Kept, fid: float | None, kid: Tensor | None) -> dict[str, Any]:
@@ -244,6 +192,16 @@ def _shown(value: Any, digits: int) -> str:
     if "std" in value:
         return f"{value['mean']:.{digits}f} ± {value['std']:.{digits}f}"
     return f"{value['mean']:.{digits}f} [{value['low']:.{digits}f}, {value['high']:.{digits}f}]"
+
+
+def _words(value: Any, key: str) -> str:
+    """A value of the protocol as a person would write it."""
+    if isinstance(value, dict):
+        fields = {name: v for name, v in value.items() if name != "type" and v is not None}
+        return ", ".join(f"{name} {' '.join(map(str, v)) if isinstance(v, list) else v}" for name, v in fields.items())
+    if isinstance(value, list | tuple):
+        return (" x " if key == "size" else ", ").join(map(str, value))
+    return str(value)
 
 
 def _protocol(run: Run, data: ImageData, n: int, eight_bit: bool, seed: int) -> dict[str, Any]:

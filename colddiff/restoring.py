@@ -34,6 +34,7 @@ class Job:
         reference: the clean picture, or a folder of them by name, suffix aside: what is made is measured against it.
         degrade: the pictures are clean: damage them first.
         beside: show damaged and restored (and clean) side by side in one file.
+        overwrite: replace pictures that are in the way, but never those that were given.
         framing: how pictures are read, and cut where it has a size.
         seed: of everything random.
     """
@@ -47,6 +48,7 @@ class Job:
     degrade: bool = False
     beside: bool = False
     tile: int = TILE
+    overwrite: bool = False
     seed: int = 0
 
 
@@ -62,8 +64,8 @@ class Measured:
 def restore_files(run: Run, paths: Sequence[str | Path], out: Path, job: Job) -> tuple[int, list[Measured]]:
     """Restore pictures, one file each; below `out` they keep the names and folders that they have.
 
-    A picture that cannot be read, or does not fit its reference or the mask, is named in a warning, and the others go
-    on.
+    A picture that cannot be read, or does not fit its reference, the mask or the memory, is named in a warning, and the
+    others go on; what was measured is written however it ends.
 
     Returns:
         How many were restored, and what was measured where there is a reference.
@@ -73,36 +75,43 @@ def restore_files(run: Run, paths: Sequence[str | Path], out: Path, job: Job) ->
     """
     found = [*_pictures(paths)]
     references = _references(job, found)
-    targets = _targets(found, out, kept=[*references, job.mask])
+    targets = _targets(found, out, [*references, job.mask], job.overwrite)
     hole = None if job.mask is None else _read(replace(job.framing, colour="grey"), job.mask) > 0.5
     # On a level, and said once.
     start = float(time_grid(1, job.start, levels=run.degradation.level_times())[0])
     measured, bad, alone = [], [], len(found) == 1
     shown = tqdm([*zip(found, references, targets, strict=True)], desc="restoring", unit=" pictures",
                  disable=True if alone else None)  # fmt: skip
-    for i, ((file, _), reference, target) in enumerate(shown):
-        try:
-            x, clean = _given(job, file, reference, hole)
-        except ValueError as error:
-            bad.append(str(error))
-            continue
-        if job.degrade:
-            clean, x = x, _degraded(run, x, start, generator_for(job.seed, "restore", i))
-        restored = _restored(run, x, start, hole, job, generator_for(job.seed, "restoring", i), show=alone)
-        if job.beside or job.degrade:
-            row = [x, restored] if clean is None else [clean, x, restored] if job.degrade else [x, restored, clean]
-            viz.save(viz.grid(torch.cat(row).clamp(0, 1), len(row)), target)
-        else:
-            viz.save(viz.to_image(restored[0]), target)
-        if clean is not None:
-            measured.append(Measured(str(file), _distances(x.clamp(0, 1), clean), _distances(restored, clean)))
+    try:
+        for i, ((file, _), reference, target) in enumerate(shown):
+            try:
+                x, clean = _given(job, file, reference, hole)
+                if job.degrade:
+                    clean, x = x, _degraded(run, x, start, generator_for(job.seed, "restore", i))
+                restored = _restored(run, x, start, hole, job, generator_for(job.seed, "restoring", i), show=alone)
+            except ValueError as error:
+                bad.append(f"{file.name}: {error}" if file.name not in str(error) and not alone else str(error))
+                continue
+            _save(x, restored, clean, job, target)
+            if clean is not None:
+                measured.append(Measured(str(file), _distances(x.clamp(0, 1), clean), _distances(restored, clean)))
+    finally:
+        if measured:
+            write_json(out / MEASURED, {"start": start, "pictures": [asdict(m) for m in measured]})
     if len(bad) == len(found):
         raise ValueError(bad[0] if alone else f"none of {len(bad)} pictures can be restored: {bad[0]}, ...")
     if bad:
         warnings.warn(f"left out {len(bad)} of {len(found)} pictures: {'; '.join(listed(bad))}", stacklevel=2)
-    if measured:
-        write_json(out / MEASURED, {"start": start, "pictures": [asdict(m) for m in measured]})
     return len(found) - len(bad), measured
+
+
+def _save(x: Tensor, restored: Tensor, clean: Tensor | None, job: Job, target: Path) -> None:
+    """The restored picture, or the row of pictures that it stands in."""
+    if job.beside or job.degrade:
+        row = [x, restored] if clean is None else [clean, x, restored] if job.degrade else [x, restored, clean]
+        viz.save(viz.grid(torch.cat(row).clamp(0, 1), len(row)), target)
+    else:
+        viz.save(viz.to_image(restored[0]), target)
 
 
 def _degraded(run: Run, x: Tensor, start: float, generator: torch.Generator) -> Tensor:
@@ -195,7 +204,9 @@ def _pictures(paths: Sequence[str | Path]) -> Iterator[tuple[Path, Path]]:
             raise FileNotFoundError(f"no picture or folder at {str(path)!r}")
 
 
-def _targets(found: Sequence[tuple[Path, Path]], folder: Path, kept: Sequence[Path | None] = ()) -> list[Path]:
+def _targets(
+    found: Sequence[tuple[Path, Path]], folder: Path, kept: Sequence[Path | None] = (), overwrite: bool = False
+) -> list[Path]:
     """Where each restored picture goes: its own name, numbered where it was taken; never over a picture given."""
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"--out must be a folder, and {str(folder)!r} is a file")
@@ -211,6 +222,9 @@ def _targets(found: Sequence[tuple[Path, Path]], folder: Path, kept: Sequence[Pa
         raise ValueError(f"{str(min(lost))!r} would be overwritten: give another --out")
     for target in [*targets, folder / MEASURED]:
         check_target(target)
+    there = [target for target in targets if target.exists()]
+    if there and not overwrite:
+        raise ValueError(f"{str(there[0])!r} exists already: add --overwrite, or give another --out")
     return list(targets)
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, TypeVar
 
 import torch
 from torch import Tensor
 
-from .data import ImageData, load_data
+from .data import ImageData, cut, load_data
 from .degradations.base import Degradation
 from .degradations.gaussian_noise import GaussianNoise
 from .diffusers_unet import DiffusersUNetConfig
@@ -31,14 +30,14 @@ class TrainConfig(Configurable):
     """Everything that decides what comes out of a training.
 
     Args:
-        data: what `load_data` takes.
+        data: what `load_data` takes; a mere label where `train` is given images.
         degradation: what to undo.
         out: the run's directory.
         steps: optimizer steps; or `minutes`, which are turned into steps by timing a few. Neither means 10 minutes.
         minutes: wall-clock budget.
         split: of the data to train on.
         damaged: the other halves of pairs, matched by name: what the images of `data` look like damaged, for
-            `interpolate`.
+            `interpolate`; a label too where `train` is given pairs.
         image_size: side of the images in pixels; None keeps them.
         fit: how pictures come to that size: resize (short side, then the centre), crop (the centre at its own scale)
             or tiles (as many squares as a picture has, at its own scale).
@@ -149,10 +148,41 @@ def data_for(config: TrainConfig) -> ImageData:
 
 
 def held_out_for(config: TrainConfig, framing: Framing) -> ImageData:
-    """The images that it is checked on, as grey or coloured as the others; files that both leave out are told once."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="left out")
-        return _images(config, held_out_split(config), framing.colour)
+    """The images that it is checked on, as grey or coloured as the others."""
+    return _images(config, held_out_split(config), framing.colour)
+
+
+def images_for(
+    config: TrainConfig, data: ImageData | None = None, held_out: ImageData | None = None
+) -> tuple[ImageData, ImageData]:
+    """What a training is about and what it is checked on: as given, else read, or cut from what is given.
+
+    Raises:
+        TypeError: something else. ValueError: images that do not go together, or not with the degradation.
+    """
+    for name, given in (("data", data), ("held_out", held_out)):
+        if not isinstance(given, ImageData | None):
+            raise TypeError(f"{name} must be ImageData, which from_images makes, got {type(given).__name__}")
+    if data is None:
+        data = data_for(config)
+        held_out = held_out_for(config, data.framing) if held_out is None else held_out
+    else:
+        _, channels, *size = data.images.shape
+        told = {"data": config.data, "split": config.split, "size": size, "channels": channels, "images": len(data)}
+        data = replace(data, protocol=told | data.protocol)
+        data, held_out = cut(data) if held_out is None else (data, held_out)
+    needed = set(config.degradation.required_params)
+    for name, images in (("data", data), ("held_out", held_out)):
+        if not len(images):
+            raise ValueError(f"{name} holds no images")
+        if images.params.keys() != needed:
+            raise ValueError(
+                f"{config.degradation.registered_name} needs {', '.join(needed) or 'no params'} from {name}, which "
+                f"brings {', '.join(images.params) or 'none'}: pairs are from_images(clean, damaged)"
+            )
+    if data.images.shape[1] != held_out.images.shape[1]:
+        raise ValueError(f"data has {data.images.shape[1]} channels, held_out {held_out.images.shape[1]}")
+    return data, held_out
 
 
 def restorer_for(config: TrainConfig, data: ImageData) -> RestorerConfig:

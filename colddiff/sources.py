@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, compress
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -19,7 +19,21 @@ from .framing import Framing
 from .hub import downloaded, image_rows, is_hub_name, is_saved, saved
 from .reading import Named
 from .registry import suggestion
-from .splits import ARRAY_SUFFIXES, TABLE_SUFFIXES, choose, locate, named, pairs
+from .splits import (
+    ARRAY_SUFFIXES,
+    TABLE_SUFFIXES,
+    VALIDATION_NAMES,
+    choose,
+    entry_name,
+    is_held_out,
+    locate,
+    members,
+    named,
+    pairs,
+    row_names,
+)
+
+MOST_CHANNELS = 4  # of an array that does not say where it has them
 
 
 @dataclass(frozen=True)
@@ -28,21 +42,33 @@ class Source:
 
     Args:
         where: what they are of, for messages.
-        number: how many there are.
-        entries: a picture each, or a clean and a damaged one.
+        names: what tells an entry's side of a split: its path, or its row.
+        entries: a picture each, or a clean and a damaged one; in the order of their names.
         split: its name in the data set.
         whole: whether the split is still to be cut from these.
-        lonely: pictures that have no partner, by name.
+        lonely: pictures that have no partner: names, and what to call them in a message.
         matched: how pairs were found, in words.
     """
 
     where: str
-    number: int
+    names: Sequence[str]
     entries: Iterable[tuple[Named, ...]]
     split: str = "all"
     whole: bool = False
-    lonely: tuple[str, ...] = ()
+    lonely: tuple[tuple[str, str], ...] = ()
     matched: str = ""
+
+    def cut(self) -> Source:
+        """The entries of the split alone, where it is still to be cut."""
+        if not self.whole:
+            return self
+        mine = members(self.names, self.split)
+        return replace(
+            self,
+            names=[*compress(self.names, mine)],
+            entries=compress(self.entries, mine),
+            lonely=tuple(one for one in self.lonely if is_held_out(one[0]) != (self.split == "train")),
+        )
 
 
 def alone(source: str | Path, split: str, framing: Framing) -> Source:
@@ -53,8 +79,8 @@ def alone(source: str | Path, split: str, framing: Framing) -> Source:
         ModuleNotFoundError: a package is missing that reads it.
     """
     parts, found, whole = _parts(source, split)
-    numbers, rows = zip(*(_rows(part, str(source), framing) for part in parts), strict=True)
-    return Source(str(source), sum(numbers), ((row,) for row in chain(*rows)), found, whole)
+    names, rows = zip(*(_rows(part, str(source), framing) for part in parts), strict=True)
+    return Source(str(source), [*chain(*names)], ((row,) for row in chain(*rows)), found, whole)
 
 
 def in_pairs(source: str | Path, damaged: str | Path, split: str, framing: Framing) -> Source:
@@ -92,14 +118,14 @@ def in_memory(images: Any, where: str, framing: Framing) -> Source:
         array, channels_first = images, False
     elif isinstance(images, list | tuple) and images and all(isinstance(i, str | Path | Image.Image) for i in images):
         rows = (((f"{where} {i}", Path(raw) if isinstance(raw, str) else raw),) for i, raw in enumerate(images))
-        return Source(where, len(images), rows)
+        return Source(where, row_names(len(images)), rows)
     else:
         raise TypeError(
             f"expected {where} as a tensor (N, C, H, W), an array (N, H, W) or (N, H, W, C), or a list of Pillow "
             f"images or paths, got {type(images).__name__}"
         )
-    number, entries = _array_rows(_eight_bit(array, where, channels_first), where, framing)
-    return Source(where, number, ((row,) for row in entries))
+    entries = _array_rows(_eight_bit(array, where, channels_first), where, framing)
+    return Source(where, row_names(len(array)), ((row,) for row in entries))
 
 
 def in_memory_pairs(images: Any, damaged: Any, framing: Framing) -> Source:
@@ -111,22 +137,30 @@ def _by_name(source: Path, damaged: Path, split: str) -> Source:
     found = pairs(source, damaged, split)
     clean_name, damaged_name = _namer(source), _namer(damaged)
     entries = (((clean_name(a), a), (f"{damaged}: {damaged_name(b)}", b)) for a, b in found.matched)
-    lonely = [f"{clean_name(file)} (no partner in {str(damaged)!r})" for file in found.only_clean]
-    lonely += [f"{damaged}: {damaged_name(file)} (no partner in {str(source)!r})" for file in found.only_damaged]
+    root, other_root = _root(source), _root(damaged)
+    lonely = [
+        (entry_name(file, root), f"{clean_name(file)} (no partner in {str(damaged)!r})") for file in found.only_clean
+    ]
+    lonely += [
+        (entry_name(file, other_root), f"{damaged}: {damaged_name(file)} (no partner in {str(source)!r})")
+        for file in found.only_damaged
+    ]
+    names = [entry_name(file, root) for file, _ in found.matched]
     words = "of one relative path, suffix aside"
-    return Source(str(source), len(found.matched), entries, found.split, found.whole, tuple(lonely), words)
+    return Source(str(source), names, entries, found.split, found.whole, tuple(lonely), words)
 
 
 def _by_position(clean: Source, damaged: Source) -> Source:
-    if (clean.number, clean.whole) != (damaged.number, damaged.whole):
+    told, told_too = ((len(s.names), s.whole, s.split in VALIDATION_NAMES or s.split) for s in (clean, damaged))
+    if told != told_too:
         raise ValueError(
-            f"{clean.where!r} has {clean.number} images in split {clean.split!r}, {damaged.where!r} has "
-            f"{damaged.number} in {damaged.split!r}: pairs are matched by position and need as many of each"
+            f"{clean.where!r} has {told[0]} images in split {clean.split!r}, {damaged.where!r} has {told_too[0]} in "
+            f"{damaged.split!r}: pairs are matched by position and need as many of each, in one split"
         )
     entries = (
         (a, (f"{damaged.where}: {b[0]}", b[1])) for (a,), (b,) in zip(clean.entries, damaged.entries, strict=True)
     )
-    return Source(clean.where, clean.number, entries, clean.split, clean.whole, matched="of one position")
+    return Source(clean.where, clean.names, entries, clean.split, clean.whole, matched="of one position")
 
 
 # --- what there is ---------------------------------------------------------------------------------------------------
@@ -166,20 +200,27 @@ def _check_there(source: str | Path) -> None:
     )
 
 
-def _rows(part: Any, where: str, framing: Framing) -> tuple[int, Iterator[Named]]:
-    """How many pictures there are in a file or a data set, and what they are called."""
+def _rows(part: Any, where: str, framing: Framing) -> tuple[list[str], Iterator[Named]]:
+    """The names of the pictures in a file or a data set, and the pictures with what they are called."""
     if not isinstance(part, Path):
-        return len(part), image_rows(part, where)
+        return row_names(len(part)), image_rows(part, where)
+    name = entry_name(part, _root(Path(where)))
     if part.suffix.lower() == ".parquet":
-        return _parquet_rows(part)
+        number, rows = _parquet_rows(part)
+        return row_names(number, name), rows
     if part.suffix.lower() in ARRAY_SUFFIXES:
-        return _array_rows(_read_array(part), part.name, framing)
-    return 1, iter([(_namer(Path(where))(part), part)])
+        images = _read_array(part)
+        return row_names(len(images), name), _array_rows(images, part.name, framing)
+    return [name], iter([(_namer(Path(where))(part), part)])
+
+
+def _root(path: Path) -> Path:
+    return path.parent if path.is_file() else path
 
 
 def _namer(path: Path) -> Callable[[Path], str]:
     """How a file is called in messages that name the folder."""
-    root = path.parent if path.is_file() else path
+    root = _root(path)
     return lambda file: file.relative_to(root).as_posix()
 
 
@@ -209,9 +250,8 @@ def _parquet_rows(file: Path) -> tuple[int, Iterator[Named]]:
     return number, rows()
 
 
-def _array_rows(images: Tensor, where: str, framing: Framing) -> tuple[int, Iterator[Named]]:
-    images = framing.coloured(images)
-    return len(images), ((f"{where} row {i}", image) for i, image in enumerate(images))
+def _array_rows(images: Tensor, where: str, framing: Framing) -> Iterator[Named]:
+    return ((f"{where} row {i}", image) for i, image in enumerate(framing.coloured(images)))
 
 
 def _read_array(file: Path) -> Tensor:
@@ -240,6 +280,11 @@ def _eight_bit(array: np.ndarray[Any, Any], where: str, channels_first: bool = F
     """(N, C, H, W) uint8 of an array of uint8, or of floats in [0, 1]."""
     if array.ndim not in (3, 4) or 0 in array.shape:
         raise ValueError(f"expected (N, H, W), (N, H, W, C) or (N, C, H, W) in {where}, got {array.shape}")
+    if array.ndim == 4 and not channels_first and min(array.shape[1], array.shape[3]) > MOST_CHANNELS:
+        raise ValueError(
+            f"expected at most {MOST_CHANNELS} channels in axis 1 or in the last of {where}, got {array.shape}: images "
+            "of more channels are a tensor (N, C, H, W) for from_images"
+        )
     if array.dtype != np.uint8 and not np.issubdtype(array.dtype, np.floating):
         raise ValueError(f"{where} must hold uint8, or floats in [0, 1]; got {array.dtype}")
     if array.dtype != np.uint8:
@@ -250,5 +295,5 @@ def _eight_bit(array: np.ndarray[Any, Any], where: str, channels_first: bool = F
     tensor = torch.from_numpy(np.require(array, requirements=["C", "W"]))
     if tensor.dim() == 3:
         return tensor[:, None]
-    channels_last = not channels_first and tensor.shape[-1] <= 4 < tensor.shape[1]
+    channels_last = not channels_first and tensor.shape[-1] <= MOST_CHANNELS < tensor.shape[1]
     return tensor.permute(0, 3, 1, 2) if channels_last else tensor

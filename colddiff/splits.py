@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,8 +25,41 @@ T = TypeVar("T")
 HELD_OUT = 0.1  # share of the images that are the test split where a data set brings none
 
 
+def is_held_out(name: str) -> bool:
+    """Whether an entry of that name is of the 10% that are held out, whatever else there is."""
+    return _place(name) < HELD_OUT
+
+
+def members(names: Sequence[str], split: str) -> list[bool]:
+    """Which entries belong to a split that is cut from all of them: each by its name alone.
+
+    Of several, one at least is held out and one is not: that of the smallest hash, and that of the largest.
+
+    Args:
+        names: of all entries.
+        split: "train", or any other for what is held out.
+    """
+    places = [_place(name) for name in names]
+    aside = [place < HELD_OUT for place in places]
+    if len(names) > 1 and not any(aside):
+        aside[places.index(min(places))] = True
+    if names and all(aside):
+        aside[places.index(max(places))] = False
+    return [not held for held in aside] if split == "train" else aside
+
+
+def row_names(number: int, table: str = "") -> list[str]:
+    """What the rows of a table go by."""
+    return [f"{table} {row}" for row in range(number)]
+
+
+def entry_name(file: Path, root: Path) -> str:
+    """What an entry goes by: its path below root, without suffix and without the folder of its split."""
+    return _name(file, root, _split_of(file, root))
+
+
 def held_out(n: int, split: str) -> Tensor:
-    """Which of n images belong to the split where a data set brings none: the same 10% every time.
+    """Which of n images of a fixed data set belong to the split: the same 10% every time.
 
     Args:
         n: how many images there are.
@@ -133,9 +167,7 @@ def pairs(path: Path, damaged: Path, split: str) -> Pairs:
 def _by_name(files: Iterable[Path], root: Path, without_splits: bool) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for file in files:
-        own = _split_of(file, root) if without_splits else None
-        folders = [part for part in file.relative_to(root).parts[:-1] if part.lower() != own]
-        name = "/".join([*folders, file.stem])
+        name = _name(file, root, _split_of(file, root) if without_splits else None)
         if name in found:
             raise ValueError(
                 f"{str(found[name])!r} and {str(file)!r} go by one name, and pairs are matched by relative path "
@@ -143,6 +175,16 @@ def _by_name(files: Iterable[Path], root: Path, without_splits: bool) -> dict[st
             )
         found[name] = file
     return found
+
+
+def _name(file: Path, root: Path, split: str | None) -> str:
+    return "/".join([*(part for part in file.relative_to(root).parts[:-1] if part.lower() != split), file.stem])
+
+
+def _place(name: str) -> float:
+    """A number in [0, 1) that a name has on every machine."""
+    digest = blake2b(name.encode(errors="backslashreplace"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
 
 
 def _splits(files: Iterable[Path], root: Path) -> dict[str | None, list[Path]]:

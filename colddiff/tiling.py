@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 import torch
@@ -11,6 +13,9 @@ from torch import Tensor
 TILE = 256
 OVERLAP = 32
 COPIES = 14  # of a picture in float32 that are alive at once while it is restored, with what the degradation needs
+ACTIVATIONS = 700  # bytes per pixel that the default U-Net was seen to take
+AT_ONCE = 2**21  # pixels that the network is given at once, so that its memory has a bound
+GROUP = Path("/sys/fs/cgroup")  # of this process, where containers have memory limits
 GRID = 16  # tiles begin on multiples of it, so that a network that halves its input sees every tile alike
 
 
@@ -24,26 +29,30 @@ def tiled(
     Args:
         R: any callable `(x, t) -> x0_hat` with t (B,).
         tile: side of a tile in pixels, a multiple of 16; in a larger picture up to 15 more, as tiles begin on the grid.
-        overlap: pixels that neighbours share, 32 or a quarter of a tile if left out; no seam is left where the
-            restorer sees less than a quarter of it around a pixel.
+        overlap: pixels that neighbours share, 32 or a quarter of a tile if left out. Where the restorer sees less than
+            a quarter of it around a pixel, the answer is that for the whole picture. A network with GroupNorm or
+            attention sees its whole tile: tiles of another size answer a little differently, and blending hides the
+            seams.
 
     Raises:
         ValueError: a tile that is not larger than its overlap and a multiple of 16.
     """
     overlap = min(OVERLAP, tile // 4) if overlap is None else overlap
-    if tile < 1 or tile % GRID or not 0 <= overlap < tile:
-        raise ValueError(f"tile must be a multiple of {GRID} px and larger than overlap, got {tile} and {overlap}")
+    if tile < 1 or tile % GRID:
+        raise ValueError(f"tile must be a multiple of {GRID} px, got {tile}")
+    if not 0 <= overlap < tile:
+        raise ValueError(f"overlap must be >= 0 and smaller than the tile of {tile} px, got {overlap}")
 
     def whole(x: Tensor, t: Tensor) -> Tensor:
         height, width = x.shape[-2:]
         if max(height, width) <= tile:
-            return R(x, t)
+            return _in_parts(R, x, t)
         total, weights = torch.zeros_like(x), x.new_zeros(height, width)
         for rows in spans(height, tile, overlap):
             for columns in spans(width, tile, overlap):
                 part = x[..., rows, columns]
                 weight = window(rows, height, overlap, x)[:, None] * window(columns, width, overlap, x)
-                total[..., rows, columns] += weight * R(part, t)
+                total[..., rows, columns] += weight * _in_parts(R, part, t)
                 weights[rows, columns] += weight
         return total / weights
 
@@ -72,15 +81,32 @@ def window(span: slice, side: int, overlap: int, like: Tensor) -> Tensor:
 
 
 def check_memory(x: Tensor) -> None:
-    """Raise a ValueError where images x (B, C, H, W) are more than what is free of the memory of their device.
+    """Raise a ValueError where restoring images x (B, C, H, W) takes more than what is free of their device's memory.
 
     Asked beforehand: a Linux that has given out too much memory kills the process without a word.
     """
-    needed = COPIES * 4 * x.numel()
-    on_card = x.device.type == "cuda"
-    free = torch.cuda.mem_get_info(x.device)[0] if on_card else psutil.virtual_memory().available
+    pixels = x.numel() // x.shape[1]
+    needed = COPIES * 4 * x.numel() + ACTIVATIONS * min(pixels, AT_ONCE)
+    free = torch.cuda.mem_get_info(x.device)[0] if x.device.type == "cuda" else _free()
     if needed > free:
         raise ValueError(
             f"restoring {len(x)} images of {x.shape[-1]} x {x.shape[-2]} px takes about {needed / 2**30:.1f} GiB of "
             f"memory and {free / 2**30:.1f} GiB is free: make them smaller (--image-size), or give fewer at a time"
         )
+
+
+def _free() -> int:
+    """Bytes of main memory that this process may still take: of the machine, and of its control group."""
+    free: int = psutil.virtual_memory().available
+    with contextlib.suppress(OSError, ValueError):  # no such group, or one without a limit
+        limit, used = (int((GROUP / f"memory.{name}").read_text()) for name in ("max", "current"))
+        free = min(free, limit - used)
+    return free
+
+
+def _in_parts(R: Callable[[Tensor, Tensor], Tensor], x: Tensor, t: Tensor) -> Tensor:
+    """R of a batch, so many images at once as its memory allows."""
+    count = max(1, AT_ONCE // (x.shape[-2] * x.shape[-1]))
+    if len(x) <= count:
+        return R(x, t)
+    return torch.cat([R(x[i : i + count], t[i : i + count]) for i in range(0, len(x), count)])

@@ -29,13 +29,14 @@ from .interruption import Interrupted, interruptible
 from .restoration import restore, suited_sampler
 from .runlog import Log, tensorboard_writer
 from .samplers import Restorer, named_sampler, time_grid
-from .settings import FREE_TO_CHANGE, TrainConfig, data_for, held_out_for, prior_for, restorer_for
+from .settings import FREE_TO_CHANGE, TrainConfig, images_for, prior_for, restorer_for
 from .snapshots import load_snapshot, save_snapshot, snapshots
 from .unet import RestorerConfig
 
 GATE = 0.02  # largest share by which bf16 may raise the validation loss
 FIRST_GATE = 100  # the step of a first look, for runs that end before the first validation
 VALIDATION_IMAGES = 256
+SAME_DATA = ("images", "size", "channels", "framing", "left_out")  # of a protocol, for a run to go on
 DEFAULT_MINUTES = 10.0
 
 
@@ -56,12 +57,17 @@ def restoration_loss(R: nn.Module, degradation: Degradation, batch: Batch, confi
     return error.abs().mean() if config.loss == "l1" else error.square().mean()
 
 
-def train(config: TrainConfig, *, net: nn.Module | None = None, resume: bool = False, progress: bool = True) -> Run:
+def train(
+    config: TrainConfig, *, net: nn.Module | None = None, data: ImageData | None = None,
+    held_out: ImageData | None = None, resume: bool = False, progress: bool = True,
+) -> Run:  # fmt: skip
     """Train a restorer and leave a run in `config.out`.
 
     Args:
         config: what to train on what.
         net: a network of your own, called (x, t) -> x0_hat, instead of `config.restorer`.
+        data: images in memory, as `from_images` makes them, instead of those that `config.data` then merely names.
+        held_out: images that the training is checked on; a tenth of `data` if left out.
         resume: go on from the last checkpoint of `config.out`, with the same settings.
         progress: show a bar.
 
@@ -80,8 +86,9 @@ def train(config: TrainConfig, *, net: nn.Module | None = None, resume: bool = F
     main = accelerator.is_main_process
 
     # Data and network.
-    data = data_for(config)
-    held_out = held_out_for(config, data.framing)
+    data, held_out = images_for(config, data, held_out)
+    if start is not None:
+        _check_same_data(run_dir, data)
     prior = prior_for(config, data)
     torch.manual_seed(seed_for(config.seed, "weights"))
     spec = None if net is not None else restorer_for(config, data)
@@ -248,6 +255,20 @@ def _starting_point(run_dir: Path, config: TrainConfig, resume: bool) -> Path | 
         told = ", ".join(f"{k} was {saved.get(k)!r}, now {now[k]!r}" for k in changed)
         raise ValueError(f"cannot resume with other settings: {told}")
     return found[-1]
+
+
+def _check_same_data(run_dir: Path, data: ImageData) -> None:
+    """Raise where a run was begun on other images than it would go on with."""
+    if not (run_dir / "config.json").exists():  # written after the first snapshot
+        return
+    saved, now = read_json(run_dir / "config.json")["data"], data.protocol
+    changed = [k for k in SAME_DATA if saved.get(k) != now.get(k)]
+    if changed:
+        told = ", ".join(f"{k} was {saved.get(k)}, now {now.get(k)}" for k in changed)
+        raise ValueError(
+            f"cannot resume, the data are no longer those of {str(run_dir)!r}: {told}; bring them back to what they "
+            "were, or train anew with another --out"
+        )
 
 
 def _run_config(config: TrainConfig, spec: RestorerConfig | None, data: ImageData, steps: int) -> dict[str, Any]:

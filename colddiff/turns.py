@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from .data import ImageData
+from .kernels import exact_matmul
 from .splits import held_out
 
 STEPS = 300
@@ -66,6 +67,7 @@ class TurnClassifier(nn.Module):
         return averages
 
 
+@exact_matmul()
 def train_classifier(training: ImageData, device: torch.device, *, progress: bool = True) -> TurnClassifier:
     """A classifier of quarter turns from at least FEWEST_TRAINING training images: on a CPU, the same every time."""
     rows = held_out(len(training), "train")

@@ -30,7 +30,5 @@ for name, op in OPERATORS.items():
     D = op.bind(op.draw(x, torch.Generator().manual_seed(0)), like=x)
     rows.append((name, torch.cat([D(x, t) for t in times])))
 sheet = labelled_rows(rows, zoom=1)
-path = save(
-    sheet.convert("P", palette=Image.Palette.ADAPTIVE, colors=80), Path(__file__).with_name("degradations.png")
-)
+path = save(sheet.convert("P", palette=Image.Palette.ADAPTIVE, colors=80), Path(__file__).with_name("degradations.png"))
 print(path)

@@ -32,6 +32,7 @@ from colddiff import (
     train,
 )
 from colddiff.degradations import adapters
+from colddiff.registry import registered
 from colddiff.testing import check_degradation
 from colddiff.testing.failures import seeded
 
@@ -451,7 +452,7 @@ if sys.argv[2] == "import":
     import of_mine
     assert colddiff.Degradation.from_config("my shadow") == of_mine.shadow
 run = colddiff.load(sys.argv[1], device="cpu")
-torch.save(run.restore(torch.load("x.pt"), steps=2, generator=torch.Generator().manual_seed(0)), "restored.pt")
+torch.save(run.restore(torch.load("x.pt"), steps=2), "restored.pt")
 """
 
 
@@ -477,7 +478,7 @@ def test_a_named_one_trains_saves_and_loads_in_a_fresh_process_that_imported_its
     done = fresh(tmp_path, "import")
     assert done.returncode == 0, done.stderr
     restored = torch.load(tmp_path / "restored.pt")
-    assert torch.allclose(restored, run.restore(x, steps=2, generator=seeded(0)), atol=1e-6)
+    assert torch.allclose(restored, run.restore(x, steps=2), atol=1e-6)
     done = fresh(tmp_path, "nothing")
     assert done.returncode != 0 and "no degradation is named 'my fog'" in done.stderr
     assert "is known once its module is imported" in done.stderr
@@ -491,3 +492,22 @@ def test_two_trainings_draw_the_same_params_and_end_in_the_same_weights(tmp_path
     )
     one, other = (train(tiny.config(tmp_path / name, degradation=fog_op, steps=3), progress=False).net for name in "ab")
     assert torch.equal(tiny.weights(one), tiny.weights(other))
+
+
+def test_a_name_is_not_taken_over_by_another_function_of_the_module():
+    first = from_callable(lambda im, a: im * (1 - a), name="taken over")
+    with pytest.raises(ValueError, match="the name 'taken over' is taken by another function"):
+        from_callable(lambda im, a: im + a, name="taken over")
+    assert registered("colddiff.degradations")["taken over"] is type(first)
+
+
+def test_what_mixes_images_is_no_degradation():
+    for op in (augmentation.RandomMixUpV2(p=1.0), augmentation.RandomCutMixV2(p=1.0, use_correct_lambda=True)):
+        with pytest.raises(TypeError, match="mixes images with each other"):
+            from_kornia(op)
+
+
+def test_one_generator_per_image_is_asked_for(images):
+    op = from_callable(lambda im, a, k: im * k, draw=lambda g: {"k": torch.rand((), generator=g)})
+    with pytest.raises(ValueError, match="expected one generator per image, 6, got 1"):
+        op.draw_each(images(6, 1, 4, 4), [seeded(0)])

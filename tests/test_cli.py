@@ -94,8 +94,10 @@ def test_list_says_what_each_thing_is_and_names_plug_ins_without_importing_them(
     monkeypatch.setattr(registry, "entry_points", lambda group: [Point()] if group == "colddiff.degradations" else [])
     assert colddiff("list", "--json") == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["degradations"]["fog"] == {"": "plug-in"} and "fog" not in told["priors"]
-    assert all(fields[""] for members in told.values() for fields in members.values())
+    assert told["degradations"]["fog"] == {"summary": "plug-in"} and "fog" not in told["priors"]
+    assert all(entry["summary"] for members in told.values() for entry in members.values())
+    assert told["degradations"]["gaussian_blur"]["fields"]["sigma_max"] == 12.0
+    assert not any("" in entry for members in told.values() for entry in members.values())
 
 
 def test_degrade_tells_how_much_was_clipped(photo, tmp_path, capsys):
@@ -291,6 +293,16 @@ def test_a_yaml_file_gives_settings_that_the_command_line_overrides(parsed, tmp_
     assert config.degradation.num_steps == 9 and config.degradation.sigmas.sigma == 5.0
     assert (config.restorer.width, config.restorer.blocks) == (16, 1)
     assert parsed("--config", file).degradation.sigmas.sigma == 4.0
+
+
+def test_what_is_on_the_line_overrides_the_file_wherever_the_file_stands(parsed, tmp_path):
+    file = tmp_path / "run.yaml"
+    file.write_text("lr: 0.5\nout: null\ndegradation: {type: gaussian_blur, sigma_max: 3}\n")
+    options = ["--degradation", "jpeg", "--out", "here"]
+    for given in (["--config", file], [f"--config={file}"]):
+        for place in (0, 2, 4):
+            config = parsed("digits", *options[:place], *given, *options[place:])
+            assert (config.out, config.lr, config.degradation.registered_name) == ("here", 0.5, "jpeg")
 
 
 @pytest.mark.parametrize("options", [[], ["--degradation.num_steps", "9", "--degradation.sigmas.sigma", "4"]])

@@ -115,7 +115,7 @@ def test_a_missing_endpoint_is_asked_for_by_the_name_of_its_part(images):
 
 @pytest.mark.parametrize(("cls", "field"), [(Compose, "parts"), (OneOf, "options")])
 def test_there_is_at_least_one_and_each_is_a_degradation(cls, field):
-    with pytest.raises(ValueError, match=f"needs at least one degradation in {field}"):
+    with pytest.raises(ValueError, match=f"needs degradations in {field}"):
         cls(**{field: ()})
     with pytest.raises(LookupError, match="did you mean 'gaussian_blur'"):
         cls(**{field: ("gausian_blur",)})
@@ -307,7 +307,7 @@ def test_degrade_takes_one_of_several(tmp_path):
     ("options", "told"),
     [
         ([], "parts"),
-        (["--degradation.parts", "[]"], "compose needs at least one degradation in parts"),
+        (["--degradation.parts", "[]"], "compose needs degradations in parts, in their order: --degradation.parts"),
         (["--degradation.parts", "[gausian_blur]"], "did you mean 'gaussian_blur'"),
         (["--degradation.parts", "gaussian_blur"], "Compose.parts must be"),
         (["--degradation.parts", "[{type: gaussian_blur, sigma: 3}]"], "did you mean 'sigma_max'"),

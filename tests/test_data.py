@@ -9,6 +9,7 @@ import torch
 from folders import numbers, parquet, pictures
 from PIL import Image
 
+from colddiff import splits
 from colddiff.batches import Batches, permutation, random_times
 from colddiff.data import ImageData, load_data
 from colddiff.degradations import GaussianBlur, IteratedBlur, PixelMask
@@ -16,6 +17,7 @@ from colddiff.framing import Framing
 from colddiff.pictures import fit, read_image, read_images, to_tensor
 from colddiff.splits import HELD_OUT, held_out
 
+HELD = ["photos/6", "photos/19", "photos/41", "photos/50", "photos/55"]
 RED, CLEAR_RED = (255, 0, 0), (255, 0, 0, 0)
 
 
@@ -64,10 +66,99 @@ def test_held_out_images_are_disjoint_complete_and_always_the_same(n):
     assert held_out(n, "test").tolist() == test
 
 
-def test_a_single_image_cannot_be_trained_on_and_held_out(tmp_path):
-    pictures(tmp_path, 1)
-    with pytest.raises(ValueError, match="no images in split 'train'"):
-        load_data(tmp_path, split="train")
+@pytest.mark.parametrize("first", range(20))
+def test_a_single_image_cannot_be_trained_on_and_held_out(first, tmp_path):
+    pictures(tmp_path, 1, first=first)
+    assert numbers(load_data(tmp_path, split="train")) == [first]
+    with pytest.raises(ValueError, match=r"no images in split 'test': .* split \"all\" has it"):
+        load_data(tmp_path, split="test")
+
+
+# --- who is held out -------------------------------------------------------------------------------------------------
+
+
+def sides(folder, **options):
+    """The numbers of the pictures trained on, and of those held out."""
+    return tuple(set(numbers(load_data(folder, split=s, **options))) for s in ("train", "test"))
+
+
+def test_a_picture_keeps_its_side_whatever_else_is_there(tmp_path):
+    train, test = sides(pictures(tmp_path, 150))
+    assert train | test == set(range(150)) and not train & test and 8 <= len(test) <= 22
+    (tmp_path / "000.png").unlink()
+    pictures(tmp_path / "more", 50, first=150)
+    (tmp_path / "a.png").write_bytes(b"")
+    for i in (20, 40):
+        (tmp_path / f"{i:03d}.png").write_bytes(b"")
+    with pytest.warns(UserWarning, match="left out"):
+        later_train, later_test = sides(tmp_path, bad_share=0.3)
+    assert not train & later_test and not test & later_train
+
+
+def test_a_picture_keeps_its_side_when_it_becomes_another_kind_of_file_or_all_move(tmp_path):
+    before = sides(pictures(tmp_path / "a", 40))
+    assert sides(pictures(tmp_path / "b" / "c", 40, suffix=".bmp")) == before
+    (tmp_path / "b" / "c").rename(tmp_path / "train")
+    assert sides(tmp_path / "train") == before
+    pictures(tmp_path / "d" / "train", 40)
+    assert sides(tmp_path / "d") == before, "train alone is no part of a name"
+
+
+def test_a_row_keeps_its_side_when_rows_and_tables_are_added(tmp_path):
+    images = np.arange(120, dtype=np.uint8)[:, None, None] * np.ones((1, 4, 4), np.uint8)
+    np.save(tmp_path / "b.npy", images[:60])
+    train, test = sides(tmp_path)
+    assert len(train) + len(test) == 60 and test
+    np.save(tmp_path / "b.npy", images[:80])
+    np.save(tmp_path / "a.npy", images[80:])
+    later_train, later_test = sides(tmp_path)
+    assert not train & later_test and not test & later_train
+
+
+@pytest.mark.parametrize("first", range(0, 200, 10))
+@pytest.mark.parametrize("n", [2, 3])
+def test_of_a_few_pictures_one_is_held_out_and_one_is_not(n, first, tmp_path):
+    train, test = sides(pictures(tmp_path, n, first=first))
+    assert train and test and train | test == set(range(first, first + n))
+
+
+def test_one_is_held_out_and_one_is_not_whatever_the_names(monkeypatch):
+    places = {"a": 0.5, "b": 0.3, "c": 0.01, "d": 0.02}
+    monkeypatch.setattr(splits, "_place", places.get)
+    assert splits.members(["a", "b"], "train") == [True, False]
+    assert splits.members(["c", "d"], "train") == [False, True] == [not m for m in splits.members(["c", "d"], "test")]
+    assert splits.members(["a", "c", "b", "d"], "held_out") == [False, True, False, True]
+    assert splits.members(["c"], "train") == [True] and splits.members([], "train") == []
+
+
+def test_who_is_held_out_is_the_same_on_every_machine_and_in_every_version():
+    names = [f"photos/{i}" for i in range(60)]
+    held = [name for name, mine in zip(names, splits.members(names, "test"), strict=True) if mine]
+    assert held == HELD and splits.members(["\udc80", "é"], "train").count(True) == 1
+
+
+def test_a_split_opens_only_its_own_pictures(tmp_path, monkeypatch):
+    opened = []
+    original = Framing.read
+
+    def read(framing, raw):
+        opened.append(raw.name)
+        return original(framing, raw)
+
+    monkeypatch.setattr(Framing, "read", read)
+    pictures(tmp_path, 40)
+    train, test = (load_data(tmp_path, split=s) for s in ("train", "test"))
+    assert len(opened) == len(set(opened)) == len(train) + len(test) == 40
+
+
+def test_the_share_of_broken_pictures_is_that_of_the_split(tmp_path):
+    _, test = sides(pictures(tmp_path, 40))
+    for i in test:
+        (tmp_path / f"{i:03d}.png").write_bytes(b"")
+    assert len(load_data(tmp_path)) == 40 - len(test)
+    told = rf"{len(test)} of {len(test)} images in .* \(split 'test'\) are unreadable, and at most 10%"
+    with pytest.raises(ValueError, match=told):
+        load_data(tmp_path, split="test")
 
 
 # --- pictures --------------------------------------------------------------------------------------------------------
@@ -155,8 +246,7 @@ def test_train_and_test_folders_are_the_splits(tmp_path):
 def test_a_train_folder_alone_is_split(tmp_path):
     pictures(tmp_path / "train", 10)
     train, test = (load_data(tmp_path, split=s) for s in ("train", "test"))
-    assert (len(train), len(test)) == (9, 1)
-    assert not set(numbers(train)) & set(numbers(test))
+    assert len(train) and len(test) and sorted(numbers(train) + numbers(test)) == list(range(10))
 
 
 def test_where_there_is_no_test_split_the_validation_split_is_it_and_the_protocol_says_so(tmp_path):
@@ -253,8 +343,9 @@ def test_broken_pictures_do_not_make_training_and_held_out_pictures_meet(tmp_pat
     pictures(tmp_path, 60)
     for i in (3, 30, 59):
         (tmp_path / f"{i:03d}.png").write_bytes(b"")
-    with pytest.warns(UserWarning, match="left out 3 of 60"):
-        train, test = (numbers(load_data(tmp_path, split=s)) for s in ("train", "test"))
+    with pytest.warns(UserWarning, match="left out") as told:
+        train, test = (numbers(load_data(tmp_path, split=s, bad_share=0.5)) for s in ("train", "test"))
+    assert sum(int(str(t.message).split()[2]) for t in told) == 3
     assert sorted(train + test) == [i for i in range(60) if i not in (3, 30, 59)]
 
 
@@ -292,7 +383,7 @@ def test_many_broken_pictures_are_an_error(tmp_path):
     pictures(tmp_path, 3)
     (tmp_path / "x.png").write_bytes(b"")
     with pytest.raises(ValueError, match=r"1 of 4 images .* are unreadable"):
-        load_data(tmp_path)
+        load_data(tmp_path, split="all")
 
 
 def test_pictures_of_several_sizes_ask_for_one(tmp_path):

@@ -1,16 +1,18 @@
 """One rule for every picture: what kind of file it is makes no difference to what it shows."""
 
 import json
+import subprocess
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from colddiff.data import ImageData, from_images, load_data
 from colddiff.framing import Framing
-from colddiff.pictures import read_image, scaled
+from colddiff.pictures import UNREADABLE, formats, read_image, scaled
 
 RED = (255, 0, 0)
 
@@ -190,6 +192,43 @@ def test_a_picture_whose_exif_is_broken_is_read_without_a_word(tmp_path):
     assert load_data(tmp_path, split="all").images.shape == (1, 1, 4, 6)
 
 
+def test_a_picture_whose_exif_is_broken_is_read_without_a_word_by_itself_too(tmp_path):
+    exif = b"Exif\0\0II*\0\x08\0\0\0\xff\xff"
+    Image.new("L", (6, 4), 9).save(tmp_path / "a.jpg", exif=exif)
+    before = warnings.filters[:]
+    assert read_image(tmp_path / "a.jpg").size == (6, 4) and warnings.filters == before
+    with pytest.warns(UserWarning, match="EXIF"):
+        opened = Image.open(tmp_path / "a.jpg")
+    assert read_image(opened).size == (6, 4)
+
+
+def test_reading_in_threads_leaves_the_filters_of_warnings_as_they_were(tmp_path):
+    Image.new("L", (6, 4), 9).save(tmp_path / "a.jpg", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff")
+    before = warnings.filters[:]
+    with ThreadPoolExecutor(8) as pool:
+        assert len([*pool.map(read_image, [tmp_path / "a.jpg"] * 200)]) == 200
+    assert warnings.filters == before
+
+
+def test_no_picture_starts_a_program(tmp_path, monkeypatch):
+    drawing = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n%%EOF\n"
+    (tmp_path / "a.png").write_bytes(drawing)
+    started = []
+    for name in ("Popen", "run", "call", "check_call", "check_output"):
+        monkeypatch.setattr(subprocess, name, lambda *args, **_: started.append(args))
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", "gs")
+    with pytest.raises(UNREADABLE):
+        read_image(tmp_path / "a.png")
+    with pytest.raises(ValueError, match=r"1 of 1 images .* unreadable, .*a\.png \(empty, or of no format"):
+        load_data(tmp_path, split="all")
+    assert not started
+
+
+def test_the_formats_that_are_read_are_those_of_the_suffixes():
+    assert {"PNG", "JPEG", "GIF", "TIFF", "BMP", "PPM"} <= set(formats()) <= set(Image.OPEN)
+    assert "EPS" not in formats()
+
+
 # --- memory ----------------------------------------------------------------------------------------------------------
 
 
@@ -218,6 +257,19 @@ def test_an_array_that_cannot_be_written_to_is_read_without_a_warning():
     array = np.zeros((2, 4, 4), np.uint8)
     array.flags.writeable = False
     assert len(from_images(array[:, ::-1])) == 2
+
+
+@pytest.mark.parametrize("suffix", [None, ".npy"])
+def test_an_array_of_many_channels_is_no_guess(suffix, tmp_path):
+    for shape in ((20, 32, 32, 5), (2, 5, 8, 8)):
+        array, read = np.zeros(shape, np.uint8), from_images
+        if suffix is not None:
+            np.save(tmp_path / "a.npy", array)
+            array, read = tmp_path / "a.npy", load_data
+        with pytest.raises(ValueError, match=r"at most 4 channels in axis 1 or in the last of .*, got \(2") as caught:
+            read(array)
+        assert "\n" not in str(caught.value)
+    assert from_images(torch.zeros(2, 5, 8, 8)).images.shape == (2, 5, 8, 8)
 
 
 def test_small_tensors_are_never_taken_for_channels_last():

@@ -9,6 +9,7 @@ from kornia.filters import gaussian_blur2d
 from torch import nn
 
 from colddiff import generation
+from colddiff.batches import Batches
 from colddiff.data import ImageData, load_data
 from colddiff.degradations import GaussianNoise
 from colddiff.generation import check_generation, compare, nearest
@@ -18,6 +19,8 @@ from colddiff.priors import StandardNormal
 CPU = torch.device("cpu")
 TRAIN = load_data("digits", split="train")
 TEST = load_data("digits", split="test")[:]
+NOISE = torch.randint(256, (700, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+UNLIKE = ImageData(NOISE[:600])  # images that have nothing in common
 SHEARED = torch.linspace(0, 0.3, 8).expand(8, 8)  # no digit is its own mirror image
 
 
@@ -63,6 +66,66 @@ def test_mirrored_copies_are_found_where_the_training_mirrored():
 
 def test_images_that_were_trained_on_get_no_verdict():
     assert compare(TEST, TRAIN, TRAIN[:100], CPU).verdict.startswith("no verdict")
+
+
+def known_and_new(known):
+    """100 images to judge by, some of which are training images."""
+    return torch.cat([UNLIKE[:known], NOISE[600:][: 100 - known] / 255])
+
+
+@pytest.mark.parametrize("known", [0, 5, 10, 40])
+@pytest.mark.parametrize("noise", [0.0, 0.02])
+def test_copies_are_memorised_though_held_out_images_are_training_images_too(known, noise):
+    damage = noise * torch.randn(40, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    found = compare(UNLIKE[200:240] + damage, UNLIKE, known_and_new(known), CPU)
+    assert found.values["copies"] == 1 and found.values["known"] == known / 100
+    assert found.verdict.startswith("memorised: 100%")
+    assert (f"{known:.1f}% of the images evaluated are training images themselves." in found.verdict) == (known > 0)
+
+
+def test_as_many_copies_as_in_the_held_out_images_get_no_verdict():
+    generated = torch.cat([UNLIKE[300:340], NOISE[660:] / 255])
+    found = compare(generated, UNLIKE, known_and_new(40), CPU)
+    assert found.verdict.startswith("no verdict, as 40.0% of the images evaluated are training images themselves")
+    assert f"and {found.values['copies']:.1%} of the generated ones near copies" in found.verdict
+
+
+def test_new_images_stay_new_though_held_out_images_are_training_images():
+    found = compare(NOISE[660:] / 255, UNLIKE, known_and_new(10), CPU)
+    assert found.verdict.startswith("not closer to training images than held-out ones are")
+    assert found.verdict.endswith("10.0% of the images evaluated are training images themselves.")
+    assert found.values["distance"]["held_out"] > 0.1
+
+
+def test_copies_are_found_where_the_training_images_repeat():
+    training = ImageData(NOISE[:10].repeat(60, 1, 1, 1))
+    found = compare(training[:10], training, NOISE[600:] / 255, CPU)
+    assert found.values["copies"] == 1 and found.verdict.startswith("memorised: 100%")
+
+
+def test_moved_copies_are_found_where_the_training_moved():
+    for flip, shift in ((False, 1), (True, 2)):
+        shown = Batches(UNLIKE, GaussianNoise(), 40, 0, flip, shift).at(0, CPU).x0
+        assert "memorised" not in compare(shown, UNLIKE, NOISE[600:] / 255, CPU).verdict
+        found = compare(shown, UNLIKE, NOISE[600:] / 255, CPU, mirrored=flip, shift=shift)
+        assert found.verdict.startswith("memorised: 100%") and found.values["moved"] == shift
+        assert float(nearest(shown, UNLIKE, CPU, mirrored=flip, shift=shift).distance.max()) < 1e-3
+
+
+def test_the_text_says_which_copies_would_go_unseen():
+    changes = {(False, 0): "as they are;", (True, 0): "as they are or mirrored;",
+               (False, 1): "as they are or moved by up to 1 pixel;",
+               (True, 4): "as they are or mirrored or moved by up to 2 pixels (the training: 4);"}  # fmt: skip
+    for (flip, shift), words in changes.items():
+        found = compare(TEST[:4], ImageData(TRAIN.images[:60]), TEST, CPU, mirrored=flip, shift=shift)
+        assert f"training images are searched {words} copies that were changed" in found.to_markdown()
+
+
+def test_a_run_is_searched_as_it_was_trained():
+    run = replace(tiny.run_of(tiny.NET.build(), GaussianNoise()), prior=StandardNormal())
+    run.config["training"] = {"flip": True, "shift": 1}
+    values = check_generation(run, 2, TRAIN, TEST, Perception("not measured"), progress=False).values
+    assert values["mirrored"] and values["moved"] == 1
 
 
 def test_neighbours_are_those_of_a_plain_search(monkeypatch):

@@ -14,7 +14,7 @@ from colddiff.testing.failures import seeded
 READ = Framing().read
 
 
-def negative(x):
+def negative(x, places=()):
     return (1 - x).contiguous()
 
 
@@ -65,7 +65,7 @@ def test_rows_and_columns_of_an_array_stay_where_they_are():
     x = np.zeros((4, 6, 3), np.float32)
     x[1, 2] = [0.1, 0.2, 0.3]
     seen = []
-    y = mapped(lambda batch: seen.append(batch) or batch, x, READ)
+    y = mapped(lambda batch, places: seen.append(batch) or batch, x, READ)
     assert seen[0].shape == (1, 3, 4, 6) and np.array_equal(y, x)
     assert seen[0][0, :, 1, 2].tolist() == pytest.approx([0.1, 0.2, 0.3])
 
@@ -78,7 +78,7 @@ def test_arrays_that_may_not_be_written_to_or_run_backwards_are_read():
 
 def test_what_is_outside_the_range_stays_in_a_float_and_is_not_wrapped_in_eight_bits():
     x = torch.tensor([[0.0, 1.0]])
-    assert mapped(lambda b: 3 * b - 1, x, READ).tolist() == [[-1.0, 2.0]]
+    assert mapped(lambda b, places: 3 * b - 1, x, READ).tolist() == [[-1.0, 2.0]]
 
 
 @pytest.mark.parametrize(
@@ -93,6 +93,7 @@ def test_what_is_outside_the_range_stays_in_a_float_and_is_not_wrapped_in_eight_
         (3, TypeError, "expected a tensor, an array, a Pillow picture, a path or a list of them, got int"),
         (None, TypeError, "got NoneType"),
         ([torch.zeros(2, 2), 3], TypeError, "got int"),
+        (np.full((4, 4), 200.0), ValueError, r"expected floats in \[0, 1\], got 200 to 200: divide by 255"),
         ("none.png", FileNotFoundError, r"none\.png"),
     ],
 )
@@ -141,14 +142,16 @@ def test_a_list_of_mixed_kinds_and_sizes_is_answered_in_its_order(tmp_path, imag
 
 
 def test_images_of_one_size_are_one_batch_and_never_more_than_are_worth_it(images):
-    seen = []
+    seen, where = [], []
 
-    def fn(batch):
+    def fn(batch, places):
         seen.append(tuple(batch.shape))
+        where.append([*places])
         return batch
 
     mapped(fn, [images(1, 4, 5), images(1, 6, 6), images(1, 4, 5), images(3, 4, 5), images(2, 1, 6, 6)], READ)
     assert seen == [(2, 1, 4, 5), (3, 1, 6, 6), (1, 3, 4, 5)]
+    assert where == [[0, 2], [1, 4, 5], [3]]
     seen.clear()
     given = [images(1, 4, 5, seed=i) for i in range(2 * TOGETHER + 3)]
     answers = mapped(fn, given, READ)
@@ -241,3 +244,13 @@ def test_steps_that_are_left_out_are_as_many_as_there_are_levels(restorer, image
         assert tuple(len([*restorer(op=op).walk(x, start=s, mask=None)]) for s in starts) == expected
     each = [*restorer(op=GaussianMask(num_steps=8)).walk(x, start=torch.tensor([0.25, 0.5]))]
     assert len(each) == 4 and each[0].t.tolist() == [0.25, 0.375]
+
+
+def test_what_is_drawn_for_a_picture_depends_on_its_place_and_not_on_its_company(restorer, images):
+    run = restorer(op=PixelMask(fill=(0.5,)))
+    x = [images(1, 8, 8, dtype=torch.float32, seed=i) for i in range(40)]
+    times = torch.linspace(0.1, 1, 40)
+    whole, listed = run.degrade(torch.stack(x), times, seed=3), run.degrade(x, times, seed=3)
+    assert torch.allclose(whole, torch.stack(listed), atol=1e-6)
+    assert torch.allclose(run.degrade(x[39], times[39], seed=42), whole[39], atol=1e-6)
+    assert torch.allclose(run.restore(whole, start=times), torch.stack(run.restore(listed, start=times)), atol=1e-6)

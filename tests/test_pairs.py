@@ -69,6 +69,21 @@ def test_the_split_of_pairs_is_that_of_the_clean_pictures_alone(tmp_path):
         assert torch.equal(data.images, load_data(clean, split=split).images) and are_pairs(data)
 
 
+def test_pictures_without_a_partner_do_not_change_the_split_of_the_others(tmp_path):
+    clean = pictures(tmp_path / "clean", 60)
+    damaged = damaged_copies(clean, tmp_path / "damaged")
+    for i in (0, 30):
+        (damaged / f"{i:03d}.png").unlink()
+    for i in (10, 50):
+        (clean / f"{i:03d}.png").unlink()
+    with pytest.warns(UserWarning, match="without a partner") as told:
+        for split in ("train", "test"):
+            data = load_data(clean, split=split, damaged=damaged, bad_share=0.5)
+            assert set(numbers(data)) == set(numbers(load_data(clean, split=split))) - {0, 30} and are_pairs(data)
+    named = " ".join(str(t.message) for t in told)
+    assert all(named.count(f"{i:03d}.png (no partner") == 1 for i in (0, 10, 30, 50))
+
+
 @pytest.mark.parametrize("flat", ["neither", "clean", "damaged"])
 def test_train_and_test_folders_may_be_on_one_side_only(flat, tmp_path):
     for split, first, n in (("train", 0, 6), ("test", 50, 3)):
@@ -142,7 +157,7 @@ def test_too_many_without_a_partner_are_an_error(tmp_path):
     for i in (1, 2):
         (damaged / f"00{i}.png").unlink()
     with pytest.raises(ValueError, match=r"2 of 10 images .* and at most 10% may be \(bad_share\): 001\.png \(no part"):
-        load_data(clean, damaged=damaged)
+        load_data(clean, split="all", damaged=damaged)
     with pytest.warns(UserWarning, match="left out 2"):
         assert len(load_data(clean, split="all", damaged=damaged, bad_share=0.2)) == 8
 
@@ -222,9 +237,10 @@ def test_arrays_are_paired_by_position(tmp_path):
     clean = np.random.default_rng(0).integers(0, 256, (30, 6, 7)).astype(np.uint8)
     np.save(tmp_path / "clean.npy", clean)
     np.savez(tmp_path / "damaged.npz", images=255 - clean)
-    for split, n in (("train", 27), ("test", 3)):
+    for split in ("train", "test"):
         data = load_data(tmp_path / "clean.npy", split=split, damaged=tmp_path / "damaged.npz")
-        assert len(data) == n and are_pairs(data) and "of one position" in data.protocol["pairs"]
+        assert torch.equal(data.images, load_data(tmp_path / "clean.npy", split=split).images)
+        assert are_pairs(data) and "of one position" in data.protocol["pairs"]
     assert are_pairs(from_images(clean, torch.from_numpy(255 - clean)[:, None]))
 
 
@@ -239,6 +255,17 @@ def test_tables_are_paired_by_position_and_a_missing_picture_leaves_the_others_i
 def test_as_many_are_needed_of_each(tmp_path):
     with pytest.raises(ValueError, match=r"'images' has 3 images .*'damaged images' has 2 .* as many of each"):
         from_images(np.zeros((3, 4, 4), np.uint8), np.zeros((2, 4, 4), np.uint8))
+
+
+def test_pairs_by_position_are_of_one_split(tmp_path):
+    array = np.zeros((4, 4, 4), np.uint8)
+    for side, names in (("a", ("train", "val")), ("b", ("train", "test")), ("c", ("train", "validation"))):
+        (tmp_path / side).mkdir()
+        for name in names:
+            np.save(tmp_path / side / f"{name}.npy", array)
+    with pytest.raises(ValueError, match=r"4 images in split 'val', .* has 4 in 'test': .* in one split"):
+        load_data(tmp_path / "a", split="held_out", damaged=tmp_path / "b")
+    assert len(load_data(tmp_path / "a", split="held_out", damaged=tmp_path / "c")) == 4
 
 
 def test_a_folder_of_pictures_and_an_array_are_no_pairs(tmp_path):

@@ -1,6 +1,7 @@
 """Pairs of clean and damaged pictures, with no formula for the damage, are trained on and restored."""
 
 import json
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
 
-from colddiff import Compose, GaussianBlur, Interpolate, cli, load, train, training
+from colddiff import Compose, GaussianBlur, Interpolate, cli, commands, load, train, training
 from colddiff.batches import Batches
 from colddiff.data import load_data
 from colddiff.interruption import Interrupted
@@ -242,7 +243,7 @@ def test_an_endpoint_at_any_depth_of_interpolations_is_that_of_the_pairs(folders
 def test_the_data_of_a_training_bring_the_pairs(folders, tmp_path):
     chosen = config(folders, tmp_path / "run", image_size=6, fit="crop", colour="rgb")
     data = data_for(chosen)
-    assert data.images.shape == data.params["endpoint"].shape == (27, 3, 6, 6)
+    assert data.images.shape == data.params["endpoint"].shape == (len(load_data(folders / "clean")), 3, 6, 6)
 
 
 # --- command line ----------------------------------------------------------------------------------------------------
@@ -273,6 +274,71 @@ def test_the_command_trains_on_pairs_measures_and_restores(num_steps, folders, t
     )
     assert command("sample", tmp_path / "run", "--out", tmp_path / "grid.png") == 2
     assert "it restores, and does not generate" in capsys.readouterr().err
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """What a command would measure on what, and the training images that it found, instead of measuring."""
+    seen = {}
+
+    class Nothing:
+        def to_markdown(self):
+            return ""
+
+        def save(self, *where):
+            return []
+
+    def evaluate(run, data, **options):
+        seen.update(options, data=data)
+        return Nothing()
+
+    monkeypatch.setattr(commands, "evaluate", evaluate)
+    return seen
+
+
+def test_eval_takes_the_damaged_halves_of_the_run_however_its_folder_is_spelled(
+    trained, folders, measured, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(folders)
+    for spelled in ("clean", "clean/", "./clean", folders / "clean", folders / "damaged" / ".." / "clean"):
+        measured.clear()
+        assert command("eval", trained[1].out, spelled, "--perception", "none", "--out", tmp_path / "report") == 0
+        assert "endpoint" in measured["data"].params
+
+
+def test_eval_reads_pictures_with_the_share_of_broken_ones_that_the_training_had(folders, measured, tmp_path, capsys):
+    clean, damaged = tmp_path / "clean", tmp_path / "damaged"
+    shutil.copytree(folders / "clean", clean)
+    shutil.copytree(folders / "damaged", damaged)
+    for file in sorted(damaged.glob("*.bmp"))[:12]:
+        file.unlink()
+    pairs = [clean, "--damaged", damaged, "--degradation", "interpolate", "--bad-share", "0.9"]
+    assert command("train", *pairs, "--out", tmp_path / "run", *TINY) == 0
+    rest = ["--perception", "none", "--split", "train", "--out", tmp_path / "report"]
+    assert command("eval", tmp_path / "run", clean, *rest) == 0
+    assert "left out" in capsys.readouterr().err and len(measured["data"]) < 25
+
+
+def test_training_images_that_are_gone_are_asked_for(trained, folders, measured, tmp_path, capsys, monkeypatch):
+    config = json.loads((Path(trained[1].out) / "config.json").read_text())
+    shutil.copytree(trained[1].out, tmp_path / "run")
+    rest = ["--damaged", folders / "damaged", "--perception", "classifier", "--out", tmp_path / "report"]
+    config["data"]["data"] = str(tmp_path / "gone")
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    assert command("eval", tmp_path / "run", folders / "clean", *rest) == 0
+    told = capsys.readouterr().err
+    assert "name it with --training: no data at" in told and told.count("\n") == 1 and measured["training"] is None
+    named = []
+
+    def read(source, **options):
+        named.append((source, options["split"]))
+        return load_data(folders / "clean", **options)
+
+    config["data"]["data"] = "owner/album"
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    monkeypatch.setattr(commands, "load_data", read)
+    assert command("eval", tmp_path / "run", folders / "clean", *rest) == 0
+    assert ("owner/album", "train") in named and len(measured["training"]) and not capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

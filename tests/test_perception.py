@@ -3,6 +3,7 @@
 import sys
 import warnings
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -60,6 +61,20 @@ def test_the_features_are_in_standard_deviations_of_the_training_images(net):
     found = features_of(net, TRAIN[:400])
     assert found.shape == (400, net.num_features) and found.dtype == torch.float64
     assert float(found.mean(0).abs().max()) < 0.3 and 0.7 < float(found.std(0).median()) < 1.3
+
+
+def test_features_are_computed_in_full_float32_on_every_device(quick):
+    knob, seen = torch.backends.cudnn.conv, []
+    before = knob.fp32_precision
+    handle = nn.modules.module.register_module_forward_pre_hook(lambda *_: seen.append(knob.fp32_precision))
+    try:
+        knob.fp32_precision = "tf32"
+        features_of(TurnClassifier(1).eval(), TRAIN[:2])
+        train_classifier(TRAIN, CPU, progress=False)
+        assert set(seen) == {"ieee"} and knob.fp32_precision == "tf32"
+    finally:
+        knob.fp32_precision = before
+        handle.remove()
 
 
 def test_the_classifier_is_the_same_every_time_and_leaves_the_global_generator_alone(quick):
@@ -169,6 +184,12 @@ def test_the_classifier_is_saved_with_the_run_and_used_again(tmp_path, quick, mo
         assert f"accuracy {float(first.net.accuracy):.0%}" in again.told
 
 
+def test_it_is_told_where_kid_sees_fewer_images_than_fid(run):
+    pytest.importorskip("torchmetrics")
+    assert "KID (unbiased" in choose(run, Mean(), images=3000).told
+    assert "KID of the first 3000 images (unbiased" in choose(run, Mean(), images=3001).told
+
+
 def test_a_run_that_is_not_on_disk_is_left_there(tmp_path, quick, run, monkeypatch):
     pytest.importorskip("torchmetrics")
     monkeypatch.chdir(tmp_path)
@@ -180,8 +201,10 @@ def test_nothing_is_written_into_the_library(tmp_path, quick, run, monkeypatch):
     pytest.importorskip("torchmetrics")
     (tmp_path / "config.json").touch()
     monkeypatch.setattr(perception, "SHIPPED", tmp_path.parent)
-    chosen = choose(replace(run, path=tmp_path), "classifier", training=TRAIN, images=9, progress=False)
-    assert "not saved" in chosen.told and not (tmp_path / FILE).exists()
+    monkeypatch.chdir(tmp_path.parent)
+    for path in (tmp_path, Path(tmp_path.name)):
+        chosen = choose(replace(run, path=path), "classifier", training=TRAIN, images=9, progress=False)
+        assert "not saved, as the run comes with the library" in chosen.told and not (tmp_path / FILE).exists()
 
 
 def test_auto_says_why_perception_is_left_out_and_a_name_insists(run, quick, monkeypatch):

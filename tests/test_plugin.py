@@ -62,7 +62,7 @@ def picture(tmp_path: Path) -> Path:
 
 def test_an_installed_plug_in_is_listed(installed: Path, tmp_path: Path) -> None:
     listed = json.loads(python("-m", "colddiff", "list", "--json", cwd=tmp_path, installed=installed))
-    assert listed["degradations"]["scanlines"] == {"": "plug-in"}
+    assert listed["degradations"]["scanlines"] == {"summary": "plug-in"}
 
 
 def test_it_degrades_a_picture_by_name(installed: Path, picture: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 from dataclasses import replace
+from importlib.util import find_spec
 from types import SimpleNamespace
 
 import pytest
@@ -11,7 +12,8 @@ import tiny
 import torch
 from torch import nn
 
-from colddiff import turns
+from colddiff import commands, turns
+from colddiff.checkpoint import SHIPPED
 from colddiff.cli import main
 from colddiff.data import ImageData, load_data
 from colddiff.degradations import (
@@ -124,6 +126,14 @@ def test_the_markdown_has_every_row_and_the_protocol():
     assert all(any(line.startswith(f"- {key}: ") for line in lines) for key in report.protocol)
 
 
+def test_the_protocol_is_in_words_and_in_the_json_as_it_is():
+    report = report_of(GaussianBlur())
+    lines = report.to_markdown().splitlines()
+    assert "- framing: fit resize, colour grey, background 1.0" in lines and "- size: 8 x 8" in lines
+    assert not any(mark in line for line in lines if line.startswith("- ") for mark in "{}'")
+    assert json.loads(report.to_json())["protocol"]["framing"]["type"] == "framing"
+
+
 def test_starts_and_steps_snap_to_levels():
     report = report_of(GaussianMask(num_steps=4), starts=(0.3,), steps=(20,))
     assert {row["start"] for row in report.rows} == {0.25}
@@ -132,7 +142,8 @@ def test_starts_and_steps_snap_to_levels():
 
 @pytest.mark.parametrize(
     ("options", "told"),
-    [({"starts": (0.0,)}, r"start must be in \(0, 1\], got 0"), ({"starts": (2.0,)}, "start must be in"),
+    [({"generated": -3}, r"to generate \(--generate\) must be >= 0, got -3"),
+     ({"starts": (0.0,)}, r"start must be in \(0, 1\], got 0"), ({"starts": (2.0,)}, "start must be in"),
      ({"steps": (0,)}, "steps must be a whole number"), ({"n": 0}, "at least one image"), ({"n": -3}, "at least one"),
      ({"starts": ()}, "at least one"), ({"steps": ()}, "at least one")],
 )  # fmt: skip
@@ -323,3 +334,33 @@ def test_eval_finds_the_training_data_or_asks_for_them(folder, capsys):
     if not (folder / "features.safetensors").exists():
         assert colddiff_eval(folder) == 0
         assert told(folder)["protocol"]["perception"].startswith("left out: ")
+
+
+def test_eval_looks_where_it_will_write_before_it_measures(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(commands, "evaluate", None)
+    (tmp_path / "file").touch()
+    assert colddiff_eval(folder, "--out", tmp_path / "file") == 2
+    assert "is a file, not a folder" in capsys.readouterr().err
+    (tmp_path / "taken" / "neighbours.png").mkdir(parents=True)
+    assert colddiff_eval(folder, "--generate", 1, "--out", tmp_path / "taken") == 2
+    assert "neighbours.png' is a folder" in capsys.readouterr().err
+
+
+def test_eval_has_saved_what_it_prints(folder, monkeypatch):
+    def broken(*_):
+        raise BrokenPipeError
+
+    monkeypatch.setattr(commands, "print", broken, raising=False)
+    colddiff_eval(folder, "--perception", "none")
+    assert told(folder)["rows"]
+
+
+@pytest.mark.parametrize("name", ["digits", SHIPPED / "digits"])
+def test_eval_of_a_run_of_the_library_writes_beside_the_user(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(turns, "STEPS", 2)
+    monkeypatch.chdir(tmp_path)
+    before = sorted(SHIPPED.rglob("*"))
+    assert colddiff_eval(name) == 0
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["report"] and sorted(SHIPPED.rglob("*")) == before
+    if find_spec("torchmetrics"):
+        assert "not saved, as the run comes with the library" in told(tmp_path)["protocol"]["perception"]

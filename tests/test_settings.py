@@ -3,6 +3,7 @@
 import pytest
 import tiny
 import torch
+from folders import numbers, pictures
 
 from colddiff import (
     ChannelGaussian,
@@ -16,9 +17,10 @@ from colddiff import (
     UniformNoise,
 )
 from colddiff.data import ImageData
+from colddiff.framing import Framing
 from colddiff.parametrization import Epsilon, Velocity
 from colddiff.registry import registered
-from colddiff.settings import held_out_split, prior_for, restorer_for
+from colddiff.settings import data_for, held_out_for, held_out_split, prior_for, restorer_for
 from colddiff.unet import RestorerConfig, UNetConfig
 
 
@@ -100,3 +102,16 @@ def test_a_network_that_predicts_something_else_is_not_residual(predict, kind):
 )
 def test_a_training_is_checked_on_another_split_than_its_own(split, held_out):
     assert held_out_split(tiny.config("x", split=split)) == held_out
+
+
+@pytest.mark.parametrize("explicit", [True, False])
+def test_broken_files_that_are_held_out_are_told(explicit, tmp_path):
+    pictures(tmp_path / "train" if explicit else tmp_path, 80)
+    if explicit:
+        pictures(tmp_path / "test", 12, first=100)
+    config = tiny.config("x", data=str(tmp_path), bad_share=0.5)
+    held = numbers(held_out_for(config, Framing()))
+    next(tmp_path.rglob(f"{held[0]:03d}.png")).write_bytes(b"")
+    data = data_for(config)
+    with pytest.warns(UserWarning, match=rf"left out 1 of {len(held)} .*{held[0]:03d}\.png"):
+        assert numbers(held_out_for(config, data.framing)) == held[1:]

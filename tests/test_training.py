@@ -9,19 +9,22 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tiny
 import torch
+from folders import numbers, pictures
 from safetensors.torch import load_file
 from torch import nn
 
+import colddiff as cd
 from colddiff import checkpoint, training
 from colddiff.batches import Batches
-from colddiff.data import load_data
-from colddiff.degradations import GaussianBlur, GaussianNoise, PixelNoise
+from colddiff.data import ImageData, from_images, load_data
+from colddiff.degradations import GaussianBlur, GaussianNoise, Interpolate, PixelNoise
 from colddiff.interruption import Interrupted
 from colddiff.parametrization import Epsilon
-from colddiff.settings import TrainConfig, prior_for, restorer_for
+from colddiff.settings import TrainConfig, images_for, prior_for, restorer_for
 from colddiff.snapshots import KEPT, save_snapshot, snapshots
 from colddiff.training import learning_rate, restoration_loss, train
 
@@ -261,6 +264,19 @@ def test_a_run_is_neither_overwritten_nor_resumed_out_of_nothing(undisturbed, tm
         train(tiny.config(tmp_path / "file"))
 
 
+def test_a_run_does_not_go_on_with_other_data(tmp_path):
+    folder = pictures(tmp_path / "data", 30, mode="L")
+    config = tiny.config(tmp_path / "run", data=str(folder))
+    train(config, progress=False)
+    train(config, resume=True, progress=False)
+    n = len(load_data(folder))
+    pictures(folder, 20, mode="L", first=30)
+    now = len(load_data(folder))
+    with pytest.raises(ValueError, match=rf"cannot resume, .*images was {n}, now {now}; bring them back") as caught:
+        train(config, resume=True, progress=False)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_torn_snapshot_is_skipped_and_cleared_away(tmp_path, signal_after):
     config = tiny.config(tmp_path / "run", checkpoint_every=2)
     signal_after(4, signal.SIGINT)
@@ -362,12 +378,62 @@ def test_the_budget_is_one_number_above_zero(tmp_path):
 
 
 def test_images_with_any_number_of_channels_are_trained_on_and_pictured(tmp_path):
-    import numpy as np
-
     np.save(tmp_path / "data.npy", np.random.default_rng(0).integers(0, 256, (20, 2, 8, 8)).astype(np.uint8))
     restorer = tiny.NET.from_config(tiny.NET.to_config() | {"channels": 2})
     run = train(tiny.config(tmp_path / "run", data=str(tmp_path / "data.npy"), restorer=restorer, steps=1))
     assert run.shape == (2, 8, 8) and [*(tmp_path / "run" / "samples").iterdir()]
+
+
+# --- images in memory ------------------------------------------------------------------------------------------------
+
+
+def test_images_in_memory_are_trained_on_in_two_steps(tmp_path):
+    array = np.random.default_rng(0).random((40, 8, 8))
+    config = tiny.config(tmp_path / "run", data="images in memory", steps=2)
+    run = cd.train(config, data=cd.from_images(array), progress=False)
+    told = run.config["data"]
+    assert run.config["step"] == 2 and told["data"] == "images in memory" and 30 <= told["images"] < 40
+    assert run.shape == (1, 8, 8) and run.framing.colour == "grey"
+    with pytest.raises(ValueError, match=r"cannot resume, .*images was"):
+        train(config, data=cd.from_images(array[:20]), resume=True, progress=False)
+
+
+def test_images_in_memory_are_checked_on_those_that_are_given_or_on_a_tenth():
+    config = tiny.config("x", data="mine")
+    data = from_images(np.arange(60, dtype=np.uint8)[:, None, None] * np.ones((1, 4, 4), np.uint8))
+    mine, held = images_for(config, data)
+    assert sorted(numbers(mine) + numbers(held)) == list(range(60)) and 0 < len(held) < 15
+    assert (mine.protocol["images"], held.protocol["images"]) == (len(mine), len(held))
+    assert not set(numbers(images_for(config, from_images(data.images[:50]))[1])) - set(numbers(held))
+    mine, held = images_for(config, data, from_images(data.images[:3]))
+    assert len(mine) == 60 and len(held) == 3
+    plain, _ = images_for(config, ImageData(data.images))
+    assert plain.protocol["data"] == "mine" and plain.protocol["channels"] == 1
+
+
+def test_pairs_in_memory_are_trained_on(tmp_path):
+    clean = torch.rand(20, 1, 8, 8)
+    config = tiny.config(tmp_path / "run", data="mine", damaged="mine too", degradation=Interpolate(), steps=2)
+    run = train(config, data=from_images(clean, 1 - clean), progress=False)
+    assert run.prior is None and run.restore(clean[:1]).shape == (1, 1, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("data", "held_out", "error", "told"),
+    [
+        (torch.zeros(4, 1, 8, 8), None, TypeError, "data must be ImageData, which from_images makes, got Tensor"),
+        (ImageData(torch.zeros(1, 1, 8, 8).byte()), None, ValueError, "nothing can be held out of 1 images: give held"),
+        (ImageData(torch.zeros(9, 1, 8, 8).byte()), ImageData(torch.zeros(0, 1, 8, 8).byte()), ValueError, "no images"),
+        (ImageData(torch.zeros(9, 1, 8, 8).byte()), ImageData(torch.zeros(2, 3, 8, 8).byte()), ValueError,
+         "data has 1 channels, held_out 3"),
+        (from_images(torch.zeros(4, 1, 8, 8), torch.zeros(4, 1, 8, 8)), None, ValueError,
+         "gaussian_blur needs no params from data, which brings endpoint"),
+        (from_images(np.zeros((9, 8, 8), np.uint8), size=4, fit="tiles"), None, ValueError, "tiles of one picture"),
+    ],
+)  # fmt: skip
+def test_images_in_memory_that_cannot_be_trained_on_are_refused(data, held_out, error, told):
+    with pytest.raises(error, match=told):
+        images_for(tiny.config("x"), data, held_out)
 
 
 # --- rates, averages, precision ---------------------------------------------------------------------------------------

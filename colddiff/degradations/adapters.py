@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from ..registry import register
+from ..registry import register, registered
 from .base import Claims, Degradation, Images, Params
 
 Kind = Literal["tensor", "numpy", "uint8", "pillow"]
@@ -83,8 +83,10 @@ def from_kornia(
         name: to register it by, see `from_callable`.
 
     Raises:
-        TypeError: op is no function, or a container of augmentations. ValueError: a name that is taken.
+        TypeError: op is no function, a container of augmentations, or mixes images. ValueError: a name that is taken.
     """
+    if "MixAugmentationBaseV2" in {base.__name__ for base in type(op).__mro__}:
+        raise TypeError(f"{type(op).__name__} mixes images with each other, and a degradation sees one at a time")
     if isinstance(op, nn.Module) and any(hasattr(part, "forward_parameters") for part in op.children()):
         raise TypeError(f"{type(op).__name__} holds several augmentations: give them one by one to a Compose")
     amount = None if severity is None else staticmethod(severity)
@@ -119,6 +121,8 @@ class BlackBox(Degradation):
         return _stacked([self.row(like, generator) for _ in range(len(like))], like)
 
     def draw_each(self, like: Images, generators: Sequence[torch.Generator]) -> Params:
+        if len(generators) != len(like):
+            raise ValueError(f"expected one generator per image, {len(like)}, got {len(generators)}")
         return _stacked([self.row(like, generator) for generator in generators], like)
 
     def degrade(self, x: Images, s: Tensor, params: Params) -> Images:
@@ -214,9 +218,20 @@ def _made(of: Any, base: type[BlackBox], body: dict[str, Any], name: str | None)
     if not callable(of):
         raise TypeError(f"expected a function of images, got {of!r}")
     title = getattr(of, "__name__", type(of).__name__)
-    body |= {"__module__": sys._getframe(2).f_globals.get("__name__", "__main__"), "__qualname__": title}
+    module = sys._getframe(2).f_globals.get("__name__", "__main__")
+    body |= {"__module__": module, "__qualname__": title, "maker": _place(of)}
+    other = registered(base.group).get(name or "")
+    # In a notebook a cell is run again, and so are functions that a reloaded module makes at the same place.
+    if module != "__main__" and getattr(other, "maker", body["maker"]) != body["maker"]:
+        raise ValueError(f"the name {name!r} is taken by another function of {module}")
     cls: type[BlackBox] = dataclass(frozen=True, kw_only=True)(type(title, (base,), body))
     return (cls if name is None else register(name)(cls))()
+
+
+def _place(of: Any) -> tuple[str, int]:
+    """The file and line where a function was written; of other things their type."""
+    code = getattr(of, "__code__", None)
+    return (code.co_filename, code.co_firstlineno) if code else (type(of).__qualname__, 0)
 
 
 def _straight(ends: tuple[float, float]) -> Callable[[float], float]:

@@ -24,11 +24,13 @@ class Compose(Degradation):
     Params: those of part i, as "i.name".
     """
 
-    parts: tuple[Degradation, ...]
+    parts: tuple[Degradation, ...] = ()
 
     def check(self) -> None:
         if not self.parts:
-            raise ValueError("compose needs at least one degradation in parts")
+            raise ValueError(
+                'compose needs degradations in parts, in their order: --degradation.parts "[gaussian_blur, jpeg]"'
+            )
 
     @property
     def required_params(self) -> tuple[str, ...]:  # type: ignore[override]

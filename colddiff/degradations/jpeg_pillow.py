@@ -60,5 +60,5 @@ class JpegPillow(Degradation):
         file = BytesIO()
         picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
         picture.save(file, "JPEG", quality=quality, subsampling=self.subsampling)
-        with Image.open(file) as opened:
+        with Image.open(file, formats=("JPEG",)) as opened:
             return np.asarray(opened).reshape(pixels.shape)

@@ -25,11 +25,13 @@ class OneOf(Degradation):
     Params: choice (B,), the index of the option; those of option i as "i.name".
     """
 
-    options: tuple[Degradation, ...]
+    options: tuple[Degradation, ...] = ()
 
     def check(self) -> None:
         if not self.options:
-            raise ValueError("one_of needs at least one degradation in options")
+            raise ValueError(
+                'one_of needs degradations in options to choose from: --degradation.options "[gaussian_blur, jpeg]"'
+            )
 
     @property
     def required_params(self) -> tuple[str, ...]:  # type: ignore[override]

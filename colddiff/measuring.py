@@ -1,0 +1,101 @@
+"""What every way to restore does to the same images, and what it costs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from . import metrics
+from .batches import generator_for
+from .checkpoint import Run
+from .data import ImageData
+from .perception import Perception, features_of
+from .restoration import restore
+from .samplers import SAMPLERS, sample
+from .ways import Cell
+
+PICTURED = 8
+
+
+@dataclass
+class Kept:
+    """What is kept of the images of one cell, batch by batch."""
+
+    calls: int = 0
+    distances: list[dict[str, Tensor]] = field(default_factory=list)
+    features: list[Tensor] = field(default_factory=list)
+    pictures: list[Tensor] = field(default_factory=list)
+
+    def of(self, name: str) -> Tensor:
+        return torch.cat([batch[name] for batch in self.distances])
+
+
+def measure(
+    run: Run,
+    data: ImageData,
+    compared: list[Cell],
+    sense: Perception,
+    *,
+    images: int,
+    batch_size: int,
+    seed: int,
+    eight_bit: bool,
+    progress: bool,
+) -> tuple[Tensor, list[Kept]]:
+    """The features of the first clean images, and what each cell did to them; see `report.evaluate`."""
+    kept: list[Kept] = [Kept() for _ in compared]
+    clean: list[Tensor] = []
+    total = images * len(kept)
+    with tqdm(total=total, desc="evaluating", unit=" images", disable=None if progress else True, leave=False) as bar:
+        for first in range(0, images, batch_size):
+            part = slice(first, min(first + batch_size, images))
+            x0 = data[part].to(run.device)
+            keys = [generator_for(seed, "evaluation", i) for i in range(part.start, part.stop)]
+            given = {name: value.to(run.device) for name, value in data.params_at(part).items()}
+            params = run.degradation.draw_each(x0, keys) | given
+            clean += [features_of(sense.net, x0)] if sense.net else []
+            for cell, k in zip(compared, kept, strict=True):
+                restored, k.calls = _restored(run, cell, x0, params, seed, first, eight_bit)
+                restored = restored.clamp(0, 1)
+                k.distances.append(_distances(restored, x0, sense))
+                k.features += [features_of(sense.net, restored)] if sense.net else []
+                k.pictures.append(restored[: max(0, PICTURED - first)].cpu())
+                bar.update(len(x0))
+    return torch.cat(clean) if clean else torch.empty(0), kept
+
+
+# --- helpers ---------------------------------------------------------------------------------------------------------
+
+
+def _restored(
+    run: Run, cell: Cell, x0: Tensor, params: dict[str, Tensor], seed: int, first: int, eight_bit: bool
+) -> tuple[Tensor, int]:
+    """The images of one cell, and how often the restorer was called for them."""
+    true = run.degradation.bind(params, like=x0)
+    x = true(x0, cell.start)
+    x = (x * 255).round() / 255 if eight_bit else x
+    if cell.times is None:
+        return x, 0
+    calls = 0
+
+    def R(x: Tensor, t: Tensor) -> Tensor:
+        nonlocal calls
+        calls += 1
+        return run.R(x, t)
+
+    sampler = SAMPLERS[cell.sampler]
+    if cell.oracle:
+        return sample(R, true, x, times=cell.times, sampler=sampler), calls
+    drawn = [generator_for(seed, "restoring", i) for i in range(first, first + len(x))]
+    for state in restore(R, run.degradation, x, cell.times, sampler=sampler, generator=drawn):
+        x = state.x
+    return x, calls
+
+
+def _distances(restored: Tensor, x0: Tensor, sense: Perception) -> dict[str, Tensor]:
+    """Every distance of each image from the clean one."""
+    found = {m.__name__: m(restored, x0).cpu() for m in (metrics.rmse, metrics.psnr, metrics.ssim)}
+    return found | ({"lpips": sense.lpips(restored, x0).cpu()} if sense.lpips else {})
