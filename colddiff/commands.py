@@ -190,11 +190,11 @@ def _training_images(run: Run, named: str | None) -> ImageData | None:
 
 
 def _read_for(run: Run, data: str, split: str, damaged: str | None = None) -> ImageData:
-    """Images read as those of the run's training were."""
+    """Images read as those of the run's training were; what cannot be read is left out, and the report says so."""
     framing = run.framing
     return load_data(
         data, split=split, size=framing.size or _square(run), fit=framing.fit, colour=framing.colour,
-        background=framing.background, damaged=damaged, bad_share=run.config["training"].get("bad_share", 0.1),
+        background=framing.background, damaged=damaged, bad_share=1.0,
     )  # fmt: skip
 
 

@@ -144,12 +144,15 @@ FREE_TO_CHANGE = {"out", "device", "validate_every", "checkpoint_every", "sample
 
 def data_for(config: TrainConfig) -> ImageData:
     """The images that a training is about."""
-    return _images(config, config.split, config.colour)
+    return _images(config, config.split, config.colour, config.bad_share)
 
 
 def held_out_for(config: TrainConfig, framing: Framing) -> ImageData:
-    """The images that it is checked on, as grey or coloured as the others."""
-    return _images(config, held_out_split(config), framing.colour)
+    """The images that it is checked on, as grey or coloured as the others.
+
+    Any share of them may be unreadable: few are held out, and one broken picture among them would be a large share.
+    """
+    return _images(config, held_out_split(config), framing.colour, bad_share=1.0)
 
 
 def images_for(
@@ -236,10 +239,10 @@ def held_out_split(config: TrainConfig) -> str:
 # --- helpers ---------------------------------------------------------------------------------------------------------
 
 
-def _images(config: TrainConfig, split: str, colour: Literal["auto", "grey", "rgb"]) -> ImageData:
+def _images(config: TrainConfig, split: str, colour: Literal["auto", "grey", "rgb"], bad_share: float) -> ImageData:
     return load_data(
         config.data, split=split, size=config.image_size, fit=config.fit, colour=colour,
-        background=config.background, damaged=config.damaged, bad_share=config.bad_share,
+        background=config.background, damaged=config.damaged, bad_share=bad_share,
     )  # fmt: skip
 
 

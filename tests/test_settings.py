@@ -105,11 +105,11 @@ def test_a_training_is_checked_on_another_split_than_its_own(split, held_out):
 
 
 @pytest.mark.parametrize("explicit", [True, False])
-def test_broken_files_that_are_held_out_are_told(explicit, tmp_path):
+def test_broken_files_that_are_held_out_are_told_and_stop_no_training(explicit, tmp_path):
     pictures(tmp_path / "train" if explicit else tmp_path, 80)
     if explicit:
         pictures(tmp_path / "test", 12, first=100)
-    config = tiny.config("x", data=str(tmp_path), bad_share=0.5)
+    config = tiny.config("x", data=str(tmp_path), bad_share=0.01)
     held = numbers(held_out_for(config, Framing()))
     next(tmp_path.rglob(f"{held[0]:03d}.png")).write_bytes(b"")
     data = data_for(config)
