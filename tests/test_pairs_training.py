@@ -320,6 +320,7 @@ def test_eval_reads_pictures_with_the_share_of_broken_ones_that_the_training_had
 
 
 def test_training_images_that_are_gone_are_asked_for(trained, folders, measured, tmp_path, capsys, monkeypatch):
+    pytest.importorskip("torchmetrics")
     config = json.loads((Path(trained[1].out) / "config.json").read_text())
     shutil.copytree(trained[1].out, tmp_path / "run")
     rest = ["--damaged", folders / "damaged", "--perception", "classifier", "--out", tmp_path / "report"]

@@ -36,6 +36,7 @@ def test_a_resumed_log_drops_what_came_after_its_step(tmp_path: Path) -> None:
 
 
 def test_tensorboard_draws_the_numbers_of_the_log(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
     log = Log(tmp_path / "log.jsonl", 0, tensorboard=True)
     log.write(step=1, loss=0.5, lr=0.25)
     log.write(step=2, validation_loss=0.125)
@@ -46,6 +47,7 @@ def test_tensorboard_draws_the_numbers_of_the_log(tmp_path: Path) -> None:
 
 
 def test_tensorboard_forgets_the_steps_that_a_resumed_training_takes_again(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
     for after, steps in ((0, (1, 2, 3, 4)), (2, (3,))):
         log = Log(tmp_path / "log.jsonl", after, tensorboard=True)
         for step in steps:
