@@ -11,7 +11,6 @@ from statistics import fmean
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from . import viz
@@ -21,8 +20,9 @@ from .data import ImageData, load_data
 from .degradations.base import Degradation
 from .embedded import EMBEDDED
 from .files import check_target, write_text
+from .framing import Framing
 from .perception import comes_with_library, wants_training
-from .pictures import UNREADABLE, fit, read_image, to_tensor
+from .pictures import to_tensor
 from .registry import Configurable, field_types, plug_ins, registered
 from .report import Report, evaluate, report_files, write_card
 from .restoring import Job, restore_files
@@ -74,7 +74,9 @@ def degrade_picture(
     if Path(out).exists() and Path(out).samefile(image):
         raise ValueError(f"{image!r} would be overwritten: give another --out")
     op = Degradation.from_config(degradation)
-    x = _tensor(_picture(Path(image), image_size)).to(pick_device(device))
+    framing = Framing(size=image_size)
+    (picture,) = framing.frames(framing.open(Path(image)))
+    x = (to_tensor(picture)[None].float() / 255).to(pick_device(device))
     params = op.draw(x, generator_for(seed, "degrade"))
     D, times = op.bind(params, like=x), torch.linspace(0, 1, steps, dtype=torch.float64)
     frames = torch.cat([D(x, t) for t in times])
@@ -254,22 +256,6 @@ def _stages(run: Run, x0: Tensor, report: Report, folder: Path, seed: int) -> It
 
 
 # --- helpers ---------------------------------------------------------------------------------------------------------
-
-
-def _picture(path: Path, size: int | None) -> Image.Image:
-    try:
-        image = read_image(path)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"no picture at {str(path)!r}") from None
-    except IsADirectoryError:
-        raise ValueError(f"{str(path)!r} is a folder: give a picture") from None
-    except UNREADABLE as error:
-        raise ValueError(f"{str(path)!r} is not a readable picture: {error}") from None
-    return image if size is None else fit(image, size)
-
-
-def _tensor(image: Image.Image) -> Tensor:
-    return to_tensor(image)[None].float() / 255
 
 
 def _same_place(data: str, other: str | None) -> bool:

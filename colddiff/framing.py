@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .pictures import centre, fit, read_image, resized, scaled, tiles, to_tensor
+from .pictures import UNREADABLE, centre, fit, read_image, resized, scaled, tiles, to_tensor
 from .registry import Configurable, register
 
 # What a picture comes as: a file, its bytes, an open image, or pixels (C, H, W) uint8.
@@ -56,6 +56,21 @@ class Framing(Configurable):
         image = read_image(BytesIO(raw) if isinstance(raw, bytes) else raw, self.background)
         mode = {"auto": image.mode, "grey": "L", "rgb": "RGB"}[self.colour]
         return image if image.mode == mode else image.convert(mode)
+
+    def open(self, file: Path) -> Image.Image:
+        """`read` of a file that was named by a user, with errors that name it.
+
+        Raises:
+            FileNotFoundError: it is not there. ValueError: it is a folder, or no readable picture.
+        """
+        try:
+            return self.read(file)
+        except FileNotFoundError:
+            raise FileNotFoundError(f"no picture at {str(file)!r}") from None
+        except IsADirectoryError:
+            raise ValueError(f"{str(file)!r} is a folder: give a picture") from None
+        except UNREADABLE as error:
+            raise ValueError(f"{str(file)!r} is not a readable picture: {error}") from None
 
     def frames(self, picture: Image.Image) -> list[Image.Image]:
         """The images that a picture is cut into: one, or several tiles."""

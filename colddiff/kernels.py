@@ -236,3 +236,9 @@ def jpeg_quality(s: Tensor, highest: float, lowest: float) -> Tensor:
     finest, coarsest = (50 / q if q < 50 else 2 - q / 50 for q in (highest, lowest))
     step = finest * (coarsest / finest) ** s
     return torch.where(step > 1, 50 / step, 100 - 50 * step)
+
+
+def check_jpeg_quality(highest: float, lowest: float) -> None:
+    """Raise unless two qualities are what `jpeg_quality` goes between."""
+    if not 1 <= lowest <= highest <= 99:
+        raise ValueError(f"expected 1 <= quality_min <= quality_max <= 99, got {lowest} and {highest}")

@@ -16,7 +16,7 @@ from .batches import generator_for
 from .checkpoint import Run
 from .files import check_target, write_json
 from .framing import Framing
-from .pictures import IMAGE_SUFFIXES, UNREADABLE, to_tensor
+from .pictures import IMAGE_SUFFIXES, to_tensor
 from .reading import listed
 from .samplers import Sampler, time_grid
 from .tiling import TILE
@@ -138,15 +138,7 @@ def _distances(x: Tensor, clean: Tensor) -> dict[str, float]:
 
 def _read(framing: Framing, file: Path) -> Tensor:
     """A picture as (1, C, H, W)."""
-    try:
-        picture = framing.read(file)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"no picture at {str(file)!r}") from None
-    except IsADirectoryError:
-        raise ValueError(f"{str(file)!r} is a folder: give a picture") from None
-    except UNREADABLE as error:
-        raise ValueError(f"{str(file)!r} is not a readable picture: {error}") from None
-    return to_tensor(framing.frames(picture)[0])[None].float() / 255
+    return to_tensor(framing.frames(framing.open(file))[0])[None].float() / 255
 
 
 def _given(job: Job, file: Path, reference: Path | None, hole: Tensor | None) -> tuple[Tensor, Tensor | None]:

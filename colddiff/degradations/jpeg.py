@@ -9,7 +9,7 @@ from kornia.color import rgb_to_grayscale
 from kornia.enhance import JPEGCodecDifferentiable, jpeg_codec_differentiable
 from torch import Tensor
 
-from ..kernels import jpeg_quality, moved
+from ..kernels import check_jpeg_quality, jpeg_quality, moved
 from ..registry import register
 from .base import Claims, Degradation, Images, Params
 
@@ -41,10 +41,7 @@ class Jpeg(Degradation):
     claims = Claims.DIFFERENTIABLE | Claims.TRACEABLE
 
     def check(self) -> None:
-        if not 1 <= self.quality_min <= self.quality_max <= 99:
-            raise ValueError(
-                f"expected 1 <= quality_min <= quality_max <= 99, got {self.quality_min} and {self.quality_max}"
-            )
+        check_jpeg_quality(self.quality_max, self.quality_min)
 
     def degrade(self, x: Images, s: Tensor, params: Params) -> Images:
         quality = jpeg_quality(s.reshape(-1, 1, 1), self.quality_max, self.quality_min)

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..kernels import jpeg_quality, moved
+from ..kernels import check_jpeg_quality, jpeg_quality, moved
 from ..registry import register
 from .base import Degradation, Images, Params
 
@@ -40,10 +40,7 @@ class JpegPillow(Degradation):
     subsampling: Literal["4:2:0", "4:4:4"] = "4:2:0"
 
     def check(self) -> None:
-        if not 1 <= self.quality_min <= self.quality_max <= 99:
-            raise ValueError(
-                f"expected 1 <= quality_min <= quality_max <= 99, got {self.quality_min} and {self.quality_max}"
-            )
+        check_jpeg_quality(self.quality_max, self.quality_min)
 
     def degrade(self, x: Images, s: Tensor, params: Params) -> Images:
         if x.shape[1] not in (1, 3):
