@@ -1,90 +1,18 @@
-"""Hot tensor functions: borders and their spectral bases, table look-ups, seeded draws, the table cache."""
+"""Hot tensor functions: table look-ups, seeded draws, exact products, the table cache."""
 
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Callable, Hashable, Iterator
-from typing import Literal
 
 import torch
 from torch import Tensor
-
-Border = Literal["reflect", "circular", "symmetric"]
 
 # A table entry below this is rounding, and as a denormal it would cost 4x to 16x on a CPU.
 NEGLIGIBLE = 1e-15
 
 # Bytes of tables kept between calls, all operators together.
 CACHE_BYTES = 256 * 2**20
-
-
-# --- spectral filters ------------------------------------------------------------------------------------------------
-
-
-def spectral_filter(x: Tensor, basis_h: Tensor, basis_w: Tensor, gain: Tensor) -> Tensor:
-    """V_h (gain * (W_h x W_w^T)) V_w^T: a filter that is diagonal in the bases of the two axes.
-
-    Args:
-        x: images (B, C, H, W).
-        basis_h, basis_w: (2, n, n), synthesis V and analysis W of each axis, from `spectral_basis`.
-        gain: what each frequency is multiplied by, (B, 1, H, W) or broadcastable to it.
-    """
-    spectrum = basis_h[1] @ x @ basis_w[1].mT
-    return basis_h[0] @ (gain * spectrum) @ basis_w[0].mT
-
-
-def spectral_basis(n: int, border: Border) -> tuple[Tensor, Tensor]:
-    """Basis in which every symmetric convolution with that border rule is diagonal, for an axis of n pixels.
-
-    Circular borders are diagonal in the real Fourier basis, reflected ones (the edge pixel not repeated) in the
-    DCT-I, symmetric ones (the edge pixel repeated) in the DCT-II: a kernel w has there the eigenvalues
-    sum_k w_k cos(omega k).
-
-    Returns:
-        The basis (2, n, n), synthesis V and analysis W = V^-1, and the frequencies omega (n,) in radians per pixel;
-        all float64 on the CPU.
-    """
-    position, index = torch.arange(n, dtype=torch.float64)[:, None], torch.arange(n, dtype=torch.float64)[None]
-    if border == "circular":
-        omega = 2 * math.pi * ((torch.arange(n) + 1) // 2).double() / n
-        phase = position * omega[None]
-        synthesis = torch.where(index % 2 == 1, torch.cos(phase), torch.sin(phase))
-        synthesis[:, 0] = 1
-        if n % 2 == 0:
-            synthesis[:, -1] = torch.cos(math.pi * position[:, 0])
-        synthesis /= synthesis.norm(dim=0)
-        return torch.stack([synthesis, synthesis.mT]), omega
-    if border == "symmetric":
-        omega = math.pi * torch.arange(n).double() / n
-        synthesis = torch.cos(math.pi * (position + 0.5) * index / n)
-        synthesis /= synthesis.norm(dim=0)
-        return torch.stack([synthesis, synthesis.mT]), omega
-    omega = math.pi * torch.arange(n).double() / max(n - 1, 1)
-    synthesis = torch.cos(math.pi * position * index / max(n - 1, 1))
-    # DCT-I is its own inverse up to the weights of its two ends, which appear once in the mirrored signal.
-    weight = torch.full((n,), 2.0, dtype=torch.float64)
-    weight[[0, -1]] = 1
-    analysis = weight[:, None] * synthesis * weight[None] / (2 * max(n - 1, 1)) if n > 1 else synthesis
-    return torch.stack([synthesis, analysis]), omega
-
-
-def kernel_spectrum(kernel: Tensor, omega: Tensor) -> Tensor:
-    """Eigenvalues (..., n) of convolution by symmetric odd kernels (..., 2r + 1) at frequencies omega (n,)."""
-    radius = kernel.shape[-1] // 2
-    offset = torch.arange(-radius, radius + 1, dtype=kernel.dtype)
-    return kernel @ torch.cos(offset[:, None] * omega[None])
-
-
-def border_index(n: int, radius: int, border: Border) -> Tensor:
-    """Which of the n pixels of an axis stands at positions -radius .. n - 1 + radius, for any radius."""
-    position = torch.arange(-radius, n + radius)
-    if border == "circular" or n == 1:
-        return position % n
-    period = 2 * n - 2 if border == "reflect" else 2 * n
-    position = position % period
-    mirrored = (period if border == "reflect" else period - 1) - position
-    return torch.where(position < n, position, mirrored)
 
 
 def flush_negligible(table: Tensor) -> Tensor:
@@ -121,7 +49,7 @@ def locate(template: Tensor, image: Tensor) -> Tensor:
 
 
 def level_of(s: Tensor, num_levels: int) -> tuple[Tensor, Tensor]:
-    """The level just below severity s, and how far s is towards the next one.
+    """The level at or just below severity s, and how far s is towards the next one.
 
     A severity within float32 error of a level is that level, so that tables are exact at k / T.
 
@@ -130,21 +58,39 @@ def level_of(s: Tensor, num_levels: int) -> tuple[Tensor, Tensor]:
         num_levels: T; level 0 is clean.
 
     Returns:
-        level (B,) int64 in 0 .. T - 1 and fraction (B, 1, 1, 1) in [0, 1].
+        level (B,) int64 in 0 .. T and fraction (B, 1, 1, 1) in [0, 1), 0 at level T.
     """
     position = s * num_levels
     nearest = position.round()
     # s may come from a float32 t: its rounding is half a unit of 2^-24 near 1, and the warp may triple it.
     position = torch.where((position - nearest).abs() <= num_levels * 2.5e-7, nearest, position)
-    low = position.floor().clamp(0, num_levels - 1)
-    return low.reshape(-1).long(), position - low
+    level = position.floor().clamp(0, num_levels)
+    return level.reshape(-1).long(), position - level
+
+
+def on_levels(fraction: Tensor) -> bool:
+    """Whether the upper levels can be spared: nothing lies between two, as far as a look at it costs nothing.
+
+    A look would make a GPU wait and break a graph; there both levels are taken, with the same result.
+    """
+    if fraction.device.type != "cpu" or fraction.requires_grad or torch.compiler.is_compiling():
+        return False
+    return not any(fraction.flatten().tolist())
 
 
 def between_levels(table: Tensor, s: Tensor) -> Tensor:
     """The rows of a table (T + 1, ...) at severity s (B, 1, 1, 1), linear between levels: (B, ...)."""
     level, fraction = level_of(s, len(table) - 1)
-    fraction = fraction.reshape(-1, *[1] * (table.dim() - 1))
-    return torch.lerp(table[level], table[level + 1], fraction)
+    lower = table.index_select(0, level)
+    if on_levels(fraction):
+        return lower
+    upper = table.index_select(0, (level + 1).clamp(max=len(table) - 1))
+    return torch.lerp(lower, upper, fraction.reshape(-1, *[1] * (table.dim() - 1)))
+
+
+def one_if_shared(s: Tensor) -> Tensor:
+    """Severities (B, ...) that are one number for the whole batch by their strides, as (1, ...)."""
+    return s[:1] if len(s) > 1 and s.stride(0) == 0 else s
 
 
 # --- draws -----------------------------------------------------------------------------------------------------------
@@ -195,6 +141,17 @@ def exact_matmul() -> Iterator[None]:
     finally:
         for knob, precision in zip(knobs, before, strict=True):
             knob.fp32_precision = precision
+
+
+@contextlib.contextmanager
+def exact_float32(device: torch.device) -> Iterator[None]:
+    """`exact_matmul` outside autocast: D(x, s) - D(x, t) is a small difference of large numbers."""
+    with contextlib.ExitStack() as settings:
+        if device.type != "meta" and torch.is_autocast_enabled(device.type):
+            settings.enter_context(torch.autocast(device.type, enabled=False))
+        if not torch.compiler.is_compiling():
+            settings.enter_context(exact_matmul())
+        yield
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------

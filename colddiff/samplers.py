@@ -81,7 +81,7 @@ def improved(
     """
     for t, s in pairwise(_on_device(times, x)):
         x0 = R(x, t)
-        x = x + (D(x0, s) - D(x0, t))
+        x = _where_later(s, t, x + D.change(x0, t, s), x)  # change: D(x0, s) - D(x0, t)
         yield State(x, x0, s)
 
 
@@ -247,6 +247,8 @@ def draw_noise(like: Tensor, generator: Generators) -> Tensor:
 
 def _where_later(s: Tensor, t: Tensor, moved: Images, x: Images) -> Images:
     """`moved`, but x where its own column of the grid stands still: on levels, some images finish before others."""
+    if s.stride(0) == 0:
+        return moved  # one column: it falls at every step
     return torch.where((s < t).reshape(-1, 1, 1, 1), moved, x)
 
 

@@ -67,6 +67,11 @@ class SoundAndEstimable(Sound):
         return {"e": (x_t - x0) / t.to(x_t.dtype).clamp(min=1e-9).reshape(-1, 1, 1, 1)}
 
 
+class ChangesByItsOwnRule(Sound):
+    def change(self, x, s, r, params):
+        return (r - s) * params["e"] * (1 + 2e-7 * (r > 0))
+
+
 class RowsOfBatchesOnly(Sound):
     def draw(self, like, generator=None):
         params = super().draw(like, generator)
@@ -283,6 +288,7 @@ class Turns(Degradation):
 
 
 BROKEN = {
+    ChangesByItsOwnRule: "a_change_is_the_difference_of_two_severities",
     CountsInItsParams: "keeps_shape_dtype_device_and_input",
     AlmostCleanAtZero: "is_clean_at_zero",
     CleanOnlyWhenAllAre: "is_clean_at_zero",

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from enum import Flag, auto
 from typing import ClassVar
@@ -14,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..kernels import cached_tables, computing_dtype, exact_matmul, moved
+from ..kernels import cached_tables, computing_dtype, exact_float32, moved, one_if_shared
 from ..registry import Configurable
 from ..schedules import Linear, Schedule
 
@@ -71,6 +69,10 @@ class Degradation(Configurable, ABC):
             params: the random draws of the trajectory, a row per image, and the operator's `tables`.
         """
 
+    def change(self, x: Images, s: Tensor, r: Tensor, params: Params) -> Images:
+        """D at severity r less D at severity s, what `improved` adds at a step: for operators that have it for less."""
+        return self.degrade(x, r, params) - self.degrade(x, s, params)
+
     def draw(self, like: Images, generator: torch.Generator | None = None) -> Params:
         """Everything random about one trajectory of each image in `like`: a dict of tensors (B, ...).
 
@@ -87,6 +89,10 @@ class Degradation(Configurable, ABC):
 
     def tables(self, like: Images) -> Params:
         """Constants that depend on the image size only, fetched by `bind` and handed to `degrade` with the params."""
+        return {}
+
+    def prepare(self, params: Params, like: Images) -> Params:
+        """What follows from the params of a trajectory alone, computed once by `bind`: more params, a row per image."""
         return {}
 
     def observe(self, x_t: Images, t: Tensor, mask: Tensor | None = None) -> Params:
@@ -144,7 +150,8 @@ class Degradation(Configurable, ABC):
     def bind(self, params: Params | None = None, *, like: Images) -> BoundDegradation:
         """D(x, t) as the samplers want it: params fixed, tables at hand. `like` gives size, dtype and device."""
         unknown = self.bind_unknown(like)
-        return unknown.with_params(self._checked(params or {}, like))
+        checked = self._checked(params or {}, like)
+        return unknown.with_params(checked | self.prepare(unknown.tables | checked, like))
 
     def bind_unknown(self, like: Images) -> BoundDegradation:
         """Tables at hand, params still to be found by `BoundDegradation.estimate`."""
@@ -203,11 +210,16 @@ class BoundDegradation:
         """
         self._check(x)
         t = as_times(t, x)
-        compute = computing_dtype(x.dtype)
-        autocast_off, exact = _float32(x.device)
-        with autocast_off, exact:
-            s = self.degradation.severity(t).to(compute).reshape(-1, 1, 1, 1)
-            return self.degradation.degrade(x.to(compute), s, self.tables | self.params).to(x.dtype)
+        with exact_float32(x.device):
+            return self.degradation.degrade(x.to(self.dtype), self._severity(t), self.tables | self.params).to(x.dtype)
+
+    def change(self, x: Images, t: Tensor | float, s: Tensor | float) -> Images:
+        """D(x, s) - D(x, t), in one pass where the operator has one."""
+        self._check(x)
+        t, s = as_times(t, x), as_times(s, x)
+        with exact_float32(x.device):
+            severities = self._severity(t), self._severity(s)
+            return self.degradation.change(x.to(self.dtype), *severities, self.tables | self.params).to(x.dtype)
 
     def with_params(self, params: Params) -> BoundDegradation:
         """The same degradation and tables with other params."""
@@ -216,17 +228,20 @@ class BoundDegradation:
     def estimate(self, x_t: Images, x0: Images, t: Tensor | float) -> BoundDegradation:
         """The same degradation with the params for which D(x0, t) = x_t."""
         self._check(x_t)
-        compute = computing_dtype(x_t.dtype)
-        autocast_off, exact = _float32(x_t.device)
-        with autocast_off, exact:
+        with exact_float32(x_t.device):
             t = as_times(t, x_t)
-            found = self.degradation.estimate(x_t.to(compute), x0.to(compute), t, self.tables | self.params)
+            found = self.degradation.estimate(x_t.to(self.dtype), x0.to(self.dtype), t, self.tables | self.params)
             return self.with_params(self.params | found)
 
     def refresh(self, t: Tensor | float, s: Tensor | float, eta: float, noise: Tensor) -> BoundDegradation:
         """The same degradation with its noise partly replaced between times t > s, as DDIM's eta says."""
         t, s = as_times(t, noise), as_times(s, noise)
         return self.with_params(self.params | self.degradation.refresh(self.tables | self.params, t, s, eta, noise))
+
+    def _severity(self, t: Tensor) -> Tensor:
+        """(B, 1, 1, 1); one time for all is warped once, and its strides go on saying that it is one."""
+        s = self.degradation.severity(one_if_shared(t)).to(self.dtype)
+        return s.reshape(-1, 1, 1, 1).expand(len(t), 1, 1, 1)
 
     def _check(self, x: Tensor) -> None:
         check_images(x)
@@ -255,9 +270,12 @@ def as_times(t: Tensor | float, x: Tensor) -> Tensor:
         t = t.double()
     if t.dim() > 1 or (t.dim() == 1 and t.shape[0] not in (1, x.shape[0])):
         raise ValueError(f"expected one time, or one per image ({x.shape[0]},), got shape {tuple(t.shape)}")
+    t = t.reshape(-1)
     # A look at the values of a GPU tensor would stall the device; in a traced graph it would break it.
-    if t.device.type == "cpu" and not torch.compiler.is_compiling() and not bool(((t >= 0) & (t <= 1)).all()):
-        raise ValueError(f"times must be in [0, 1], 0 clean and 1 fully degraded, got {t.tolist()}")
+    if t.device.type == "cpu" and not torch.compiler.is_compiling():
+        values = one_if_shared(t).tolist()
+        if not all(0 <= value <= 1 for value in values):
+            raise ValueError(f"times must be in [0, 1], 0 clean and 1 fully degraded, got {values}")
     return t.to(x.device, non_blocking=True).expand(x.shape[0])
 
 
@@ -291,10 +309,3 @@ def fill_colour(fill: tuple[float, ...], like: Tensor) -> Tensor:
     if len(fill) not in (1, like.shape[1]):
         raise ValueError(f"fill must have 1 number or one per channel, {like.shape[1]}, got {fill}")
     return moved(torch.tensor(fill, dtype=torch.float64).view(1, -1, 1, 1), like)
-
-
-def _float32(device: torch.device) -> tuple[AbstractContextManager[object], AbstractContextManager[object]]:
-    """Outside autocast, and without TF32: D(x, s) - D(x, t) is a small difference of large numbers."""
-    nothing = contextlib.nullcontext()
-    autocast_off = nothing if device.type == "meta" else torch.autocast(device.type, enabled=False)
-    return autocast_off, nothing if torch.compiler.is_compiling() else exact_matmul()

@@ -78,6 +78,12 @@ class Compose(Degradation):
             built |= to_part(i, part.tables(like))
         return built
 
+    def prepare(self, params: Params, like: Images) -> Params:
+        prepared: Params = {}
+        for i, part in enumerate(self.parts):
+            prepared |= to_part(i, part.prepare(of_part(i, params), like))
+        return prepared
+
     def observe(self, x_t: Images, t: Tensor, mask: Tensor | None = None) -> Params:
         return to_part(len(self.parts) - 1, self.parts[-1].observe(x_t, self.severity(t), mask))
 

@@ -10,12 +10,13 @@ from torch import Tensor
 
 from ..kernels import moved
 from ..registry import register
-from .base import Claims, Degradation, Images, Params
+from .base import Claims, Images, Params
+from .blend import Blend
 
 
 @register("desaturate")
 @dataclass(frozen=True, kw_only=True)
-class Desaturate(Degradation):
+class Desaturate(Blend):
     """x + s (grey - x), grey the weighted sum of the three channels: undone, it is colourisation.
 
     Grey itself never changes, so that Algorithm 2 keeps the brightness of every pixel.
@@ -37,8 +38,11 @@ class Desaturate(Degradation):
         if not all(weight >= 0 for weight in self.weights) or not abs(sum(self.weights) - 1) < 1e-6:
             raise ValueError(f"weights must be three numbers >= 0 that sum to 1, got {self.weights}")
 
-    def degrade(self, x: Images, s: Tensor, params: Params) -> Images:
-        return x + s * (rgb_to_grayscale(x, params["weights"]) - x)
+    def end(self, x: Images, params: Params) -> Tensor:
+        return rgb_to_grayscale(x, params["weights"])
+
+    def weight(self, s: Tensor, x: Images, params: Params) -> Tensor:
+        return s
 
     def tables(self, like: Images) -> Params:
         if like.shape[1] != 3:

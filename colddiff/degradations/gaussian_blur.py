@@ -9,17 +9,16 @@ import torch
 from kornia.filters import filter2d_separable
 from torch import Tensor
 
-from ..kernels import Border, border_index, flush_negligible, moved, spectral_basis, spectral_filter
+from ..kernels import flush_negligible, moved
 from ..registry import register
-from .base import Claims, Degradation, Images, Params
-
-# Above this side a basis (n x n floats) costs more than a filter that is as long as its kernel.
-LARGEST_BASIS = 1024
+from ..separable import Border, border_index, from_spectrum, spectral_basis
+from .base import Images, Params
+from .separable import SeparableLinear, spectral
 
 
 @register("gaussian_blur")
 @dataclass(frozen=True, kw_only=True)
-class GaussianBlur(Degradation):
+class GaussianBlur(SeparableLinear):
     """The discrete Gaussian exp(tau L) of the image, tau = (s sigma_max)^2 / 2, L the Laplacian with that border.
 
     Variances add exactly for every sigma, small ones included, which truncated or sampled Gaussians do not do.
@@ -35,31 +34,22 @@ class GaussianBlur(Degradation):
     sigma_max: float = 12.0
     border: Border = "reflect"
 
-    claims = Claims.LINEAR | Claims.MONOTONE | Claims.DIFFERENTIABLE | Claims.TRACEABLE
-
     def check(self) -> None:
         if not 0 < self.sigma_max < math.inf:
             raise ValueError(f"sigma_max must be > 0 pixels, got {self.sigma_max}")
 
-    def degrade(self, x: Images, s: Tensor, params: Params) -> Images:
-        sigma = s * self.sigma_max
-        blurred = self._spectral(x, sigma, params) if "basis_h" in params else self._filter(x, sigma, params)
-        return torch.where(s > 0, blurred, x)
+    # Beyond, a matrix costs more than a filter that is as long as its kernel.
+    largest_side = 1024
 
-    def tables(self, like: Images) -> Params:
-        h, w = like.shape[-2:]
-        if max(h, w) > LARGEST_BASIS:
-            return self._filter_tables(like)
-        (basis_h, omega_h), (basis_w, omega_w) = spectral_basis(h, self.border), spectral_basis(w, self.border)
-        decay = decay_rate(omega_h)[:, None] + decay_rate(omega_w)[None]
-        tables = {"basis_h": basis_h, "basis_w": basis_w, "decay": decay}
-        return {name: moved(table, like) for name, table in tables.items()}
+    def matrix(self, s: Tensor, axis: Params) -> Tensor:
+        change = torch.expm1(-((s.reshape(-1, 1) * self.sigma_max) ** 2) * axis["decay"])
+        return from_spectrum(axis["basis"], axis["identity"], change)
 
-    def _spectral(self, x: Images, sigma: Tensor, params: Params) -> Tensor:
-        gain = flush_negligible(torch.exp(-(sigma**2) * params["decay"]))
-        return spectral_filter(x, params["basis_h"], params["basis_w"], gain)
+    def axis(self, n: int, size: tuple[int, int]) -> Params:
+        basis, omega = spectral_basis(n, self.border)
+        return spectral(basis) | {"decay": decay_rate(omega)}
 
-    def _filter_tables(self, like: Images) -> Params:
+    def tables_large(self, like: Images) -> Params:
         """Border indices, and the cosines that turn the spectrum of a kernel into its taps."""
         radius = math.ceil(6 * self.sigma_max) + 3
         period = 4 * radius + 2  # twice the support: what wraps around is below rounding
@@ -72,8 +62,8 @@ class GaussianBlur(Degradation):
             name: index.to(like.device, non_blocking=True) for name, index in indices.items()
         }
 
-    def _filter(self, x: Images, sigma: Tensor, params: Params) -> Tensor:
-        spectrum = torch.exp(-(sigma.reshape(-1, 1) ** 2) * params["decay"])
+    def degrade_large(self, x: Images, s: Tensor, params: Params) -> Images:
+        spectrum = torch.exp(-((s.reshape(-1, 1) * self.sigma_max) ** 2) * params["decay"])
         kernel = flush_negligible(spectrum @ params["cosines"])
         bordered = x[:, :, params["rows"]][..., params["columns"]]
         return filter2d_separable(bordered, kernel, kernel, padding="valid")

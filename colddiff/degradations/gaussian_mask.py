@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..kernels import flush_negligible, integers, level_of, locate, moved
+from ..kernels import flush_negligible, integers, level_of, locate, moved, on_levels, one_if_shared
 from ..registry import register
-from .base import Claims, Degradation, Images, Params, check_fill, fill_colour
+from .base import Claims, Images, Params, check_fill, fill_colour
+from .blend import Blend
 
 # Above this many numbers the table of cumulative masks is not kept: the product is taken on the spot.
 LARGEST_TABLE = 16 * 2**20
@@ -18,7 +19,7 @@ LARGEST_TABLE = 16 * 2**20
 
 @register("gaussian_mask")
 @dataclass(frozen=True, kw_only=True)
-class GaussianMask(Degradation):
+class GaussianMask(Blend):
     """x times the cumulative mask K_k = prod_{i < k} (1 - exp(-r^2 / 2 sigma_i^2)), towards a fill colour.
 
     sigma_i = kernel_std (i + initial_mask) pixels, r the distance from the centre; the centre pixel is lost at the
@@ -60,9 +61,15 @@ class GaussianMask(Degradation):
     def levels(self) -> int:
         return self.num_steps
 
-    def degrade(self, x: Images, s: Tensor, params: Params) -> Images:
-        keep = self._keep(s, params["center"], x, params.get("masks"))
-        return x + (keep - 1) * (x - params["fill"])
+    def end(self, x: Images, params: Params) -> Tensor:
+        return params["fill"]
+
+    def weight(self, s: Tensor, x: Images, params: Params) -> Tensor:
+        return 1 - self._keep(s, params["r2"], params.get("masks"))
+
+    def prepare(self, params: Params, like: Images) -> Params:
+        """Squared distances r2 (B, 1, H, W) from the centres, whole numbers, within the table."""
+        return {"r2": self._squared_distances(params["center"], like).expand(len(like), -1, -1, -1)}
 
     def draw(self, like: Images, generator: torch.Generator | None = None) -> Params:
         if not self.random_center:
@@ -103,23 +110,31 @@ class GaussianMask(Degradation):
             return {"center": torch.stack([row.round(), column.round()], dim=1)}
         # log |x_t - fill| = log K(p - c) + the picture's own contrast, floored at half an 8-bit step.
         seen = ((x_t - fill_colour(self.fill, x_t)).abs().amax(dim=1) + 1 / 512).log()
-        canvas, middle = x_t.new_zeros(n, 1, 2 * h, 2 * w), moved(torch.tensor([[h - 1, w - 1]]), x_t)
+        canvas, middle = x_t.new_empty(n, 1, 2 * h, 2 * w), moved(torch.tensor([[h - 1, w - 1]]), x_t)
         s = self.severity(t).to(x_t.dtype).reshape(-1, 1, 1, 1)
-        expected = (self._keep(s, middle, canvas, None)[:, 0] / 4 + 1 / 512).log()
+        expected = (self._keep(s, self._squared_distances(middle, canvas), None)[:, 0] / 4 + 1 / 512).log()
         return {"center": locate(expected, seen).to(x_t.dtype)}
 
-    def _keep(self, s: Tensor, center: Tensor, x: Tensor, masks: Tensor | None) -> Tensor:
-        """K at severity s around the centres: (B, 1, H, W), linear between levels."""
-        rows, columns = (torch.arange(side, device=x.device, dtype=x.dtype) for side in x.shape[-2:])
-        dy, dx = rows - center[:, :1], columns - center[:, 1:]
-        r2 = (dy**2)[:, None, :, None] + (dx**2)[:, None, None, :]
-        level, fraction = level_of(s, self.num_steps)
+    def _squared_distances(self, center: Tensor, like: Tensor) -> Tensor:
+        """(B, 1, H, W) from centres (B, 2); one far outside is as far as the table goes.
+
+        An index past the end of a table would stop a GPU for good.
+        """
+        places = [torch.arange(side, device=like.device) for side in like.shape[-2:]]
+        offsets = (p - center[:, i : i + 1].round().long() for i, p in enumerate(places))
+        dy, dx = (offset.clamp(-side, side) for offset, side in zip(offsets, like.shape[-2:], strict=True))
+        return (dy[:, :, None] ** 2 + dx[:, None, :] ** 2)[:, None]
+
+    def _keep(self, s: Tensor, r2: Tensor, masks: Tensor | None) -> Tensor:
+        """K at severity s: (B, 1, H, W), linear between levels."""
+        level, fraction = level_of(one_if_shared(s), self.num_steps)
+        level = level.reshape(-1, 1, 1, 1)
         if masks is None:
-            return self._product(r2, level.reshape(-1, 1, 1, 1), fraction)
-        # A centre far outside is as far as the table goes: an index past its end would stop a GPU for good.
-        near = r2.round().long().clamp(0, masks.shape[1] - 1).flatten(1).expand(len(level), -1)
-        low, high = (masks[k].gather(1, near).reshape(-1, 1, *x.shape[-2:]) for k in (level, level + 1))
-        return torch.lerp(low, high, fraction)
+            return self._product(r2.to(s.dtype), level, fraction)
+        lower = masks.take(r2 + masks.shape[1] * level)
+        if on_levels(fraction):
+            return lower
+        return torch.lerp(lower, masks.take(r2 + masks.shape[1] * (level + 1).clamp(max=self.num_steps)), fraction)
 
     def _product(self, r2: Tensor, level: Tensor, fraction: Tensor) -> Tensor:
         """The same without a table, for canvases too large for one."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..chains import LinearBetas, NoiseSchedule
-from ..kernels import between_levels, moved, normal
+from ..kernels import between_levels, moved, normal, one_if_shared
 from ..registry import register
 from .base import Claims, Degradation, Images, Params
 
@@ -37,7 +37,12 @@ class GaussianNoise(Degradation):
 
     def degrade(self, x: Images, s: Tensor, params: Params) -> Images:
         a_minus_1, b = self._coefficients(s, params)
-        return x + a_minus_1 * (x - 0.5) + b * params["noise"] / 2
+        # (1 + a) x - a / 2 + b z / 2 with a = sqrt(ab) - 1: x itself where a = b = 0.
+        return torch.addcmul(torch.addcmul(-a_minus_1 / 2, x, 1 + a_minus_1), params["noise"], b / 2)
+
+    def change(self, x: Images, s: Tensor, r: Tensor, params: Params) -> Images:
+        (a_s, b_s), (a_r, b_r) = self._coefficients(s, params), self._coefficients(r, params)
+        return torch.addcmul((a_r - a_s) * (x - 0.5), params["noise"], (b_r - b_s) / 2)
 
     def draw(self, like: Images, generator: torch.Generator | None = None) -> Params:
         return {"noise": normal(tuple(like.shape), like, generator)}
@@ -53,10 +58,10 @@ class GaussianNoise(Degradation):
 
     def estimate(self, x_t: Images, x0: Images, t: Tensor, params: Params) -> Params:
         """z = (c_t - sqrt(ab_t) c_0) / sqrt(1 - ab_t)."""
-        s = self.severity(t).to(x_t.dtype).reshape(-1, 1, 1, 1)
+        s = self.severity(one_if_shared(t)).to(x_t.dtype).reshape(-1, 1, 1, 1)
         a_minus_1, b = self._coefficients(s, params)
-        scaled = 2 * (x_t - x0 - a_minus_1 * (x0 - 0.5))
-        return {"noise": torch.where(b > 0, scaled / torch.where(b > 0, b, 1), 0)}
+        scale = torch.where(b > 0, 2 / torch.where(b > 0, b, 1), 0)
+        return {"noise": torch.addcmul(scale * a_minus_1 / 2, torch.addcmul(x_t, x0, -1 - a_minus_1), scale)}
 
     def refresh(self, params: Params, t: Tensor, s: Tensor, eta: float, noise: Tensor) -> Params:
         """z' = sqrt(1 - rho^2) z + rho w: DDIM's eta; DDPM's posterior at eta = 1.
@@ -82,5 +87,5 @@ class GaussianNoise(Degradation):
         return 0.5 + math.sqrt(1 - beta) * (x - 0.5) + math.sqrt(beta) * z.to(x.dtype) / 2
 
     def _coefficients(self, s: Tensor, params: Params) -> tuple[Tensor, Tensor]:
-        row = between_levels(params["coefficients"], s).unsqueeze(-1).unsqueeze(-1)
+        row = between_levels(params["coefficients"], one_if_shared(s)).unsqueeze(-1).unsqueeze(-1)
         return row[:, :1], row[:, 1:]

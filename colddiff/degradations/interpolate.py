@@ -10,11 +10,12 @@ from torch import Tensor
 from ..kernels import level_of
 from ..registry import register
 from .base import Claims, Degradation, Images, Params
+from .blend import Blend
 
 
 @register("interpolate")
 @dataclass(frozen=True, kw_only=True)
-class Interpolate(Degradation):
+class Interpolate(Blend):
     """(1 - s) x + s y, towards a given image y or towards another degradation at its own t = 1.
 
     Source: Delbracio & Milanfar 2023 (InDI), equation 1; rectified flow with y the noise end.
@@ -54,14 +55,22 @@ class Interpolate(Degradation):
     def prior(self) -> str | None:
         return None if self.to is None else self.to.prior
 
-    def degrade(self, x: Images, s: Tensor, params: Params) -> Images:
-        return x + self._on_level(s) * (self._endpoint(x, params) - x)
+    def end(self, x: Images, params: Params) -> Tensor:
+        if self.to is None or "endpoint" in params:
+            return params["endpoint"]
+        return self.to.degrade(x, torch.ones_like(x[:, :1, :1, :1]), params)
+
+    def weight(self, s: Tensor, x: Images, params: Params) -> Tensor:
+        return self._on_level(s)
 
     def draw(self, like: Images, generator: torch.Generator | None = None) -> Params:
         return {} if self.to is None else self.to.draw(like, generator)
 
     def tables(self, like: Images) -> Params:
         return {} if self.to is None else self.to.tables(like)
+
+    def prepare(self, params: Params, like: Images) -> Params:
+        return {} if self.to is None or "endpoint" in params else self.to.prepare(params, like)
 
     def estimate(self, x_t: Images, x0: Images, t: Tensor, params: Params) -> Params:
         """y = x0 + (x_t - x0) / s: at t = 1 the picture is its own endpoint."""
@@ -74,8 +83,3 @@ class Interpolate(Degradation):
             return s
         level, fraction = level_of(s, self.num_steps)
         return (level.reshape(-1, 1, 1, 1) + fraction) / self.num_steps
-
-    def _endpoint(self, x: Images, params: Params) -> Tensor:
-        if self.to is None or "endpoint" in params:
-            return params["endpoint"]
-        return self.to.degrade(x, torch.ones_like(x[:, :1, :1, :1]), params)

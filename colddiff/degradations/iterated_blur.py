@@ -8,26 +8,19 @@ import torch
 from torch import Tensor
 
 from ..chains import ConstantSigma, SigmaSchedule
-from ..kernels import (
-    Border,
-    flush_negligible,
-    kernel_spectrum,
-    level_of,
-    moved,
-    spectral_basis,
-    spectral_filter,
-)
 from ..registry import register
-from .base import Claims, Degradation, Images, Params
+from ..separable import Border, kernel_spectrum, spectral_basis
+from .base import Params
+from .separable import SeparableChain, stack_of_filters
 
 
 @register("iterated_blur")
 @dataclass(frozen=True, kw_only=True)
-class IteratedBlur(Degradation):
+class IteratedBlur(SeparableChain):
     """T steps of a k x k Gaussian kernel, weights exp(-u^2 / 2 sigma_i^2) truncated at k // 2 and normalised.
 
-    Every step is diagonal in the same basis, so step k is one filter whose gain is the product of k spectra:
-    border rule and truncation included, equal to the chain up to rounding, at a cost that does not grow with t.
+    Every step is diagonal in the same basis, so k of them are one matrix per axis with the product of k spectra: border
+    rule and truncation included, equal to the chain up to rounding, at a cost that does not grow with t.
     The defaults are the paper's MNIST setting.
 
     Source: Cold Diffusion section 4.1 and its appendix.
@@ -44,8 +37,6 @@ class IteratedBlur(Degradation):
     sigmas: SigmaSchedule = ConstantSigma(sigma=7.0)
     border: Border = "circular"
 
-    claims = Claims.LINEAR | Claims.MONOTONE | Claims.DIFFERENTIABLE | Claims.TRACEABLE
-
     def check(self) -> None:
         if not 1 <= self.num_steps <= 100_000:
             raise ValueError(f"num_steps must be in 1 .. 100,000, got {self.num_steps}")
@@ -56,35 +47,14 @@ class IteratedBlur(Degradation):
     def levels(self) -> int:
         return self.num_steps
 
-    def degrade(self, x: Images, s: Tensor, params: Params) -> Images:
-        level, fraction = level_of(s, self.num_steps)
-        low, high = (self._gain(params, k) for k in (level, level + 1))
-        gain = torch.lerp(low, high, fraction)
-        return torch.where(s > 0, spectral_filter(x, params["basis_h"], params["basis_w"], gain), x)
-
-    def tables(self, like: Images) -> Params:
-        h, w = like.shape[-2:]
-        (basis_h, omega_h), (basis_w, omega_w) = spectral_basis(h, self.border), spectral_basis(w, self.border)
-        tables = {
-            "basis_h": basis_h,
-            "basis_w": basis_w,
-            "gains_h": self._cumulative(omega_h),
-            "gains_w": self._cumulative(omega_w),
-        }
-        return {name: moved(table, like) for name, table in tables.items()}
+    def axis(self, n: int, size: tuple[int, int]) -> Params:
+        basis, omega = spectral_basis(n, self.border)
+        clean = torch.ones(1, n, dtype=torch.float64)
+        steps = kernel_spectrum(self.kernels(), omega)
+        return stack_of_filters(basis, torch.cat([clean, torch.cumprod(steps, dim=0)]))
 
     def kernels(self) -> Tensor:
         """The 1-D kernel of each step: (num_steps, kernel_size), float64, sums 1."""
         offset = torch.arange(self.kernel_size, dtype=torch.float64) - self.kernel_size // 2
         weights = torch.exp(-(offset**2) / (2 * self.sigmas.sigmas(self.num_steps)[:, None] ** 2))
         return weights / weights.sum(dim=1, keepdim=True)
-
-    def _cumulative(self, omega: Tensor) -> Tensor:
-        steps = kernel_spectrum(self.kernels(), omega)
-        clean = torch.ones(1, len(omega), dtype=torch.float64)
-        return flush_negligible(torch.cat([clean, torch.cumprod(steps, dim=0)]))
-
-    @staticmethod
-    def _gain(params: Params, level: Tensor) -> Tensor:
-        gain = params["gains_h"][level][:, None, :, None] * params["gains_w"][level][:, None, None, :]
-        return flush_negligible(gain)

@@ -9,8 +9,9 @@ import torch
 from kornia.filters import filter2d
 from torch import Tensor
 
-from ..kernels import Border, border_index, moved, uniform
+from ..kernels import moved, uniform
 from ..registry import register
+from ..separable import Border, border_index
 from .base import Claims, Degradation, Images, Params
 
 # Points per pixel of the longest segment: each weight of the kernel is within 1e-3 of its limit.

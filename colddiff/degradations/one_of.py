@@ -61,3 +61,9 @@ class OneOf(Degradation):
         for i, option in enumerate(self.options):
             built |= to_part(i, option.tables(like))
         return built
+
+    def prepare(self, params: Params, like: Images) -> Params:
+        prepared: Params = {}
+        for i, option in enumerate(self.options):
+            prepared |= to_part(i, option.prepare(of_part(i, params), like))
+        return prepared

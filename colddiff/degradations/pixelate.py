@@ -9,12 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..registry import register
-from .base import Claims, Degradation, Images, Params
+from .base import Images, Params
+from .separable import SeparableChain, stack
 
 
 @register("pixelate")
 @dataclass(frozen=True, kw_only=True)
-class Pixelate(Degradation):
+class Pixelate(SeparableChain):
     """Means over blocks of 2^k pixels a side, k = s log2(largest).
 
     Blocks are nested, the last of a row may be narrower, and between two block sizes D is linear: any image size,
@@ -29,24 +30,43 @@ class Pixelate(Degradation):
 
     largest: int | None = None
 
-    claims = Claims.LINEAR | Claims.MONOTONE | Claims.DIFFERENTIABLE | Claims.TRACEABLE
+    # Beyond, a pyramid, whose cost grows with the number of pixels alone, beats products with block matrices.
+    largest_side = 64
 
     def check(self) -> None:
         if self.largest is not None and (self.largest < 2 or self.largest & (self.largest - 1)):
             raise ValueError(f"largest must be a power of two, >= 2 pixels, got {self.largest}")
 
-    def degrade(self, x: Images, s: Tensor, params: Params) -> Images:
-        halvings = max((self.largest or max(x.shape[-2:])) - 1, 1).bit_length()
-        position = s * halvings
-        mixed = torch.relu(1 - position) * x
-        for k in range(1, halvings + 1):
-            weight = torch.relu(1 - (position - k).abs())
-            mixed = mixed + weight * block_means(x, 2**k)
-        return torch.where(s > 0, mixed, x)
+    def axis(self, n: int, size: tuple[int, int]) -> Params:
+        place = torch.arange(n)
+        blocks = [place // 2**k for k in range(self._halvings(*size) + 1)]
+        together = torch.stack([(b[:, None] == b[None]).double() for b in blocks])
+        return stack(together / together.sum(dim=-1, keepdim=True))
+
+    def degrade_large(self, x: Images, s: Tensor, params: Params) -> Images:
+        return pyramid(x, s, self._halvings(*x.shape[-2:]))
+
+    def _halvings(self, h: int, w: int) -> int:
+        return max((self.largest or max(h, w)) - 1, 1).bit_length()
 
 
-def block_means(x: Images, size: int) -> Images:
-    """Every pixel replaced by the mean of its size x size block; blocks start at the top left corner."""
-    h, w = x.shape[-2:]
-    means = F.avg_pool2d(x, (min(size, h), min(size, w)), ceil_mode=True, count_include_pad=False)
-    return means.repeat_interleave(size, dim=-2)[..., :h, :].repeat_interleave(size, dim=-1)[..., :w]
+def pyramid(x: Images, s: Tensor, halvings: int) -> Images:
+    """The sum over k of w_k(s) U_k M_k x, M_k means over blocks of 2^k and U_k their repetition, coarse to fine.
+
+    Straight from one block size to the next: w_k = max(0, 1 - |s halvings - k|).
+    """
+    weights = [torch.relu(1 - (s * halvings - k).abs()) for k in range(halvings + 1)]
+    counts, sums = [torch.ones_like(x[:1, :1])], [x]
+    for _ in range(halvings):
+        counts, sums = [*counts, _pair_sums(counts[-1])], [*sums, _pair_sums(sums[-1])]
+    mixed = weights[-1] * sums[-1] / counts[-1]
+    for weight, total, count in zip(weights[-2::-1], sums[-2::-1], counts[-2::-1], strict=True):
+        h, w = total.shape[-2:]
+        mixed = F.interpolate(mixed, scale_factor=2.0, mode="nearest")[..., :h, :w] + weight * (total / count)
+    return mixed
+
+
+def _pair_sums(x: Images) -> Images:
+    """Sums over blocks of 2 x 2; the last of a row or column may be narrower."""
+    x = F.pad(x, (0, x.shape[-1] % 2, 0, x.shape[-2] % 2)) if x.shape[-1] % 2 or x.shape[-2] % 2 else x
+    return F.avg_pool2d(x, 2, divisor_override=1)

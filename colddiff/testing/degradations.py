@@ -194,6 +194,14 @@ def samples_are_independent(subject: Subject) -> None:
         require_close(together[i : i + 1], alone, f"image {i} of a batch with times {t.tolist()} differs from it alone")
 
 
+def a_change_is_the_difference_of_two_severities(subject: Subject) -> None:
+    D, x = subject.bound()
+    for t, s in (([1.0, 1.0, 1.0], 0.6), ([0.9, 0.35, 0.2], [0.5, 0.3, 0.0]), (0.45, 0.2)):
+        before, after = (torch.tensor(v, dtype=torch.float64) for v in (t, s))
+        expected = D(x.clone(), after) - D(x.clone(), before)
+        require_close(D.change(x.clone(), before, after), expected, f"the change from t = {t} to {s} is another")
+
+
 def draw_each_does_not_depend_on_the_batch(subject: Subject) -> None:
     x = subject.images(3)
     together = subject.op.draw_each(x, [seeded(i) for i in range(3)])
@@ -387,6 +395,7 @@ DEGRADATION_CHECKS: dict[str, tuple[Callable[[Degradation], bool], Callable[[Sub
         (_always, same_params_give_the_same_output),
         (_always, same_seed_gives_the_same_params),
         (_always, samples_are_independent),
+        (_always, a_change_is_the_difference_of_two_severities),
         (_always, draw_each_does_not_depend_on_the_batch),
         (_always, survives_a_round_trip_through_json),
         (_always, a_perfect_restorer_is_recovered),

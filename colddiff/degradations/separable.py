@@ -1,0 +1,137 @@
+"""Degradations that are linear along rows and columns: one small matrix per axis, whatever the severity."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ..kernels import flush_negligible, level_of, moved, on_levels, one_if_shared
+from ..separable import apply_axes, from_spectrum
+from .base import Claims, Degradation, Images, Params, of_part, to_part
+
+# Bytes of the matrices of all levels of an axis; longer chains keep their spectra, from which matrices are made.
+STACK_BYTES = 32 * 2**20
+ROWS, COLUMNS = 0, 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeparableLinear(Degradation, ABC):
+    """D(x, s) = A_h(s) x A_w(s)^T: two products at every severity, each image at its own.
+
+    Where all images are at one time, as in a sampler's step, the matrices are made and read once for the batch; and
+    the difference of two severities is two products again. Above `largest_side` pixels an operator may have another
+    form of itself, `degrade_large`.
+    """
+
+    largest_side: ClassVar[float] = math.inf
+    claims = Claims.LINEAR | Claims.MONOTONE | Claims.DIFFERENTIABLE | Claims.TRACEABLE
+
+    @abstractmethod
+    def axis(self, n: int, size: tuple[int, int]) -> Params:
+        """What `matrix` needs for an axis of n pixels, in images of that size (H, W): tables in float64 on the CPU."""
+
+    @abstractmethod
+    def matrix(self, s: Tensor, axis: Params) -> Tensor:
+        """A(s) of an axis, (B, n, n), at severities s (B, 1, 1, 1); the identity to the last bit at s = 0."""
+
+    def degrade_large(self, x: Images, s: Tensor, params: Params) -> Images:
+        """D(x, s) of images larger than `largest_side`."""
+        raise NotImplementedError
+
+    def tables_large(self, like: Images) -> Params:
+        """What `degrade_large` needs."""
+        return {}
+
+    def degrade(self, x: Images, s: Tensor, params: Params) -> Images:
+        if self._large(x):
+            return torch.where(s > 0, self.degrade_large(x, s, params), x)
+        return self._applied(x, one_if_shared(s), params)
+
+    def change(self, x: Images, s: Tensor, r: Tensor, params: Params) -> Images:
+        both = torch.cat([one_if_shared(r), one_if_shared(s)])
+        if self._large(x) or len(both) not in (2, 2 * len(x)):
+            return self.degrade(x, r, params) - self.degrade(x, s, params)
+        return self._applied(x, both, params, terms=2)
+
+    def tables(self, like: Images) -> Params:
+        if self._large(like):
+            return self.tables_large(like)
+        h, w = like.shape[-2:]
+        parts = [to_part(ROWS, self.axis(h, (h, w))), {} if h == w else to_part(COLUMNS, self.axis(w, (h, w)))]
+        return {name: moved(table, like) for part in parts for name, table in part.items()}
+
+    def _applied(self, x: Images, places: Tensor, params: Params, terms: int = 1) -> Images:
+        """What the matrices at severities (or levels) make of x; with two terms, the first half less the second."""
+        rows = self.matrix(places, of_part(ROWS, params))
+        square = x.shape[-2] == x.shape[-1]
+        columns = rows if square else self.matrix(places, of_part(COLUMNS, params))
+        return apply_axes(x, *(m.reshape(terms, -1, *m.shape[1:]) for m in (rows, columns)))
+
+    def _large(self, x: Images) -> bool:
+        return max(x.shape[-2:]) > self.largest_side
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeparableChain(SeparableLinear, ABC):
+    """A chain of T steps A_h = S_k ... S_1 along each axis: exact at levels k / T, linear in D between.
+
+    Source: Cold Diffusion section 4.1; the product of the steps, border rule and truncation included, is one matrix.
+    """
+
+    def degrade(self, x: Images, s: Tensor, params: Params) -> Images:
+        if self._large(x):
+            return super().degrade(x, s, params)
+        steps = _steps(params)
+        level, fraction = level_of(one_if_shared(s), steps)
+        lower = self._applied(x, level, params)
+        if on_levels(fraction):
+            return lower
+        return torch.lerp(lower, self._applied(x, (level + 1).clamp(max=steps), params), fraction)
+
+    def change(self, x: Images, s: Tensor, r: Tensor, params: Params) -> Images:
+        if not self._large(x):
+            both = torch.cat([one_if_shared(r), one_if_shared(s)])
+            levels, fractions = level_of(both, _steps(params))
+            if on_levels(fractions) and len(both) in (2, 2 * len(x)):
+                return self._applied(x, levels, params, terms=2)
+        return self.degrade(x, r, params) - self.degrade(x, s, params)
+
+    def matrix(self, s: Tensor, axis: Params) -> Tensor:
+        """The matrices (B, n, n) of an axis at levels s (B,)."""
+        if "matrices" in axis:
+            return axis["matrices"].index_select(0, s)
+        return from_spectrum(axis["basis"], axis["identity"], axis["changes"].index_select(0, s))
+
+
+def stack(matrices: Tensor) -> Params:
+    """The tables of an axis from its matrices at levels 0 .. T, (T + 1, n, n) float64."""
+    return {"matrices": flush_negligible(matrices)}
+
+
+def stack_of_filters(basis: Tensor, eigenvalues: Tensor) -> Params:
+    """The tables of an axis whose levels are diagonal in one basis: matrices where they are few, else their spectra.
+
+    Args:
+        basis: (2, n, n) from `spectral_basis`.
+        eigenvalues: (T + 1, n), float64; the first row is ones.
+    """
+    spectrum = spectral(basis) | {"changes": eigenvalues - 1}
+    if len(eigenvalues) * basis[0].numel() * 4 > STACK_BYTES:
+        return spectrum
+    return stack(from_spectrum(spectrum["basis"], spectrum["identity"], spectrum["changes"]))
+
+
+def spectral(basis: Tensor) -> Params:
+    """What `from_spectrum` needs of an axis."""
+    return {"basis": basis, "identity": torch.eye(basis.shape[-1], dtype=basis.dtype)}
+
+
+def _steps(params: Params) -> int:
+    """T, as the tables have it: it may depend on the size of the images."""
+    axis = of_part(ROWS, params)
+    return len(axis["matrices"] if "matrices" in axis else axis["changes"]) - 1
