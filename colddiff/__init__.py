@@ -29,6 +29,7 @@ from .degradations import Params as Params
 from .degradations import Pixelate as Pixelate
 from .degradations import PixelMask as PixelMask
 from .degradations import PixelNoise as PixelNoise
+from .degradations import Resolution as Resolution
 from .degradations import SaltAndPepper as SaltAndPepper
 from .degradations import UniformNoise as UniformNoise
 from .degradations import from_callable as from_callable

@@ -52,7 +52,7 @@ class SoundInEveryWay(Sound):
 
     levels = 10
     required_params = ("endpoint",)
-    claims = Claims.LINEAR | Claims.MONOTONE | Claims.DIFFERENTIABLE | Claims.TRACEABLE
+    claims = Claims.LINEAR | Claims.MONOTONE | Claims.DIFFERENTIABLE | Claims.TRACEABLE | Claims.POINTWISE
 
     def degrade(self, x, s, params):
         level, fraction = level_of(s, self.levels)
@@ -174,6 +174,20 @@ class IsAffine(Sound):
 
     def degrade(self, x, s, params):
         return x + s * 0.5
+
+
+class SpillsOver(Sound):
+    claims = Claims.POINTWISE
+
+    def degrade(self, x, s, params):
+        return x + s * (x.roll(1, dims=-1) - x)
+
+
+class Bends(Sound):
+    claims = Claims.POINTWISE
+
+    def degrade(self, x, s, params):
+        return x + s * (x**2 - x)
 
 
 class _Doubled(torch.autograd.Function):
@@ -304,6 +318,8 @@ BROKEN = {
     ComesBack: "is_monotone",
     IsAffine: "is_linear",
     HasAWrongAdjoint: "has_an_adjoint",
+    SpillsOver: "each_value_goes_its_own_way",
+    Bends: "each_value_goes_its_own_way",
     HasAWrongGradient: "gradients_are_those_of_the_formula",
     HasNoGradientInTime: "gradients_are_those_of_the_formula",
     BreaksTheGraph: "one_graph_serves_every_time",

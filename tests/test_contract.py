@@ -33,6 +33,7 @@ from colddiff import (
     PixelNoise,
     Power,
     QuadraticBetas,
+    Resolution,
     SaltAndPepper,
     Table,
     UniformNoise,
@@ -77,6 +78,15 @@ class TestPixelMask(DegradationContract):
 
 class TestPixelate(DegradationContract):
     examples = [Pixelate(), Pixelate(schedule=Cosine()), Pixelate(largest=4)]
+
+
+class TestResolution(DegradationContract):
+    examples = [
+        Resolution(),
+        Resolution(num_steps=6, mode="area", halving=False, schedule=Cosine()),
+        Resolution(num_steps=12, halving=False),
+        Resolution(num_steps=5, mode="bilinear", schedule=Power()),
+    ]
 
 
 class TestGaussianNoise(DegradationContract):

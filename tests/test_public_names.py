@@ -46,6 +46,7 @@ NAMES = [
     "Power",
     "Prior",
     "QuadraticBetas",
+    "Resolution",
     "Restorer",
     "Run",
     "SAMPLERS",

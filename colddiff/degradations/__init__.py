@@ -20,5 +20,6 @@ from .one_of import OneOf as OneOf
 from .pixel_mask import PixelMask as PixelMask
 from .pixel_noise import PixelNoise as PixelNoise
 from .pixelate import Pixelate as Pixelate
+from .resolution import Resolution as Resolution
 from .salt_and_pepper import SaltAndPepper as SaltAndPepper
 from .uniform_noise import UniformNoise as UniformNoise

@@ -28,6 +28,7 @@ class Claims(Flag):
     MONOTONE = auto()  # the mean distance from the clean images does not fall by more than 1e-2 as t grows
     DIFFERENTIABLE = auto()  # gradients with respect to x are those of the formula
     TRACEABLE = auto()  # torch.compile(fullgraph=True) of the bound operator, with t as a tensor
+    POINTWISE = auto()  # D(x, t) = a x + b, a and b maps that do not depend on x: each value goes its own way
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,7 +39,7 @@ class Compose(Degradation):
     @property
     def claims(self) -> Claims:
         """What every part claims, but for monotone: what one adds, the next may blur away."""
-        common = Claims.LINEAR | Claims.DIFFERENTIABLE | Claims.TRACEABLE
+        common = Claims.LINEAR | Claims.DIFFERENTIABLE | Claims.TRACEABLE | Claims.POINTWISE
         for part in self.parts:
             common &= part.claims
         return common

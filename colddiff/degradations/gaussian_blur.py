@@ -45,6 +45,10 @@ class GaussianBlur(SeparableLinear):
         change = torch.expm1(-((s.reshape(-1, 1) * self.sigma_max) ** 2) * axis["decay"])
         return from_spectrum(axis["basis"], axis["identity"], change)
 
+    def spectrum(self, n: int, s: Tensor) -> tuple[Tensor, Tensor]:
+        basis, omega = spectral_basis(n, self.border)
+        return basis, torch.exp(-((s[:, None] * self.sigma_max) ** 2) * decay_rate(omega))
+
     def axis(self, n: int, size: tuple[int, int]) -> Params:
         basis, omega = spectral_basis(n, self.border)
         return spectral(basis) | {"decay": decay_rate(omega)}

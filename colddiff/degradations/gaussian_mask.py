@@ -54,7 +54,7 @@ class GaussianMask(Blend):
 
     @property
     def claims(self) -> Claims:
-        smooth = Claims.MONOTONE | Claims.DIFFERENTIABLE | Claims.TRACEABLE
+        smooth = Claims.MONOTONE | Claims.DIFFERENTIABLE | Claims.TRACEABLE | Claims.POINTWISE
         return smooth | Claims.LINEAR if not any(self.fill) else smooth
 
     @property
@@ -101,7 +101,7 @@ class GaussianMask(Blend):
 
         A user's mask gives its own centroid instead.
         """
-        n, h, w = len(x_t), *x_t.shape[-2:]
+        h, w = x_t.shape[-2:]
         rows, columns = (torch.arange(side, device=x_t.device, dtype=x_t.dtype) for side in (h, w))
         if mask is not None:
             weight = mask.to(x_t.dtype).sum(dim=1)
@@ -110,8 +110,8 @@ class GaussianMask(Blend):
             return {"center": torch.stack([row.round(), column.round()], dim=1)}
         # log |x_t - fill| = log K(p - c) + the picture's own contrast, floored at half an 8-bit step.
         seen = ((x_t - fill_colour(self.fill, x_t)).abs().amax(dim=1) + 1 / 512).log()
-        canvas, middle = x_t.new_empty(n, 1, 2 * h, 2 * w), moved(torch.tensor([[h - 1, w - 1]]), x_t)
-        s = self.severity(t).to(x_t.dtype).reshape(-1, 1, 1, 1)
+        s = self.severity(one_if_shared(t)).to(x_t.dtype).reshape(-1, 1, 1, 1)
+        canvas, middle = x_t.new_empty(len(s), 1, 2 * h, 2 * w), moved(torch.tensor([[h - 1, w - 1]]), x_t)
         expected = (self._keep(s, self._squared_distances(middle, canvas), None)[:, 0] / 4 + 1 / 512).log()
         return {"center": locate(expected, seen).to(x_t.dtype)}
 

@@ -48,10 +48,13 @@ class IteratedBlur(SeparableChain):
         return self.num_steps
 
     def axis(self, n: int, size: tuple[int, int]) -> Params:
+        return stack_of_filters(*self.spectrum(n, torch.arange(self.num_steps + 1)))
+
+    def spectrum(self, n: int, s: Tensor) -> tuple[Tensor, Tensor]:
         basis, omega = spectral_basis(n, self.border)
         clean = torch.ones(1, n, dtype=torch.float64)
         steps = kernel_spectrum(self.kernels(), omega)
-        return stack_of_filters(basis, torch.cat([clean, torch.cumprod(steps, dim=0)]))
+        return basis, torch.cat([clean, torch.cumprod(steps, dim=0)])[s]
 
     def kernels(self) -> Tensor:
         """The 1-D kernel of each step: (num_steps, kernel_size), float64, sums 1."""

@@ -36,7 +36,7 @@ class PixelMask(Degradation):
 
     @property
     def claims(self) -> Claims:
-        smooth = Claims.MONOTONE | Claims.DIFFERENTIABLE | Claims.TRACEABLE
+        smooth = Claims.MONOTONE | Claims.DIFFERENTIABLE | Claims.TRACEABLE | Claims.POINTWISE
         return smooth | Claims.LINEAR if not any(self.fill) else smooth
 
     def degrade(self, x: Images, s: Tensor, params: Params) -> Images:

@@ -43,6 +43,9 @@ class Pixelate(SeparableChain):
         together = torch.stack([(b[:, None] == b[None]).double() for b in blocks])
         return stack(together / together.sum(dim=-1, keepdim=True))
 
+    def block_sides(self, n: int, size: tuple[int, int]) -> Tensor:
+        return 2.0 ** torch.arange(self._halvings(*size) + 1, dtype=torch.float64)
+
     def degrade_large(self, x: Images, s: Tensor, params: Params) -> Images:
         return pyramid(x, s, self._halvings(*x.shape[-2:]))
 

@@ -29,7 +29,7 @@ class SaltAndPepper(Degradation):
 
     share: float = 0.9
 
-    claims = Claims.MONOTONE | Claims.DIFFERENTIABLE | Claims.TRACEABLE
+    claims = Claims.MONOTONE | Claims.DIFFERENTIABLE | Claims.TRACEABLE | Claims.POINTWISE
 
     def check(self) -> None:
         if not 0 < self.share <= 1:

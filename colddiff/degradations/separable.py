@@ -39,6 +39,33 @@ class SeparableLinear(Degradation, ABC):
     def matrix(self, s: Tensor, axis: Params) -> Tensor:
         """A(s) of an axis, (B, n, n), at severities s (B, 1, 1, 1); the identity to the last bit at s = 0."""
 
+    def spectrum(self, n: int, s: Tensor) -> tuple[Tensor, Tensor]:
+        """Where an axis is diagonal: the basis (2, n, n) and its eigenvalues (B, n) at severities s (B,); float64, CPU.
+
+        Written where there is one, as in `separable.spectral_basis`; a Wiener estimate follows from it.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no spectrum")
+
+    def block_sides(self, n: int, size: tuple[int, int]) -> Tensor:
+        """The side in pixels of the blocks of one colour that levels 0 .. T leave of an axis: (T + 1,) float64, >= 1.
+
+        Written where there are some: pixel p is in block floor((p + 1/2) / side). An enlargement follows from it.
+        """
+        raise NotImplementedError(f"{type(self).__name__} leaves no blocks")
+
+    @property
+    def has_spectrum(self) -> bool:
+        return type(self).spectrum is not SeparableLinear.spectrum
+
+    @property
+    def has_blocks(self) -> bool:
+        return type(self).block_sides is not SeparableLinear.block_sides
+
+    def gain(self, s: Tensor, size: tuple[int, int]) -> Tensor:
+        """By what D multiplies each pair of frequencies of `spectrum`, at severities s (B,): (B, 1, H, W), float64."""
+        rows, columns = (self.spectrum(n, s.cpu())[1] for n in size)
+        return (rows[:, :, None] * columns[:, None, :])[:, None]
+
     def degrade_large(self, x: Images, s: Tensor, params: Params) -> Images:
         """D(x, s) of images larger than `largest_side`."""
         raise NotImplementedError
@@ -106,6 +133,13 @@ class SeparableChain(SeparableLinear, ABC):
         if "matrices" in axis:
             return axis["matrices"].index_select(0, s)
         return from_spectrum(axis["basis"], axis["identity"], axis["changes"].index_select(0, s))
+
+    def gain(self, s: Tensor, size: tuple[int, int]) -> Tensor:
+        """As of any operator, but that a chain writes `spectrum` by level, and is linear in D between two."""
+        assert self.levels is not None
+        level, fraction = level_of(s.cpu().reshape(-1, 1, 1, 1), self.levels)
+        lower, upper = (super(SeparableChain, self).gain(k, size) for k in (level, (level + 1).clamp(max=self.levels)))
+        return torch.lerp(lower, upper, fraction)
 
 
 def stack(matrices: Tensor) -> Params:

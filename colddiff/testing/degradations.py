@@ -268,6 +268,14 @@ def is_linear(subject: Subject) -> None:
     require_close(D(2 * x - 3 * y, t), 2 * D(x, t) - 3 * D(y, t), "D(2x - 3y) differs from 2 D(x) - 3 D(y)")
 
 
+def each_value_goes_its_own_way(subject: Subject) -> None:
+    D, x = subject.bound()
+    t = torch.tensor([0.0, 0.4, 1.0])
+    b = D(torch.zeros_like(x), t)
+    a = D(torch.ones_like(x), t) - b
+    require_close(D(x, t), a * x + b, "D(x) differs from a x + b, b = D(0) and a = D(1) - b")
+
+
 def has_an_adjoint(subject: Subject) -> None:
     D, x = subject.bound()
     y, t = x.flip(0, 2), torch.tensor([0.1, 0.4, 1.0])
@@ -405,6 +413,7 @@ DEGRADATION_CHECKS: dict[str, tuple[Callable[[Degradation], bool], Callable[[Sub
         (_claimed(Claims.MONOTONE), is_monotone),
         (_claimed(Claims.LINEAR), is_linear),
         (_claimed(Claims.LINEAR), has_an_adjoint),
+        (_claimed(Claims.POINTWISE), each_value_goes_its_own_way),
         (_claimed(Claims.DIFFERENTIABLE), gradients_are_those_of_the_formula),
         (_claimed(Claims.TRACEABLE), one_graph_serves_every_time),
         (lambda op: op.estimable, estimated_params_explain_the_picture),
