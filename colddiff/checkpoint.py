@@ -4,30 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from . import diffusers_unet as diffusers_unet  # two kinds of networks that a config may name
 from . import parametrization as parametrization
+from .baselines import Baseline, baseline_for, baseline_from
+from .captured import captured
 from .degradations.base import Degradation, Images
-from .files import read_json, write_json, write_whole
+from .fast import FastRestorer, pick_precision
+from .files import read_json, write_json
 from .framing import Framing
 from .kinds import as_batch, mapped
 from .priors import Fitted, Prior, generate
 from .restoration import restore, suited_sampler
 from .samplers import Generators, Restorer, Sampler, State, named_sampler, one_shot, time_grid
+from .tensors import load_weights, read_tensors, write_tensors
 from .tiling import TILE, check_memory, tiled
 from .unet import RestorerConfig
 
-FORMAT = 1
+FORMAT = 2
 SHIPPED = Path(__file__).parent / "shipped"
 STEPS = 20  # restorer calls of a restore
+PIXELS_AT_ONCE = 2**20  # that are generated
 EXPECTED = ("version", "restorer", "degradation", "prior", "image", "data", "training", "precision", "step")
 
 
@@ -42,6 +46,8 @@ class Run:
         config: all of config.json.
         path: the directory.
         precision: "fp32" or "bf16" for the network; images stay float32.
+        compile: whether the network goes through torch.compile.
+        baseline: the classical restorer to compare with, fitted to the training images, or None.
     """
 
     net: nn.Module = field(repr=False)
@@ -50,10 +56,13 @@ class Run:
     config: dict[str, Any] = field(repr=False)
     path: Path
     precision: str = "fp32"
+    compile: bool = False
+    baseline: Baseline | None = field(default=None, repr=False)
 
-    def R(self, x: Tensor, t: Tensor) -> Tensor:
-        """x0_hat from x (B, C, H, W) at times t (B,), in the run's precision, without gradients."""
-        return as_restorer(self.net, self.precision)(x, t)
+    @cached_property
+    def R(self) -> Restorer:
+        """x0_hat from x (B, C, H, W) at times t (B,), in the run's precision, without gradients; see `FastRestorer`."""
+        return FastRestorer(self.net, self.precision, self.compile)
 
     @property
     def device(self) -> torch.device:
@@ -139,7 +148,10 @@ class Run:
             steps = max(1, min(STEPS, below))
         times = time_grid(1 if chosen is one_shot else steps, start, levels=levels)
         R = self.R if tile is None else tiled(self.R, tile)
-        return restore(R, self.degradation, x, times, sampler=chosen, mask=mask, generator=generator)
+        return restore(
+            R, self.degradation, x, times, sampler=chosen, mask=mask, generator=generator,
+            capture=captured if self.compile else None,
+        )  # fmt: skip
 
     def degrade(self, images: Any, t: float | Tensor = 1.0, *, seed: int = 0) -> Any:
         """Images of any kind that `restore` takes, degraded to time t: the same kind, clamped to [0, 1].
@@ -160,23 +172,42 @@ class Run:
         return mapped(degraded, images, self.framing.read)
 
     def sample(
-        self, n: int | Sequence[int], *, steps: int = 50, sampler: Sampler | str | None = None, seed: int = 0
-    ) -> Images:
+        self, n: int | Sequence[int], *, steps: int = 50, sampler: Sampler | str | None = None, seed: int = 0,
+        batch_size: int | None = None,
+    ) -> Images:  # fmt: skip
         """New images (n, C, H, W) in [0, 1]: image i has seed `seed + i`, whatever n is; or give the seeds.
 
-        The sampler is `restoration.suited_sampler` if none is given.
+        Args:
+            n: how many, or the seeds themselves.
+            steps: restorer calls.
+            sampler: `restoration.suited_sampler` if none is given.
+            seed: of the first image.
+            batch_size: images at a time; if left out, a million pixels' worth, and fewer where a GPU has no room.
         """
         if self.prior is None:
             raise ValueError(f"{str(self.path)!r} has no prior to start from: it restores, and does not generate")
         seeds = range(seed, seed + n) if isinstance(n, int) else n
         generators = [torch.Generator().manual_seed(s) for s in seeds]
-        if not generators:
-            raise ValueError(f"expected at least one image, got {n}")
-        images = generate(
-            self.R, self.degradation, self.prior, self.shape, generators,
-            steps=steps, sampler=sampler or suited_sampler(self.degradation), device=self.device,
-        )  # fmt: skip
-        return images.clamp(0, 1)
+        if not generators or (batch_size is not None and batch_size < 1):
+            raise ValueError(f"expected at least one image, and one at a time, got {n} and {batch_size}")
+        chosen = sampler or suited_sampler(self.degradation)
+        chosen = named_sampler(chosen) if isinstance(chosen, str) else chosen
+        made, size = [], batch_size or max(1, PIXELS_AT_ONCE // (self.shape[1] * self.shape[2]))
+        while generators:
+            part = [torch.Generator().set_state(g.get_state()) for g in generators[:size]]
+            try:
+                images = generate(
+                    self.R, self.degradation, self.prior, self.shape, part,
+                    steps=steps, sampler=captured(chosen) if self.compile else chosen, device=self.device,
+                )  # fmt: skip
+            except torch.OutOfMemoryError:
+                if batch_size is not None or size == 1:
+                    raise
+                size = (size + 1) // 2
+                continue
+            made.append(images.clamp(0, 1))
+            generators = generators[size:]
+        return torch.cat(made)
 
 
 def shipped() -> list[str]:
@@ -184,13 +215,17 @@ def shipped() -> list[str]:
     return sorted(file.parent.name for file in SHIPPED.glob("*/config.json"))
 
 
-def load(path: str | Path, *, device: str = "auto", precision: str = "auto", net: nn.Module | None = None) -> Run:
+def load(
+    path: str | Path, *, device: str = "auto", precision: str = "auto", compile: bool = False,
+    net: nn.Module | None = None,
+) -> Run:  # fmt: skip
     """The run in a directory.
 
     Args:
         path: what `train` wrote, or the name of one of the runs that come with the library: "digits".
         device: "auto", "cpu", "cuda", ...
         precision: "auto" (as trained, where the hardware has it), "fp32" or "bf16".
+        compile: through torch.compile: minutes at the first call of each size, less time at every later one.
         net: a module for the weights, where the run was trained on one of the user's own.
 
     Raises:
@@ -208,9 +243,8 @@ def load(path: str | Path, *, device: str = "auto", precision: str = "auto", net
     if not isinstance(config, dict) or config.get("library") != "colddiff":
         raise ValueError(f"{str(path / 'config.json')!r} is not a colddiff run's config")
     if config.get("format") != FORMAT:
-        raise ValueError(
-            f"{str(path)!r} has format {config.get('format')}, this colddiff reads {FORMAT}: upgrade colddiff"
-        )
+        cure = "train it again" if str(config.get("format")) < str(FORMAT) else "upgrade colddiff"
+        raise ValueError(f"{str(path)!r} has format {config.get('format')}, this colddiff reads {FORMAT}: {cure}")
     missing = [key for key in EXPECTED if key not in config]
     if missing:
         raise ValueError(f"{str(path / 'config.json')!r} lacks {', '.join(missing)}: it is not as train wrote it")
@@ -230,44 +264,23 @@ def load(path: str | Path, *, device: str = "auto", precision: str = "auto", net
         precision = "fp32"  # trained so, or bf16 failed its gate
     chosen = pick_precision(precision, where)
     net = net.to(where, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    return Run(net, degradation, prior, config, path, chosen)
+    file = path / "baseline.safetensors"
+    baseline = baseline_from(degradation, read_tensors(file)) if file.is_file() else baseline_for(degradation)
+    return Run(net, degradation, prior, config, path, chosen, compile, baseline)
 
 
-def save(run_dir: Path, weights: dict[str, Tensor], config: dict[str, Any], prior: Prior | None) -> None:
-    """Write weights, prior and config; the config last, so that what it describes is there."""
+def save(
+    run_dir: Path, weights: dict[str, Tensor], config: dict[str, Any], prior: Prior | None,
+    baseline: Baseline | None = None,
+) -> None:  # fmt: skip
+    """Write weights, prior, baseline and config; the config last, so that what it describes is there."""
     write_tensors(run_dir / "model.safetensors", weights)
     if prior is not None and prior.tensors():
         write_tensors(run_dir / "prior.safetensors", prior.tensors())
+    if baseline is not None and baseline.statistics:
+        write_tensors(run_dir / "baseline.safetensors", baseline.statistics)
     header = {"library": "colddiff", "version": version("colddiff"), "format": FORMAT}
     write_json(run_dir / "config.json", header | config | {"prior": None if prior is None else prior.to_config()})
-
-
-def load_weights(net: nn.Module, file: Path) -> None:
-    """Fill a module from a file; every name and shape must fit."""
-    found = read_tensors(file)
-    shapes, expected = ({name: tuple(t.shape) for name, t in s.items()} for s in (found, net.state_dict()))
-    wrong = [name for name in shapes | expected if shapes.get(name) != expected.get(name)]
-    if wrong:
-        first = f"{wrong[0]} is {shapes.get(wrong[0], 'missing')}, expected {expected.get(wrong[0], 'none')}"
-        raise ValueError(f"{len(wrong)} tensors in {str(file)!r} do not fit the network: {first}")
-    net.load_state_dict(found)
-
-
-def read_tensors(file: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, on the CPU."""
-    try:
-        return load_file(file)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"no file {str(file)!r}") from None
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{str(file)!r} is not a readable safetensors file: {error}") from None
-
-
-def write_tensors(file: Path, tensors: dict[str, Tensor]) -> None:
-    """Write a safetensors file, whole or not at all."""
-    # Copies, as safetensors refuses weights that are tied.
-    plain = {name: t.detach().cpu().clone(memory_format=torch.contiguous_format) for name, t in tensors.items()}
-    write_whole(file, lambda part: save_file(plain, part))
 
 
 def pick_device(device: str) -> torch.device:
@@ -280,25 +293,3 @@ def pick_device(device: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from None
     return chosen
-
-
-def pick_precision(precision: str, device: torch.device) -> str:
-    """ "auto" is bf16 where the hardware computes in it, else fp32."""
-    if precision not in ("auto", "fp32", "bf16"):
-        raise ValueError(f'precision must be "auto", "fp32" or "bf16", got {precision!r}')
-    if precision != "auto":
-        return precision
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp32"
-    return "bf16" if device.type == "cpu" and torch.cpu._is_amx_tile_supported() else "fp32"
-
-
-def as_restorer(net: nn.Module, precision: str) -> Restorer:
-    """R(x, t) of a bare network, as `Run.R`."""
-
-    def R(x: Tensor, t: Tensor) -> Tensor:
-        with torch.no_grad(), torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bf16"):
-            answer: Tensor = net(x, t)
-        return answer.to(x.dtype)
-
-    return R

@@ -255,6 +255,7 @@ def _restore_arguments(p: Parser) -> None:
     p.add_argument(
         "--tile", type=int, default=TILE, help="pixels per side that the network sees at once; bounds memory"
     )
+    _speed(p)
     _device_and_seed(p)
 
 
@@ -264,6 +265,7 @@ def _sample_arguments(p: Parser) -> None:
     p.add_argument("--out", type=str, default="grid.png", help="picture of all of them")
     p.add_argument("--sampler", type=str, default=None, help="see `colddiff list`; what suits the run if left out")
     p.add_argument("--steps", type=int, default=50, help="restorer calls")
+    _speed(p)
     _device_and_seed(p)
 
 
@@ -293,6 +295,7 @@ def _eval_arguments(p: Parser) -> None:
         help="folder of report.md, .json and .png; RUN/report, or ./report for digits, if left out",
     )  # fmt: skip
     p.add_argument("--batch-size", "--batch_size", type=int, default=128, help="images at a time")
+    _speed(p)
     _device_and_seed(p)
 
 
@@ -308,6 +311,14 @@ def _demo_arguments(p: Parser) -> None:
 
 def _image_size(p: Parser, text: str) -> None:
     p.add_argument("--image-size", "--image_size", type=int, default=None, help=text)
+
+
+def _speed(p: Parser) -> None:
+    p.add_argument(
+        "--precision", type=typing.Literal["auto", "fp32", "bf16"], default="auto",
+        help="of the network: as it was trained, where the hardware has it, if left out",
+    )  # fmt: skip
+    p.add_argument("--compile", action=SWITCH, default=False, help="compile the network first: pays on long work")
 
 
 def _device_and_seed(p: Parser) -> None:

@@ -108,10 +108,10 @@ def train_restorer(config: TrainConfig, resume: bool) -> None:
 def restore_pictures(
     run: str, images: list[str], out: str, start: float, sampler: str | None, steps: int | None, mask: str | None,
     reference: str | None, degrade: bool, beside: bool, framed: bool, image_size: int | None, tile: int,
-    overwrite: bool, device: str, seed: int,
+    overwrite: bool, precision: str, compile: bool, device: str, seed: int,
 ) -> None:  # fmt: skip
     """Restore pictures, one file each, and measure them where there is a reference."""
-    model = load(run, device=device)
+    model = load(run, device=device, precision=precision, compile=compile)
     framing = replace(model.framing, size=image_size, fit="resize")
     if framed and (image_size is not None or model.framing.fit == "tiles"):
         other = (
@@ -140,9 +140,12 @@ def restore_pictures(
     print(f"{count} {pictures}{shown} in {out}" + (f"; distances in {Path(out) / 'metrics.json'}" if measured else ""))
 
 
-def sample_images(run: str, number: int, out: str, sampler: str | None, steps: int, device: str, seed: int) -> None:
+def sample_images(
+    run: str, number: int, out: str, sampler: str | None, steps: int, precision: str, compile: bool, device: str,
+    seed: int,
+) -> None:  # fmt: skip
     """Generate images on one sheet."""
-    model = load(run, device=device)
+    model = load(run, device=device, precision=precision, compile=compile)
     images = model.sample(number, steps=steps, sampler=sampler, seed=seed)
     viz.save(viz.grid(images, zoom=max(1, 64 // images.shape[-2])), out)
     print(f"{number} images with seeds {seed} .. {seed + number - 1} in {out}")
@@ -151,10 +154,10 @@ def sample_images(run: str, number: int, out: str, sampler: str | None, steps: i
 def evaluate_run(
     run: str, data: str, split: str, damaged: str | None, start: str, steps: str, images: str, input: str,
     perception: str, generate: int, training: str | None, json: str | None, out: str | None, batch_size: int,
-    device: str, seed: int,
+    precision: str, compile: bool, device: str, seed: int,
 ) -> None:  # fmt: skip
     """Measure a run, write what follows and the table as Markdown, JSON and a picture, and print it."""
-    model = load(run, device=device)
+    model = load(run, device=device, precision=precision, compile=compile)
     own = Path("report") if comes_with_library(model) else Path(run) / "report"
     folder = Path(out) if out else own
     for file in (*report_files(folder, generated=generate > 0), *([Path(json)] if json else [])):
@@ -163,7 +166,7 @@ def evaluate_run(
     if _same_place(data, trained_on.get("data")):
         damaged = damaged or trained_on.get("damaged")
     asked = None if perception == "none" else perception
-    known = _training_images(model, training) if generate or wants_training(model, asked) else None
+    known = _training_images(model, training) if training or generate or wants_training(model, asked) else None
     report = evaluate(
         model, _read_for(model, data, split, damaged),
         starts=_numbers(start, float, "--start"), steps=_numbers(steps, int, "--steps"),

@@ -19,9 +19,9 @@ class Tried:
     """One way to restore, and how far from the clean images it came.
 
     Args:
-        method: a sampler's name, or "degraded".
+        method: a sampler's name, that of a baseline, or "degraded".
         start: time of the damaged images.
-        calls: of the restorer; 0 for the damaged images themselves.
+        calls: of the restorer; 0 for a baseline, and for the damaged images themselves.
         distortion: RMSE of each image (N,).
         perception: LPIPS, or what `perception.kid` makes, of each image (N,); None if it was not measured.
     """
@@ -33,7 +33,21 @@ class Tried:
     perception: Tensor | None = None
 
     def __str__(self) -> str:
-        return f"{self.method} ({self.calls} call{'' if self.calls == 1 else 's'})" if self.calls else LEAVE
+        if self.damaged:
+            return LEAVE
+        if self.classical:
+            return f"{self.method} (classical, no network)"
+        return f"{self.method} ({self.calls} call{'' if self.calls == 1 else 's'})"
+
+    @property
+    def damaged(self) -> bool:
+        """Whether nothing was done."""
+        return self.method == "degraded"
+
+    @property
+    def classical(self) -> bool:
+        """Whether it is a baseline, which needs no restorer."""
+        return not self.calls and not self.damaged
 
 
 @dataclass(frozen=True)
@@ -60,7 +74,8 @@ def conclude(tried: Sequence[Tried], measure: str | None = None, features: str =
     """Sentences: per start what to take for distortion and for perception, then what holds over all starts.
 
     At each start the fewest restorer calls are named that are not worse than the best ones by more than 1%, by the
-    95% interval of the differences on the same images. The damaged images are in the running, with no call at all.
+    95% interval of the differences on the same images. The damaged images are in the running, with no call at all, and
+    the classical baseline, with no network.
 
     Args:
         tried: everything that a user could do; nothing that knows the true params.
@@ -91,12 +106,12 @@ def conclude(tried: Sequence[Tried], measure: str | None = None, features: str =
 
 def _advice(here: list[Tried], goal: Goal) -> tuple[Tried, str]:
     """What to take at one start, and the clause that says so."""
-    damaged = next(t for t in here if not t.calls)
+    damaged = next(t for t in here if t.damaged)
     best = min(here, key=goal.mean)
-    pick = min((t for t in here if not goal.worse(t, best)), key=lambda t: (t.calls, goal.mean(t)))
+    pick = min((t for t in here if not goal.worse(t, best)), key=lambda t: (t.calls, not t.damaged, goal.mean(t)))
     before = f"{goal.mean(damaged):.4f} damaged"
     if pick is damaged:
-        least = min((t for t in here if t.calls), key=goal.mean)
+        least = min((t for t in here if not t.damaged), key=goal.mean)
         how = "" if goal.mean(least) >= goal.mean(damaged) else " by more than 1% and chance"
         reached = f"best: {goal.mean(least):.4f}, {least}"
         return pick, f"{LEAVE}: nothing lowers its {goal.measure} of {before}{how} ({reached})"
@@ -104,7 +119,8 @@ def _advice(here: list[Tried], goal: Goal) -> tuple[Tried, str]:
     beside = f", {goal.mean(once):.4f} for one_shot" if once is not pick else ""
     sentence = f"take {pick}: {goal.measure} {goal.mean(pick):.4f} against {before}{beside}"
     if best is not pick:
-        sentence += f" ({best} has {goal.mean(best):.4f}: no gain beyond 1% and chance)"
+        why = f"{pick.method} is as good" if pick.classical else "no gain beyond 1% and chance"
+        sentence += f" ({best} has {goal.mean(best):.4f}: {why})"
     return pick, sentence
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Hashable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -90,7 +92,7 @@ def between_levels(table: Tensor, s: Tensor) -> Tensor:
 
 def one_if_shared(s: Tensor) -> Tensor:
     """Severities (B, ...) that are one number for the whole batch by their strides, as (1, ...)."""
-    return s[:1] if len(s) > 1 and s.stride(0) == 0 else s
+    return s[:1] if s.stride(0) == 0 and s.shape[0] > 1 else s
 
 
 # --- draws -----------------------------------------------------------------------------------------------------------
@@ -124,15 +126,17 @@ def moved(value: Tensor, like: Tensor) -> Tensor:
 # --- exact arithmetic ------------------------------------------------------------------------------------------------
 
 
+# Settings of products and convolutions in float32, by the device that they are for.
+_KNOBS: dict[str, tuple[Any, ...]] = {
+    "cpu": (torch.backends.mkldnn.matmul, torch.backends.mkldnn.conv),  # type: ignore[attr-defined]
+    "cuda": (torch.backends.cuda.matmul, torch.backends.cudnn.conv),  # type: ignore[attr-defined]
+}
+
+
 @contextlib.contextmanager
 def exact_matmul() -> Iterator[None]:
     """Matrix products and convolutions in full float32: neither TF32 on a GPU nor bf16 on a CPU."""
-    knobs = (
-        torch.backends.cuda.matmul,
-        torch.backends.cudnn.conv,  # type: ignore[attr-defined]
-        torch.backends.mkldnn.matmul,  # type: ignore[attr-defined]
-        torch.backends.mkldnn.conv,  # type: ignore[attr-defined]
-    )
+    knobs = [knob for of_device in _KNOBS.values() for knob in of_device]
     before = [knob.fp32_precision for knob in knobs]
     for knob in knobs:
         knob.fp32_precision = "ieee"
@@ -143,15 +147,27 @@ def exact_matmul() -> Iterator[None]:
             knob.fp32_precision = precision
 
 
-@contextlib.contextmanager
-def exact_float32(device: torch.device) -> Iterator[None]:
+def exact_float32(device: torch.device) -> AbstractContextManager[object]:
     """`exact_matmul` outside autocast: D(x, s) - D(x, t) is a small difference of large numbers."""
-    with contextlib.ExitStack() as settings:
-        if device.type != "meta" and torch.is_autocast_enabled(device.type):
-            settings.enter_context(torch.autocast(device.type, enabled=False))
-        if not torch.compiler.is_compiling():
-            settings.enter_context(exact_matmul())
-        yield
+    autocasts = device.type != "meta" and torch.is_autocast_enabled(device.type)
+    exact = torch.compiler.is_compiling() or _is_exact(device.type)
+    if exact and not autocasts:
+        return contextlib.nullcontext()
+    settings = contextlib.ExitStack()
+    if autocasts:
+        settings.enter_context(torch.autocast(device.type, enabled=False))
+    if not exact:
+        settings.enter_context(exact_matmul())
+    return settings
+
+
+def _is_exact(device: str) -> bool:
+    """Whether products are exact there already, as they mostly are: to look costs less than to set."""
+    set_here = {knob.fp32_precision for knob in _KNOBS.get(device, ())} - {"ieee"}
+    if device != "cpu" or set_here - {"none"}:
+        return not set_here
+    # What is not set follows the setting of its library, and that the setting of all.
+    return {torch.backends.mkldnn.fp32_precision, torch.backends.fp32_precision} <= {"none", "ieee"}  # type: ignore[attr-defined]
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------

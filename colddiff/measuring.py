@@ -9,6 +9,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from . import metrics
+from .baselines import Baseline
 from .batches import generator_for
 from .checkpoint import Run
 from .data import ImageData
@@ -39,6 +40,7 @@ def measure(
     compared: list[Cell],
     sense: Perception,
     *,
+    baseline: Baseline | None,
     images: int,
     batch_size: int,
     seed: int,
@@ -58,7 +60,7 @@ def measure(
             params = run.degradation.draw_each(x0, keys) | given
             clean += [features_of(sense.net, x0)] if sense.net else []
             for cell, k in zip(compared, kept, strict=True):
-                restored, k.calls = _restored(run, cell, x0, params, seed, first, eight_bit)
+                restored, k.calls = _restored(run, baseline, cell, x0, params, seed, first, eight_bit)
                 restored = restored.clamp(0, 1)
                 k.distances.append(_distances(restored, x0, sense))
                 k.features += [features_of(sense.net, restored)] if sense.net else []
@@ -71,12 +73,16 @@ def measure(
 
 
 def _restored(
-    run: Run, cell: Cell, x0: Tensor, params: dict[str, Tensor], seed: int, first: int, eight_bit: bool
-) -> tuple[Tensor, int]:
+    run: Run, baseline: Baseline | None, cell: Cell, x0: Tensor, params: dict[str, Tensor],
+    seed: int, first: int, eight_bit: bool,
+) -> tuple[Tensor, int]:  # fmt: skip
     """The images of one cell, and how often the restorer was called for them."""
     true = run.degradation.bind(params, like=x0)
     x = true(x0, cell.start)
     x = (x * 255).round() / 255 if eight_bit else x
+    if cell.classical:
+        assert baseline is not None
+        return baseline(x, torch.tensor(cell.start, dtype=torch.float64).expand(len(x))), 0
     if cell.times is None:
         return x, 0
     calls = 0

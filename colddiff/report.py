@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from . import metrics, viz
+from .baselines import Baseline, baseline_for, kind_for
 from .checkpoint import Run
 from .conclusion import Tried, conclude
 from .data import ImageData
@@ -98,7 +99,8 @@ def evaluate(
     """Measure a run on images.
 
     Samplers get only what a restore would have: params are read off the damaged picture, estimated after a first
-    restorer call, or drawn anew; rows that use the true ones are labelled oracle.
+    restorer call, or drawn anew; rows that use the true ones are labelled oracle. Where a classical restorer is known
+    for the degradation (`baselines`), it has a row at each start.
 
     Args:
         run: what is measured.
@@ -111,18 +113,20 @@ def evaluate(
         eight_bit: round the damaged images to 8-bit levels (not clipped), as pictures come.
         perception: "auto", "classifier", "inception", "lpips" or a feature network, as `perception.choose` takes it;
             None leaves it out.
-        training: images that the run was trained on, for the classifier and the check of what is generated.
+        training: images that the run was trained on, for the classifier, the check of what is generated, and the
+            baseline of a run that came without one.
         generated: how many images to generate, and to compare with the training images.
         progress: show a bar.
     """
     _check(run, data, starts, steps, images, generated, training)
     n = min(len(data), images or len(data))
-    compared = list(cells(run.degradation, starts, steps))
+    baseline, told = _baseline(run, data, training)
+    compared = list(cells(run.degradation, starts, steps, None if baseline is None else baseline.name))
     sense = Perception("not measured")
     if perception is not None:
         sense = choose(run, perception, training=training, images=n, progress=progress)
     options: dict[str, Any] = {"batch_size": batch_size, "seed": seed, "progress": progress}
-    clean, kept = measure(run, data, compared, sense, images=n, eight_bit=eight_bit, **options)
+    clean, kept = measure(run, data, compared, sense, baseline=baseline, images=n, eight_bit=eight_bit, **options)
     kids = [kid(clean, torch.cat(k.features)) if sense.net else None for k in kept]
     fids = [fid(clean, torch.cat(k.features)) if sense.net else None for k in kept]
     generation = None
@@ -131,6 +135,7 @@ def evaluate(
     last = [(c, k) for c, k in zip(compared, kept, strict=True) if c.start == compared[-1].start]
     return Report(
         protocol=_protocol(run, data, n, eight_bit, seed)
+        | told
         | ({} if perception is None else {"perception": sense.told})
         | ({"generation": "left out: the run has no prior"} if generated and run.prior is None else {}),
         rows=[_row(c, k, f, values) for c, k, f, values in zip(compared, kept, fids, kids, strict=True)],
@@ -138,6 +143,22 @@ def evaluate(
         conclusion=conclude(_tried(compared, kept, kids), sense.measure, sense.features),
         generation=generation,
     )
+
+
+def _baseline(run: Run, data: ImageData, training: ImageData | None) -> tuple[Baseline | None, dict[str, str]]:
+    """The classical restorer for these images, and what the protocol says of it; nothing where there is none."""
+    kind, shape = kind_for(run.degradation), tuple(data.images.shape[1:])
+    if kind is None:
+        return None, {}
+    own = run.baseline or baseline_for(run.degradation)
+    if own is not None and own.fits(shape):
+        return own, {"baseline": own.told}
+    if training is not None and tuple(training.images.shape[1:]) == shape:
+        return baseline_for(run.degradation, training), {"baseline": kind.told}
+    why = "the run came without statistics, name its training images (--training)"
+    if own is not None:
+        why = f"it was fitted to images of another size than {shape[1]} x {shape[2]}"
+    return None, {"baseline": f"{kind.name} left out: {why}"}
 
 
 def _check(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ def restore(
     sampler: Sampler = improved,
     mask: Tensor | None = None,
     generator: Generators = None,
+    capture: Callable[[Sampler], Sampler] | None = None,
 ) -> Iterator[State]:
     """A sampler's walk from damaged pictures whose params nobody knows.
 
@@ -32,7 +33,11 @@ def restore(
         sampler: how to walk.
         mask: (B or 1, 1, H, W), true where the picture is missing, for operators with missing pixels.
         generator: for what has to be drawn.
+        capture: what the walk goes through, as `captured.captured`, which replays steps on a GPU.
     """
+    if capture is not None:
+        D = bind_observed(degradation, R, x, times[0], mask=mask, sampler=sampler, generator=generator)
+        return walk(R, D, x, times=times, sampler=capture(sampler), generator=generator)
     asking = _Once(R)
     D = bind_observed(degradation, asking, x, times[0], mask=mask, sampler=sampler, generator=generator)
     return walk(asking, D, x, times=times, sampler=sampler, generator=generator)

@@ -114,6 +114,7 @@ def estimated(eta: float = 0.0) -> Sampler:
 
     sampler.__doc__ = (estimated.__doc__ or "").split("\n\n")[0]
     sampler.estimates = True  # type: ignore[attr-defined]  # what it needs of D, see `restoration`
+    sampler.noisy = eta > 0  # type: ignore[attr-defined]  # draws on the CPU, which no graph can hold, see `captured`
     return sampler
 
 

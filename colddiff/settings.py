@@ -44,7 +44,8 @@ class TrainConfig(Configurable):
         colour: grey, rgb, or auto for grey where every picture is.
         background: what transparent pictures are laid over, in [0, 1]: one number, or three.
         bad_share: of pictures that cannot be read, above which training does not begin.
-        restorer: the network; None takes a U-Net that suits the images.
+        size: of the U-Net that is taken where no restorer is named, in parameters for images of 32 pixels and more.
+        restorer: the network; None takes a U-Net of that size.
         predict: what the network predicts: x0, or for Gaussian noise the noise (epsilon) or velocity.
         batch_size: images per step and process, `accumulate` times.
         accumulate: batches per optimizer step.
@@ -54,6 +55,7 @@ class TrainConfig(Configurable):
         ema_decay: of the averaged weights, which is what is saved; shorter at first.
         clip: largest norm of the gradient.
         precision: of the network: bf16 where the hardware has it ("auto"), fp32 or bf16.
+        compile: the network through torch.compile: minutes at first, less time at every step after.
         eight_bit: round what the network sees to 8-bit levels, as pictures come.
         flip: mirror images at random.
         shift: move images at random by up to so many pixels, edges repeated.
@@ -78,6 +80,7 @@ class TrainConfig(Configurable):
     colour: Literal["auto", "grey", "rgb"] = "auto"
     background: tuple[float, ...] = (1.0,)
     bad_share: float = 0.1
+    size: Literal["0.3M", "1M", "5M", "15M", "35M", "60M"] = "5M"
     restorer: RestorerConfig | None = None
     predict: Literal["x0", "epsilon", "velocity"] = "x0"
     batch_size: int = 64
@@ -88,6 +91,7 @@ class TrainConfig(Configurable):
     ema_decay: float = 0.999
     clip: float = 1.0
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    compile: bool = False
     eight_bit: bool = True
     flip: bool = False
     shift: int = 0
@@ -139,7 +143,9 @@ class TrainConfig(Configurable):
 
 
 # What may differ between a run and its continuation: where and how often, not what.
-FREE_TO_CHANGE = {"out", "device", "validate_every", "checkpoint_every", "sample_every", "log_every", "tensorboard"}
+FREE_TO_CHANGE = {
+    "out", "device", "compile", "validate_every", "checkpoint_every", "sample_every", "log_every", "tensorboard"
+}  # fmt: skip
 
 
 def data_for(config: TrainConfig) -> ImageData:
@@ -189,14 +195,14 @@ def images_for(
 
 
 def restorer_for(config: TrainConfig, data: ImageData) -> RestorerConfig:
-    """The network asked for, else a U-Net of about 5M parameters, smaller below 32 pixels; with its prediction.
+    """The network asked for, else a U-Net of the size asked for, smaller below 32 pixels; with its prediction.
 
     Raises:
         ValueError: it was asked to take another number of channels, or made for another noise, than the training has.
     """
     channels, side = data.images.shape[1], min(data.images.shape[2:])
-    large, small = UNetConfig(channels=channels), UNetConfig(channels=channels, patch=1, multipliers=(1, 2))
-    shape = config.restorer or (large if side >= 32 else small)
+    small = {} if side >= 32 else {"patch": 1, "multipliers": (1, 2)}
+    shape = config.restorer or UNetConfig.of_size(config.size, channels=channels, **small)
     if isinstance(shape, UNetConfig | DiffusersUNetConfig):
         shape = _with_channels(shape, channels)
     elif isinstance(shape, NoiseParametrization):

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .checkpoint import load_weights, read_tensors, write_tensors
 from .files import read_json, write_json
+from .tensors import load_weights, read_tensors, write_tensors
 
 KEPT = 2
 

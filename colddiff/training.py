@@ -6,7 +6,6 @@ import contextlib
 import copy
 import math
 import os
-import statistics
 import time
 import warnings
 from collections.abc import Callable
@@ -19,13 +18,15 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from . import checkpoint, viz
-from .batches import Batch, Batches, generator_for, seed_for
+from .baselines import baseline_for
+from .batches import Batches, generator_for, seed_for
 from .budget import cpu_threads, steps_in
-from .checkpoint import Run, as_restorer, pick_device, pick_precision
+from .checkpoint import Run, pick_device
 from .data import ImageData
-from .degradations.base import Degradation
+from .fast import CompiledModel, FastRestorer, pick_precision
 from .files import read_json
 from .interruption import Interrupted, interruptible
+from .objective import loss_on, restoration_loss, validation_loss
 from .restoration import restore, suited_sampler
 from .runlog import Log, tensorboard_writer
 from .samplers import Restorer, named_sampler, time_grid
@@ -35,26 +36,9 @@ from .unet import RestorerConfig
 
 GATE = 0.02  # largest share by which bf16 may raise the validation loss
 FIRST_GATE = 100  # the step of a first look, for runs that end before the first validation
-VALIDATION_IMAGES = 256
+AGREE_EVERY = 10  # steps after which several processes ask each other about signals, which waits for the device
 SAME_DATA = ("images", "size", "channels", "framing", "left_out")  # of a protocol, for a run to go on
 DEFAULT_MINUTES = 10.0
-
-
-def restoration_loss(R: nn.Module, degradation: Degradation, batch: Batch, config: TrainConfig) -> Tensor:
-    """E |R(D(x0, t), t) - x0|, or its square.
-
-    A network that predicts noise or velocity is weighted so that the error is half that of its prediction.
-
-    Source: Cold Diffusion, equation 2.
-    """
-    x_t = degradation(batch.x0, batch.t, batch.params)
-    if config.eight_bit:
-        x_t = (x_t * 255).round() / 255
-    error: Tensor = R(x_t, batch.t).float() - batch.x0
-    weight = getattr(getattr(R, "module", R), "loss_weight", None)
-    if weight is not None:
-        error = error * weight(batch.t, batch.x0)
-    return error.abs().mean() if config.loss == "l1" else error.square().mean()
 
 
 def train(
@@ -90,6 +74,7 @@ def train(
     if start is not None:
         _check_same_data(run_dir, data)
     prior = prior_for(config, data)
+    baseline = baseline_for(config.degradation, data)
     torch.manual_seed(seed_for(config.seed, "weights"))
     spec = None if net is not None else restorer_for(config, data)
     net = (spec.build() if spec is not None else net).to(device, memory_format=torch.channels_last).train()  # type: ignore[union-attr,call-overload]
@@ -112,7 +97,8 @@ def train(
             minutes = config.minutes or DEFAULT_MINUTES
             steps, threads = steps_in(minutes, _trial(net, batches, config, precision, device), device)
         steps = _agreed(steps, accelerator, min)
-    model, optimizer = accelerator.prepare(net, optimizer)
+    fast = CompiledModel(net, loss_on(batches.at(0, device), config), precision) if config.compile else None
+    model, optimizer = accelerator.prepare(fast or net, optimizer)
     saved_config = _run_config(config, spec, data, steps)
     log = Log(run_dir / "log.jsonl", after=step, tensorboard=config.tensorboard) if main else None
 
@@ -120,7 +106,8 @@ def train(
         state = {"step": step, "steps": steps, "seconds": seconds, "precision": precision}
         bare = optimizer.optimizer if hasattr(optimizer, "optimizer") else optimizer
         save_snapshot(run_dir, net, ema, bare, state | {"training": config.to_config()})
-        checkpoint.save(run_dir, ema.state_dict(), saved_config | {"precision": precision, "step": step}, prior)
+        told = saved_config | {"precision": precision, "step": step}
+        checkpoint.save(run_dir, ema.state_dict(), told, prior, baseline)
 
     bar = tqdm(total=steps, initial=step, desc=run_dir.name, unit="step", disable=None if progress and main else True)
     closing = contextlib.nullcontext() if log is None else contextlib.closing(log)
@@ -133,7 +120,8 @@ def train(
             loss = _step(model, optimizer, accelerator, batches, step, config, precision)
             _average(ema, net, min(config.ema_decay, (1 + step) / (10 + step)))
             step += 1
-            signum = _agreed(stopped.signum or 0, accelerator, max)
+            together = accelerator.num_processes == 1 or step % AGREE_EVERY == 0
+            signum = _agreed(stopped.signum or 0, accelerator, max) if together else 0
             last = step == steps or signum != 0
             noted = step % config.log_every == 0 or last
             if noted:
@@ -146,15 +134,17 @@ def train(
                 speed = config.batch_size * config.accumulate * accelerator.num_processes * step / seconds
                 log.write(step=step, loss=float(loss), lr=group["lr"], images_per_second=speed, seconds=seconds)
                 bar.set_postfix(loss=f"{float(loss):.4f}", images=f"{speed:.0f}/s")
+            if fast is not None and step == FIRST_GATE:
+                fast.check()
             if step % config.validate_every == 0 or step in (FIRST_GATE, steps):
-                value, drift = _validate(ema, checks, config, precision, device)
+                value, drift = validation_loss(ema, checks, config, precision, device)
                 if _agreed(int(not drift <= GATE), accelerator, max):
                     warnings.warn(f"bf16 raises the validation loss by {drift:.1%}: going on in float32", stacklevel=2)
                     precision = "fp32"
                 if log is not None:
                     log.write(step=step, validation_loss=value, bf16_drift=drift)
             if main and (step % config.sample_every == 0 or step == steps):
-                _picture(run_dir / "samples" / f"step-{step:08d}.png", as_restorer(ema, precision), checks, device)
+                _picture(run_dir / "samples" / f"step-{step:08d}.png", FastRestorer(ema, precision), checks, device)
             if main and (step % config.checkpoint_every == 0 or last):
                 save()
             if signum and step < steps:
@@ -203,22 +193,6 @@ def _average(ema: nn.Module, net: nn.Module, decay: float) -> None:
     torch._foreach_lerp_(list(ema.parameters()), list(net.parameters()), 1 - decay)
     for mine, theirs in zip(ema.buffers(), net.buffers(), strict=True):
         mine.copy_(theirs)
-
-
-@torch.no_grad()
-def _validate(
-    ema: nn.Module, checks: Batches, config: TrainConfig, precision: str, device: torch.device
-) -> tuple[float, float]:
-    """The loss of the averaged weights on held-out images, and by what share bf16 raises it; 0 in float32."""
-    losses, exact = [], []
-    for batch in checks.one_pass(device, VALIDATION_IMAGES):
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-            losses.append(float(restoration_loss(ema, config.degradation, batch, config)))
-        exact.append(
-            float(restoration_loss(ema, config.degradation, batch, config)) if precision == "bf16" else losses[-1]
-        )
-    loss = statistics.fmean(losses)
-    return loss, loss / max(statistics.fmean(exact), 1e-9) - 1
 
 
 def _picture(path: Path, R: Restorer, checks: Batches, device: torch.device) -> None:

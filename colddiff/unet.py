@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +24,10 @@ class RestorerConfig(Configurable):
 
     def build(self) -> nn.Module:
         raise NotImplementedError
+
+
+# Widths by the number of parameters that they come to, with three channels and the other fields as they are by default.
+SIZES = {"0.3M": 16, "1M": 32, "5M": 64, "15M": 112, "35M": 176, "60M": 224}
 
 
 @register("unet")
@@ -67,9 +71,16 @@ class UNetConfig(RestorerConfig):
         ):
             raise ValueError(f"channels, width, multipliers, blocks and patch must be >= 1, got {self}")
         if self.width % 8:
-            raise ValueError(f"width must be a multiple of 8, the size of a normalisation group, got {self.width}")
+            raise ValueError(f"width must be a multiple of 8, the smallest normalisation group, got {self.width}")
         if not 0 <= self.dropout < 1 or self.cond_channels < 0 or self.attention_levels < 0:
             raise ValueError(f"dropout must be in [0, 1), cond_channels and attention_levels >= 0, got {self}")
+
+    @classmethod
+    def of_size(cls, size: str, **fields: Any) -> UNetConfig:
+        """A network of about so many parameters: "0.3M", "1M", "5M", "15M", "35M" or "60M"."""
+        if size not in SIZES:
+            raise LookupError(f"no U-Net has the size {size!r}: there are {', '.join(SIZES)}")
+        return cls(width=SIZES[size], **fields)
 
     def build(self) -> UNet:
         return UNet(self)
@@ -90,17 +101,15 @@ class UNet(nn.Module):
         folded, self.channels = config.patch**2, config.channels or 3
         self.stem = nn.Conv2d((self.channels + config.cond_channels) * folded, widths[0], 3, padding=1)
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
-        before = widths[0]
-        for level, width in enumerate(widths):
+        for level, (before, width) in enumerate(pairwise([widths[0], *widths])):
             attend = level >= len(widths) - config.attention_levels
             self.down.append(Stage(before, width, time_width, config.blocks, attend, config.dropout))
-            before = width
         self.shrink = nn.ModuleList(nn.Conv2d(w, w, 3, stride=2, padding=1) for w in widths[:-1])
+        self.lift = nn.ModuleList(nn.Conv2d(below, w, 1) for below, w in pairwise(widths[::-1]))
         for width in reversed(widths[:-1]):
-            self.up.append(Stage(before + width, width, time_width, config.blocks, False, config.dropout))
-            before = width
-        last = nn.Conv2d(before, self.channels * folded, 3, padding=1)
-        self.head = nn.Sequential(norm(before), nn.SiLU(), last)
+            self.up.append(Stage(width, width, time_width, config.blocks, False, config.dropout))
+        last = nn.Conv2d(widths[0], self.channels * folded, 3, padding=1)
+        self.head = nn.Sequential(norm(widths[0]), nn.SiLU(), last)
         self.keep = nn.Linear(time_width, self.channels)
         for parameter in (*last.parameters(), *self.keep.parameters()):
             nn.init.zeros_(parameter)
@@ -111,24 +120,31 @@ class UNet(nn.Module):
         self._check(x, cond)
         h = centred if cond is None else torch.cat([centred, 2 * cond - 1], dim=1)
         h, height, width = self._padded(h.to(self.stem.weight.dtype))
-        time = self.time(t, h.dtype)
+        dtype = self.head[-1].weight.dtype
+        time = self.time(t, dtype)
         h = F.pixel_unshuffle(h, self.config.patch).contiguous(memory_format=torch.channels_last)
         # Not in bf16: rounding the input there costs an ill-posed restorer three times what all other layers do.
         with nullcontext() if x.device.type == "meta" else torch.autocast(x.device.type, enabled=False):
-            h = self.stem(h)
+            h = self.stem(h).to(dtype)
         skips = []
         for stage, shrink in zip(self.down, [*self.shrink, None], strict=True):
             h = stage(h, time)
             if shrink is not None:
                 skips.append(h)
                 h = shrink(h)
-        for stage in self.up:
-            h = torch.cat([F.interpolate(h, scale_factor=2.0, mode="nearest"), skips.pop()], dim=1)
+        for stage, lift in zip(self.up, self.lift, strict=True):
+            # Added rather than concatenated: half the work of what reads the sum, and better at equal time.
+            h = F.interpolate(lift(h), scale_factor=2.0, mode="nearest") + skips.pop()
             h = stage(h, time)
         out = F.pixel_shuffle(self.head(h), self.config.patch)[..., :height, :width].to(x.dtype)
         if self.config.residual:
             out = out + centred * (1 + self.keep(time).to(x.dtype)[:, :, None, None])
         return (out + 1) / 2
+
+    def to_bfloat16(self) -> UNet:
+        """The network with its weights in bf16, but for the first layer; in place."""
+        self.to(torch.bfloat16).stem.float()
+        return self
 
     def bind(self, cond: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
         """R(x, t) with a condition: an image (B, cond_channels, H, W) in [0, 1] that is seen beside x."""
@@ -223,6 +239,5 @@ class Attention(nn.Module):
 
 
 def norm(width: int) -> nn.GroupNorm:
-    """Groups of 8 features, at most 32 of them."""
-    groups = math.gcd(width, min(32, width // 8))
-    return nn.GroupNorm(groups, width)
+    """Groups of 32 features, or of 16 or 8: on CPUs 16 and more are six times as fast as 8."""
+    return nn.GroupNorm(width // math.gcd(width, 32), width)

@@ -16,14 +16,16 @@ class Cell:
     """One way to restore: what is measured in a row of the table.
 
     Args:
-        method: "degraded", a sampler's name, or a sampler's name with " (oracle)".
+        method: "degraded", a baseline's name, a sampler's name, or a sampler's name with " (oracle)".
         start: time of the damaged image.
-        times: the sampler's grid; None for "degraded".
+        times: the sampler's grid; None where there is no sampler.
+        classical: whether it is a baseline, which calls no network.
     """
 
     method: str
     start: float
     times: Tensor | None
+    classical: bool = False
 
     @property
     def oracle(self) -> bool:
@@ -39,12 +41,16 @@ class Cell:
         return self.method if plain else f"{self.method}, {len(self.times) - 1}"  # type: ignore[arg-type]
 
 
-def cells(degradation: Degradation, starts: Sequence[float], steps: Sequence[int]) -> Iterator[Cell]:
-    """The rows of a table, by start: the damaged images, then every sampler that could be used, and oracles."""
+def cells(
+    degradation: Degradation, starts: Sequence[float], steps: Sequence[int], baseline: str | None = None
+) -> Iterator[Cell]:
+    """The rows of a table, by start: the damaged images, the baseline, every sampler of use, and oracles."""
     levels = degradation.level_times()
     for start in _distinct(starts, levels):
         once = time_grid(1, start, levels=levels)
         yield Cell("degraded", start, None)
+        if baseline is not None:
+            yield Cell(baseline, start, None, classical=True)
         yield Cell("one_shot", start, once)
         grids = {len(g): g for g in (_grid(k, start, levels) for k in sorted(steps))}
         observable = degradation.deterministic or degradation.observable or degradation.estimable

@@ -12,8 +12,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import colddiff as cd
-from colddiff.checkpoint import FORMAT, load, pick_device, pick_precision
+from colddiff.checkpoint import FORMAT, load, pick_device
 from colddiff.degradations import GaussianMask, GaussianNoise
+from colddiff.fast import pick_precision
 from colddiff.training import train
 
 
@@ -108,6 +109,8 @@ def test_what_is_not_a_run_is_refused(tmp_path, copy):
 def test_another_format_asks_for_an_upgrade(copy):
     spoil(copy, format=FORMAT + 1)
     assert f"has format {FORMAT + 1}, this colddiff reads {FORMAT}: upgrade" in refusal(copy)
+    spoil(copy, format=FORMAT - 1)
+    assert f"has format {FORMAT - 1}, this colddiff reads {FORMAT}: train it again" in refusal(copy)
 
 
 @pytest.mark.parametrize("key", ["restorer", "degradation", "prior", "image", "precision", "step"])

@@ -30,9 +30,9 @@ from colddiff import (
     generate,
     train,
 )
-from colddiff.checkpoint import read_tensors
 from colddiff.priors import Fitted, GaussianMixture
 from colddiff.registry import registered
+from colddiff.tensors import read_tensors
 from colddiff.testing.failures import seeded
 
 

@@ -313,6 +313,7 @@ def test_a_run_has_weights_config_log_and_pictures_and_nothing_half_written(undi
     names = {str(p.relative_to(undisturbed)) for p in undisturbed.rglob("*") if p.is_file()}
     snapshot = {f"checkpoints/step-00000008/{n}" for n in ("model", "ema", "optimizer")}
     expected = {"config.json", "model.safetensors", "prior.safetensors", "log.jsonl", "samples/step-00000008.png"}
+    expected |= {"baseline.safetensors"}
     assert names == expected | {f"{s}.safetensors" for s in snapshot} | {"checkpoints/step-00000008/state.json"}
 
 
@@ -574,3 +575,19 @@ def test_a_noise_predictor_made_for_another_noise_is_refused(tmp_path):
     config = tiny.config(tmp_path, degradation=GaussianBlur(), restorer=Epsilon())
     with pytest.raises(ValueError, match="use --predict epsilon"):
         restorer_for(config, load_data("digits"))
+
+
+def test_averaged_weights_follow_sharded_ones(tmp_path) -> None:
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path / 'meet'}", rank=0, world_size=1)
+    try:
+        net, ema = (torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Linear(3, 2)) for _ in range(2))
+        expected = [torch.lerp(e, p, 0.25) for e, p in zip(ema.parameters(), net.parameters(), strict=True)]
+        mesh = init_device_mesh("cpu", (1,))
+        training._average(fully_shard(ema, mesh=mesh), fully_shard(net, mesh=mesh), 0.75)
+        for e, wanted in zip(ema.parameters(), expected, strict=True):
+            assert torch.allclose(e.full_tensor(), wanted)
+    finally:
+        torch.distributed.destroy_process_group()

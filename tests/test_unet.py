@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from colddiff import UNet, UNetConfig
+from colddiff.unet import SIZES, norm
 
 TINY = UNetConfig(channels=3, width=8, multipliers=(1, 2), blocks=1)
 
@@ -155,3 +156,25 @@ def test_the_skip_gain_is_exact_in_bf16() -> None:
         fast = net(x, t)
     with torch.no_grad():
         assert (fast - net(x, t)).abs().max() < 2e-5
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_size_is_about_so_many_parameters(size) -> None:
+    with torch.device("meta"):
+        net = UNetConfig.of_size(size, channels=3).build()
+    count = sum(p.numel() for p in net.parameters()) / 1e6
+    assert abs(count / float(size[:-1]) - 1) < 0.25
+    with pytest.raises(LookupError, match=r"no U-Net has the size '2M': there are 0.3M, 1M"):
+        UNetConfig.of_size("2M")
+
+
+def test_the_first_layer_stays_float32_in_bf16(images) -> None:
+    net = shaken(UNet(TINY)).to_bfloat16()
+    assert net.stem.weight.dtype == torch.float32 and net.shrink[0].weight.dtype == torch.bfloat16
+    assert net(images(1, 3, 9, 6, dtype=torch.float32), torch.rand(1)).dtype == torch.float32
+
+
+@pytest.mark.parametrize("width", [8, 16, 48, 64, 96])
+def test_groups_are_as_large_as_they_may_be(width) -> None:
+    groups = norm(width).num_groups
+    assert width // groups == {8: 8, 16: 16, 48: 16, 64: 32, 96: 32}[width]
