@@ -5,10 +5,14 @@ export OMP_WAIT_POLICY := passive
 PYTHON      ?= python3
 CONSTRAINTS ?= constraints/lock-py311-cpu.txt
 EXTRAS      ?= all
+# Of a benchmark: some sections (ONLY=operators,steps), more of its options (BENCH="--rounds 25"), CIFAR-10's folder.
+ONLY        ?=
+BENCH       ?=
+DATA        ?=
 VENV        := .venv
 BIN         := $(VENV)/bin
 
-.PHONY: setup demo test test-core test-slow unit lint bench lock clean
+.PHONY: setup demo test test-core test-slow unit lint bench bench-rmse lock clean
 
 setup: $(VENV)/ready
 $(VENV)/ready: pyproject.toml $(CONSTRAINTS)
@@ -37,8 +41,25 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: setup
-	$(BIN)/pytest benchmarks -q -p no:xdist --benchmark-json=bench.json
+# One of the peers asks for torchvision, which has no build for some CPU versions of torch: it comes without.
+$(VENV)/peers: $(VENV)/ready
+	$(BIN)/pip install -q -c $(CONSTRAINTS) -e ".[bench]"
+	$(BIN)/pip install -q --no-deps "denoising-diffusion-pytorch>=2.3"
+	touch $@
+
+# Writes bench.json and docs/performance.md, on whatever this machine has; leave it alone meanwhile, for about an hour.
+bench: $(VENV)/peers
+	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(BENCH)
+
+# Two peers and ours to the same test error, an hour and a half: make bench-rmse DATA=folder
+RMSE := $(BIN)/python -m benchmarks.time_to_rmse
+bench-rmse: $(VENV)/peers
+	$(if $(DATA),,$(error DATA=folder of CIFAR-10 is needed, nothing is downloaded))
+	for task in deblurring inpainting; do \
+	  for net in lucidrains diffusers; do $(RMSE) train $$net $$task $(DATA) --minutes 15 || exit 1; done; \
+	  for minutes in 3 5 7.5; do $(RMSE) train ours $$task $(DATA) --minutes $$minutes || exit 1; done; \
+	done
+	$(RMSE) table --page docs/performance.md
 
 # Refresh the lock on purpose, after the tests passed on an unlocked install:
 #   make clean && make test CONSTRAINTS=constraints/cpu.txt && make lock

@@ -23,7 +23,7 @@ from .framing import Framing
 from .kinds import as_batch, mapped
 from .priors import Fitted, Prior, generate
 from .restoration import restore, suited_sampler
-from .samplers import Generators, Restorer, Sampler, State, named_sampler, one_shot, time_grid
+from .samplers import Generators, Sampler, State, named_sampler, one_shot, time_grid
 from .tensors import load_weights, read_tensors, write_tensors
 from .tiling import TILE, check_memory, tiled
 from .unet import RestorerConfig
@@ -60,7 +60,7 @@ class Run:
     baseline: Baseline | None = field(default=None, repr=False)
 
     @cached_property
-    def R(self) -> Restorer:
+    def R(self) -> FastRestorer:
         """x0_hat from x (B, C, H, W) at times t (B,), in the run's precision, without gradients; see `FastRestorer`."""
         return FastRestorer(self.net, self.precision, self.compile)
 

@@ -70,6 +70,11 @@ class FastRestorer:
         if compile:
             self.ways.insert(0, Way(f"compiled {precision}", TOLERANCE[precision], compiled(net, precision), True))
 
+    @property
+    def used(self) -> str:
+        """The way that is taken, as far as is known by now: "compiled bf16", "eager bf16", "eager float32"."""
+        return self.ways[0].name
+
     @torch.no_grad()
     def __call__(self, x: Tensor, t: Tensor) -> Tensor:
         while (way := self.ways[0]) is not self.exact and way.key(x) not in way.trusted:

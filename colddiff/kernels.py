@@ -8,10 +8,14 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 # A table entry below this is rounding, and as a denormal it would cost 4x to 16x on a CPU.
 NEGLIGIBLE = 1e-15
+
+# Numbers in a batch of images up to which an operator stays on one CPU thread.
+SMALL = 2**18
 
 # Bytes of tables kept between calls, all operators together.
 CACHE_BYTES = 256 * 2**20
@@ -63,11 +67,11 @@ def level_of(s: Tensor, num_levels: int) -> tuple[Tensor, Tensor]:
         level (B,) int64 in 0 .. T and fraction (B, 1, 1, 1) in [0, 1), 0 at level T.
     """
     position = s * num_levels
-    nearest = position.round()
     # s may come from a float32 t: its rounding is half a unit of 2^-24 near 1, and the warp may triple it.
-    position = torch.where((position - nearest).abs() <= num_levels * 2.5e-7, nearest, position)
-    level = position.floor().clamp(0, num_levels)
-    return level.reshape(-1).long(), position - level
+    near = num_levels * 2.5e-7
+    level = (position + near).floor()
+    fraction = F.threshold(position - level, near, 0.0)
+    return level.reshape(-1).long().clamp(0, num_levels), fraction
 
 
 def on_levels(fraction: Tensor) -> bool:
@@ -145,6 +149,22 @@ def exact_matmul() -> Iterator[None]:
     finally:
         for knob, precision in zip(knobs, before, strict=True):
             knob.fp32_precision = precision
+
+
+def few_threads(x: Tensor) -> AbstractContextManager[object]:
+    """One CPU thread for small tensors: to wake a second one costs more than it brings."""
+    if x.device.type != "cpu" or x.numel() > SMALL or torch.compiler.is_compiling() or torch.get_num_threads() == 1:
+        return contextlib.nullcontext()
+    return _OneThread()
+
+
+class _OneThread:
+    def __enter__(self) -> None:
+        self.before = torch.get_num_threads()
+        torch.set_num_threads(1)
+
+    def __exit__(self, *raised: object) -> None:
+        torch.set_num_threads(self.before)
 
 
 def exact_float32(device: torch.device) -> AbstractContextManager[object]:

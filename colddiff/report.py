@@ -233,7 +233,7 @@ def _protocol(run: Run, data: ImageData, n: int, eight_bit: bool, seed: int) -> 
         "averaging": "global: one root mean square over all values; mean: per image, 95% normal interval",
         "ssim": f"Gaussian, sigma 1.5, {metrics.ssim_window(min(data.images.shape[2:]))} taps, borders left out",
         "params": _params_policy(run),
-        "network precision": run.precision,
+        "network": run.R.used,
         "weights": f"averaged, step {run.config['step']}",
         "seed": seed,
     }

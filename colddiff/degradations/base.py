@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..kernels import cached_tables, computing_dtype, exact_float32, moved, one_if_shared
+from ..kernels import cached_tables, computing_dtype, exact_float32, few_threads, moved, one_if_shared
 from ..registry import Configurable
 from ..schedules import Linear, Schedule
 
@@ -210,17 +210,16 @@ class BoundDegradation:
             ValueError: x is not of the size, or with params not of the number, that this was bound to.
         """
         self._check(x)
-        t = as_times(t, x)
-        with exact_float32(x.device):
-            return self.degradation.degrade(x.to(self.dtype), self._severity(t), self.tables | self.params).to(x.dtype)
+        with exact_float32(x.device), few_threads(x):
+            s = self._severity(as_times(t, x))
+            return self.degradation.degrade(x.to(self.dtype), s, self.tables | self.params).to(x.dtype)
 
     def change(self, x: Images, t: Tensor | float, s: Tensor | float) -> Images:
         """D(x, s) - D(x, t), in one pass where the operator has one."""
         self._check(x)
-        t, s = as_times(t, x), as_times(s, x)
-        with exact_float32(x.device):
-            severities = self._severity(t), self._severity(s)
-            return self.degradation.change(x.to(self.dtype), *severities, self.tables | self.params).to(x.dtype)
+        with exact_float32(x.device), few_threads(x):
+            before, after = self._severity(as_times(t, x)), self._severity(as_times(s, x))
+            return self.degradation.change(x.to(self.dtype), before, after, self.tables | self.params).to(x.dtype)
 
     def with_params(self, params: Params) -> BoundDegradation:
         """The same degradation and tables with other params."""
@@ -229,7 +228,7 @@ class BoundDegradation:
     def estimate(self, x_t: Images, x0: Images, t: Tensor | float) -> BoundDegradation:
         """The same degradation with the params for which D(x0, t) = x_t."""
         self._check(x_t)
-        with exact_float32(x_t.device):
+        with exact_float32(x_t.device), few_threads(x_t):
             t = as_times(t, x_t)
             found = self.degradation.estimate(x_t.to(self.dtype), x0.to(self.dtype), t, self.tables | self.params)
             return self.with_params(self.params | found)
@@ -242,7 +241,7 @@ class BoundDegradation:
     def _severity(self, t: Tensor) -> Tensor:
         """(B, 1, 1, 1); one time for all is warped once, and its strides go on saying that it is one."""
         s = self.degradation.severity(one_if_shared(t)).to(self.dtype)
-        return s.reshape(-1, 1, 1, 1).expand(len(t), 1, 1, 1)
+        return s.view(-1, 1, 1, 1).expand(t.shape[0], 1, 1, 1)
 
     def _check(self, x: Tensor) -> None:
         check_images(x)
@@ -271,13 +270,14 @@ def as_times(t: Tensor | float, x: Tensor) -> Tensor:
         t = t.double()
     if t.dim() > 1 or (t.dim() == 1 and t.shape[0] not in (1, x.shape[0])):
         raise ValueError(f"expected one time, or one per image ({x.shape[0]},), got shape {tuple(t.shape)}")
-    t = t.reshape(-1)
+    t = t if t.dim() else t.reshape(1)
     # A look at the values of a GPU tensor would stall the device; in a traced graph it would break it.
     if t.device.type == "cpu" and not torch.compiler.is_compiling():
         values = one_if_shared(t).tolist()
         if not all(0 <= value <= 1 for value in values):
             raise ValueError(f"times must be in [0, 1], 0 clean and 1 fully degraded, got {values}")
-    return t.to(x.device, non_blocking=True).expand(x.shape[0])
+    t = t if t.device == x.device else t.to(x.device, non_blocking=True)
+    return t if t.shape[0] == x.shape[0] else t.expand(x.shape[0])
 
 
 # --- degradations made of others -------------------------------------------------------------------------------------
