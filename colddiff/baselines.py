@@ -15,7 +15,7 @@ from torch import Tensor
 from .data import ImageData
 from .degradations.base import Claims, Degradation, Images, as_times
 from .degradations.separable import SeparableLinear
-from .kernels import cached_tables, level_of, on_levels, one_if_shared
+from .kernels import cached_tables, level_at, on_levels, one_if_shared
 from .restoration import bind_observed
 from .separable import apply_axes
 
@@ -163,7 +163,7 @@ class Bicubic(Baseline):
         key = ("bicubic", op, size)
         matrices = cached_tables(key, lambda: {str(n): enlargements(n, op.block_sides(n, size)) for n in size})
         rows, columns = (matrices[str(n)].to(x.device) for n in size)
-        level, fraction = level_of(op.severity(one_if_shared(as_times(t, x))).reshape(-1, 1, 1, 1), len(rows) - 1)
+        level, fraction = level_at(op.severity(one_if_shared(as_times(t, x))).reshape(-1, 1, 1, 1), len(rows) - 1)
 
         def at(k: Tensor) -> Tensor:
             return apply_axes(x.double(), rows.index_select(0, k)[None], columns.index_select(0, k)[None])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -243,8 +244,9 @@ def load(
     if not isinstance(config, dict) or config.get("library") != "colddiff":
         raise ValueError(f"{str(path / 'config.json')!r} is not a colddiff run's config")
     if config.get("format") != FORMAT:
-        cure = "train it again" if str(config.get("format")) < str(FORMAT) else "upgrade colddiff"
-        raise ValueError(f"{str(path)!r} has format {config.get('format')}, this colddiff reads {FORMAT}: {cure}")
+        found = config.get("format")
+        cure = "upgrade colddiff" if isinstance(found, int) and found > FORMAT else "train it again"
+        raise ValueError(f"{str(path)!r} has format {found}, this colddiff reads {FORMAT}: {cure}")
     missing = [key for key in EXPECTED if key not in config]
     if missing:
         raise ValueError(f"{str(path / 'config.json')!r} lacks {', '.join(missing)}: it is not as train wrote it")
@@ -264,8 +266,12 @@ def load(
         precision = "fp32"  # trained so, or bf16 failed its gate
     chosen = pick_precision(precision, where)
     net = net.to(where, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    file = path / "baseline.safetensors"
-    baseline = baseline_from(degradation, read_tensors(file)) if file.is_file() else baseline_for(degradation)
+    baseline, file = baseline_for(degradation), path / "baseline.safetensors"
+    if file.is_file():
+        try:
+            baseline = baseline_from(degradation, read_tensors(file))
+        except ValueError as error:  # no restore needs it
+            warnings.warn(f"{error}: reports go without the classical restorer", stacklevel=2)
     return Run(net, degradation, prior, config, path, chosen, compile, baseline)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 import warnings
@@ -11,12 +12,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
+from .kernels import exact_matmul
 from .samplers import Restorer
 from .unet import UNet
 
 # Largest error relative to the float32 answer, both as root mean squares, that a faster way may have.
 TOLERANCE = {"fp32": 1e-4, "bf16": 2e-2}
+SLOPE = 10  # times that of the loss, for gradients: they are sums of what is rounded in every layer
+DARK = 0.1  # root mean square from which on errors are relative: a black picture has none to be relative to
 LOOKED_AT = 2  # images of a batch that the check asks the float32 network for
 
 PRECISIONS = ("auto", "fp32", "bf16")
@@ -36,24 +41,25 @@ def pick_precision(precision: str, device: torch.device) -> str:
 
 @dataclass(frozen=True)
 class Way:
-    """One way to compute a network's answer, and the inputs for which it was found to be right."""
+    """One way to compute a network's answer, and the inputs for which it was found to be right, or wrong."""
 
     name: str
     tolerance: float
     call: Restorer
-    # Eager kernels treat every image alike; a compiler makes another program for every size of a batch.
-    by_batch: bool = False
-    trusted: set[tuple[object, ...]] = field(default_factory=set)
+    compiled: bool = False
+    trusted: dict[tuple[object, ...], bool] = field(default_factory=dict)
 
-    def key(self, x: Tensor) -> tuple[object, ...]:
-        return x.device, x.dtype, *x.shape[0 if self.by_batch else 1 :]
+    def key(self, x: Tensor, t: Tensor) -> tuple[object, ...]:
+        """Eager kernels treat every image alike; a compiler makes another program for every batch, stride and dtype."""
+        image = (x.device, x.dtype, *x.shape[1:])
+        return (*image, x.shape[0], x.stride(), t.dtype, t.stride()) if self.compiled else image
 
 
 class FastRestorer:
     """R(x, t) of a network: the fastest way first, and the next one, with a warning, where it fails its check.
 
-    The first answer for images of a new size is compared with that of the network in eager float32: it must be finite,
-    and within `TOLERANCE`. Gradients are off.
+    The first answer for images of a new size (compiled: for every new batch) is looked at: it must be finite, and for
+    its first images within `TOLERANCE` of the network in eager float32. Gradients are off.
 
     Args:
         net: called (x, t) -> x0_hat, its weights in float32. A compiled way keeps a copy of them as they are at its
@@ -69,37 +75,39 @@ class FastRestorer:
             self.ways.insert(0, Way("eager bf16", TOLERANCE["bf16"], autocast(net, "bf16")))
         if compile:
             self.ways.insert(0, Way(f"compiled {precision}", TOLERANCE[precision], compiled(net, precision), True))
-
-    @property
-    def used(self) -> str:
-        """The way that is taken, as far as is known by now: "compiled bf16", "eager bf16", "eager float32"."""
-        return self.ways[0].name
+        self.used = self.ways[0].name  # for the images that were seen last
 
     @torch.no_grad()
     def __call__(self, x: Tensor, t: Tensor) -> Tensor:
-        while (way := self.ways[0]) is not self.exact and way.key(x) not in way.trusted:
-            answer, complaint = self._tried(way, x, t)
-            if answer is not None:
-                way.trusted.add(way.key(x))
-                return answer.to(x.dtype)
-            del self.ways[0]
-            warnings.warn(f"the network in {way.name} {complaint}: going on in {self.ways[0].name}", stacklevel=2)
+        for way, following in zip(self.ways, [*self.ways[1:], None], strict=True):
+            key, self.used = way.key(x, t), way.name
+            if following is None or way.trusted.get(key):
+                break
+            if key not in way.trusted:
+                answer, complaint = self._tried(way, x, t)
+                way.trusted[key] = answer is not None
+                if answer is not None:
+                    return answer.to(x.dtype)
+                size = f"images {tuple(x.shape)}"
+                warnings.warn(f"the network in {way.name} {complaint}: {size} go on in {following.name}", stacklevel=2)
         return way.call(x, t).to(x.dtype)
 
     def _tried(self, way: Way, x: Tensor, t: Tensor) -> tuple[Tensor | None, str]:
         """The answer if it is right, else what is wrong with it."""
         try:
             answer = way.call(x, t)
-        except (ValueError, TypeError):
-            raise  # what was given does not fit the network, in whatever way it is computed
-        except Exception as error:  # whatever a compiler or a kernel raises: the network itself is still there
-            return None, f"cannot be run ({str(error).strip().split(chr(10))[0] or type(error).__name__})"
-        exact, seen = self.exact.call(x[:LOOKED_AT], t[:LOOKED_AT]).float(), answer[:LOOKED_AT].float()
-        off = float((seen - exact).norm() / exact.norm().clamp(min=1e-12))
-        if off <= way.tolerance:
-            return answer, ""
-        told = f"is {off:.1%} off float32" if math.isfinite(off) else "gives numbers that are not finite"
-        return None, f"{told}, where {way.tolerance:.2%} is allowed"
+        except torch.OutOfMemoryError:
+            raise  # float32 would need more
+        except Exception as error:  # whatever a compiler or a kernel raises
+            self.exact.call(x, t)  # raises too if what was given does not fit the network in any way
+            return None, f"cannot be run ({_line(error)})"
+        with exact_matmul():
+            exact = self.exact.call(x[:LOOKED_AT], t[:LOOKED_AT]).float()
+        scale = exact.square().mean().sqrt().clamp(min=DARK)
+        off = float((answer[:LOOKED_AT].float() - exact).square().mean().sqrt() / scale)
+        if not bool(answer.isfinite().all()):
+            return None, "gives numbers that are not finite"
+        return (answer, "") if off <= way.tolerance else (None, f"is {off:.1%} off float32")
 
 
 def autocast(net: nn.Module, precision: str) -> Restorer:
@@ -115,6 +123,8 @@ def autocast(net: nn.Module, precision: str) -> Restorer:
 
 def compiled(net: nn.Module, precision: str) -> Restorer:
     """The network through torch.compile; on a CPU its weights are folded in, and laid out for the kernels, once."""
+    from torch._inductor import config as inductor  # heavy, and not for all who import the library
+
     found: list[Restorer] = []
 
     def call(x: Tensor, t: Tensor) -> Tensor:
@@ -122,9 +132,10 @@ def compiled(net: nn.Module, precision: str) -> Restorer:
             own, rest = copy.deepcopy(net).eval().requires_grad_(False), precision
             if precision == "bf16" and isinstance(own, UNet):
                 own, rest = own.to_bfloat16(), "fp32"  # nothing is left to cast at each call
-            options: dict[str, Any] | None = {"freezing": True} if x.device.type == "cpu" else None
-            found.append(torch.compile(autocast(own, rest), options=options))
-        return found[0](x, t)
+            found.append(torch.compile(autocast(own, rest)))
+        # Read while tracing, wherever that happens: no option of torch.compile.
+        with inductor.patch(freezing=True) if x.device.type == "cpu" else contextlib.nullcontext():
+            return found[0](x, t)
 
     return call
 
@@ -142,37 +153,57 @@ class CompiledModel(nn.Module):
         super().__init__()
         self.net, self.loss_of, self.precision = net, loss_of, precision
         self.fast: list[Any] = [torch.compile(net)]  # in a list it is no second owner of the parameters
-        self.check()
+        self.check(precision)
 
     def forward(self, *given: Tensor) -> Tensor:
         answer: Tensor = (self.fast[0] if self.fast else self.net)(*given)
         return answer
 
-    def check(self) -> None:
+    def check(self, precision: str) -> None:
         """Go on without compiling, with a warning, where loss and gradient are not those of eager float32.
 
         To be called again when something was learned: the answer of a fresh network is x whatever a compiler does.
         """
+        self.precision = precision
         if self.fast and (complaint := wrong_slope(self.fast[0], self.net, self.loss_of, self.precision)):
             warnings.warn(f"the compiled network {complaint}: training goes on without compiling", stacklevel=3)
             self.fast.clear()
 
 
 def wrong_slope(candidate: nn.Module, net: nn.Module, loss_of: LossOf, precision: str) -> str:
-    """What is wrong with the loss of a compiled network or with its gradient; nothing if both are as they should be."""
-    weights = [p for p in net.parameters() if p.requires_grad]
+    """What is wrong with the loss of a compiled network or with its gradient; nothing if both are as they should be.
 
-    def measured(asked: nn.Module, precision: str) -> tuple[float, float]:
+    Where dropout would differ, or running means would move, it is checked in evaluation mode.
+    """
+    weights = [p for p in net.parameters() if p.requires_grad]
+    training = net.training
+    restless = any(isinstance(m, _BatchNorm) or getattr(m, "p", 0) > 0 for m in net.modules())
+
+    def measured(asked: nn.Module, precision: str) -> tuple[float, list[Tensor]]:
         loss = loss_of(asked, precision)
         found = torch.autograd.grad(loss, weights, allow_unused=True)
-        return float(loss.detach()), float(torch.stack([g.float().norm() for g in found if g is not None]).norm())
+        return float(loss.detach()), [g.float() for g in found if g is not None]
 
+    net.train(training and not restless)
     try:
-        got = measured(candidate, precision)
-    except Exception as error:  # whatever a compiler raises
-        return f"cannot be run ({str(error).strip().split(chr(10))[0] or type(error).__name__})"
-    for name, mine, exact in zip(("loss", "gradient"), got, measured(net, "fp32"), strict=True):
-        allowed = TOLERANCE[precision] * (1 if name == "loss" else 5)
-        if not abs(mine - exact) <= allowed * abs(exact) + 1e-12:
-            return f"has a {name} of {mine:.4g}, {exact:.4g} in eager float32"
+        with exact_matmul():
+            loss, slope = measured(net, "fp32")
+        try:
+            got, found = measured(candidate, precision)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # whatever a compiler raises
+            return f"cannot be run ({_line(error)})"
+    finally:
+        net.train(training)
+    steepness = math.hypot(*(float(g.norm()) for g in slope))
+    off = math.hypot(*(float((f - g).norm()) for f, g in zip(found, slope, strict=True)))
+    if not abs(got - loss) <= TOLERANCE[precision] * abs(loss) + 1e-12:
+        return f"has a loss of {got:.4g}, {loss:.4g} in eager float32"
+    if not off <= SLOPE * TOLERANCE[precision] * steepness + 1e-12:
+        return f"has a gradient that is {off / steepness:.1%} off that in eager float32"
     return ""
+
+
+def _line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0] or type(error).__name__

@@ -55,7 +55,7 @@ def locate(template: Tensor, image: Tensor) -> Tensor:
 
 
 def level_of(s: Tensor, num_levels: int) -> tuple[Tensor, Tensor]:
-    """The level at or just below severity s, and how far s is towards the next one.
+    """The level just below severity s, and how far s is towards the next one.
 
     A severity within float32 error of a level is that level, so that tables are exact at k / T.
 
@@ -64,8 +64,15 @@ def level_of(s: Tensor, num_levels: int) -> tuple[Tensor, Tensor]:
         num_levels: T; level 0 is clean.
 
     Returns:
-        level (B,) int64 in 0 .. T and fraction (B, 1, 1, 1) in [0, 1), 0 at level T.
+        level (B,) int64 in 0 .. T - 1 and fraction (B, 1, 1, 1) in [0, 1].
     """
+    level, fraction = level_at(s, num_levels)
+    low = level.clamp(max=num_levels - 1)
+    return low, fraction + (level - low).to(s.dtype).reshape(-1, 1, 1, 1)
+
+
+def level_at(s: Tensor, num_levels: int) -> tuple[Tensor, Tensor]:
+    """`level_of` with levels up to T and fractions below 1: on a level, the fraction is 0."""
     position = s * num_levels
     # s may come from a float32 t: its rounding is half a unit of 2^-24 near 1, and the warp may triple it.
     near = num_levels * 2.5e-7
@@ -86,7 +93,7 @@ def on_levels(fraction: Tensor) -> bool:
 
 def between_levels(table: Tensor, s: Tensor) -> Tensor:
     """The rows of a table (T + 1, ...) at severity s (B, 1, 1, 1), linear between levels: (B, ...)."""
-    level, fraction = level_of(s, len(table) - 1)
+    level, fraction = level_at(s, len(table) - 1)
     lower = table.index_select(0, level)
     if on_levels(fraction):
         return lower

@@ -75,7 +75,7 @@ def improved(
 ) -> Iterator[State]:
     """x = x + (D(x0, s) - D(x0, t)): errors of the restorer cancel to first order.
 
-    The bracket leaves what D does not touch bit-identical.
+    The bracket leaves what D does not touch as it is: to the last bit in single pixels, to rounding under filters.
 
     Source: Cold Diffusion, Algorithm 2.
     """
@@ -114,9 +114,13 @@ def estimated(eta: float = 0.0) -> Sampler:
 
     sampler.__doc__ = (estimated.__doc__ or "").split("\n\n")[0]
     sampler.estimates = True  # type: ignore[attr-defined]  # what it needs of D, see `restoration`
-    sampler.noisy = eta > 0  # type: ignore[attr-defined]  # draws on the CPU, which no graph can hold, see `captured`
+    sampler.memoryless = eta == 0  # type: ignore[attr-defined]  # see `captured`
     return sampler
 
+
+# A step depends on nothing but R, D, x and two times: neither on steps before nor on noise, see `captured`.
+for _sampler in (naive, improved):
+    _sampler.memoryless = True  # type: ignore[attr-defined]
 
 SAMPLERS: dict[str, Sampler] = {
     "one_shot": one_shot,

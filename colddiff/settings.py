@@ -55,7 +55,7 @@ class TrainConfig(Configurable):
         ema_decay: of the averaged weights, which is what is saved; shorter at first.
         clip: largest norm of the gradient.
         precision: of the network: bf16 where the hardware has it ("auto"), fp32 or bf16.
-        compile: the network through torch.compile: minutes at first, less time at every step after.
+        compile: the network through torch.compile: minutes at first, which no budget counts, for faster steps after.
         eight_bit: round what the network sees to 8-bit levels, as pictures come.
         flip: mirror images at random.
         shift: move images at random by up to so many pixels, edges repeated.

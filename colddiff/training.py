@@ -36,7 +36,7 @@ from .unet import RestorerConfig
 
 GATE = 0.02  # largest share by which bf16 may raise the validation loss
 FIRST_GATE = 100  # the step of a first look, for runs that end before the first validation
-AGREE_EVERY = 10  # steps after which several processes ask each other about signals, which waits for the device
+AGREE_EVERY = 2.0  # seconds after which several processes ask each other about signals, which waits for the device
 SAME_DATA = ("images", "size", "channels", "framing", "left_out")  # of a protocol, for a run to go on
 DEFAULT_MINUTES = 10.0
 
@@ -87,7 +87,7 @@ def train(
     precision = pick_precision(config.precision, device)
 
     # Budget, or what was left of it.
-    step, seconds, threads = 0, 0.0, torch.get_num_threads()
+    step, seconds, threads, agree_every = 0, 0.0, torch.get_num_threads(), 1
     if start is not None:
         state = load_snapshot(start, net, ema, optimizer)
         step, steps, seconds, precision = state["step"], state["steps"], state["seconds"], state["precision"]
@@ -120,10 +120,10 @@ def train(
             loss = _step(model, optimizer, accelerator, batches, step, config, precision)
             _average(ema, net, min(config.ema_decay, (1 + step) / (10 + step)))
             step += 1
-            together = accelerator.num_processes == 1 or step % AGREE_EVERY == 0
-            signum = _agreed(stopped.signum or 0, accelerator, max) if together else 0
+            signum = _agreed(stopped.signum or 0, accelerator, max) if step % agree_every == 0 else 0
             last = step == steps or signum != 0
-            noted = step % config.log_every == 0 or last
+            saved = step % config.checkpoint_every == 0 or last
+            noted = step % config.log_every == 0 or saved  # no state is saved whose loss was not looked at
             if noted:
                 loss = loss.cpu()  # waits for the device, so that the clock counts work and not its launching
             seconds += time.perf_counter() - began
@@ -134,19 +134,21 @@ def train(
                 speed = config.batch_size * config.accumulate * accelerator.num_processes * step / seconds
                 log.write(step=step, loss=float(loss), lr=group["lr"], images_per_second=speed, seconds=seconds)
                 bar.set_postfix(loss=f"{float(loss):.4f}", images=f"{speed:.0f}/s")
-            if fast is not None and step == FIRST_GATE:
-                fast.check()
             if step % config.validate_every == 0 or step in (FIRST_GATE, steps):
                 value, drift = validation_loss(ema, checks, config, precision, device)
                 if _agreed(int(not drift <= GATE), accelerator, max):
                     warnings.warn(f"bf16 raises the validation loss by {drift:.1%}: going on in float32", stacklevel=2)
                     precision = "fp32"
+                if fast is not None and (step == FIRST_GATE or fast.precision != precision):
+                    fast.check(precision)
                 if log is not None:
                     log.write(step=step, validation_loss=value, bf16_drift=drift)
             if main and (step % config.sample_every == 0 or step == steps):
                 _picture(run_dir / "samples" / f"step-{step:08d}.png", FastRestorer(ema, precision), checks, device)
-            if main and (step % config.checkpoint_every == 0 or last):
+            if main and saved:
                 save()
+            if accelerator.num_processes > 1 and step % config.log_every == 0:
+                agree_every = _agreed(max(1, int(AGREE_EVERY * step / seconds)), accelerator, min)
             if signum and step < steps:
                 accelerator.wait_for_everyone()  # torchrun ends the others when the first is gone
                 raise Interrupted(step, signum)

@@ -43,7 +43,7 @@ class UNetConfig(RestorerConfig):
         blocks: residual blocks per level, on the way down and again on the way up.
         attention_levels: how many of the lowest levels attend over all their pixels.
         patch: pixels per side that the first layer folds into features: 2 quarters the work of the top level.
-        residual: predict the difference from x rather than x0 itself.
+        residual: begin as the answer x rather than grey.
         dropout: probability inside each block.
     """
 
@@ -108,7 +108,7 @@ class UNet(nn.Module):
         self.lift = nn.ModuleList(nn.Conv2d(below, w, 1) for below, w in pairwise(widths[::-1]))
         for width in reversed(widths[:-1]):
             self.up.append(Stage(width, width, time_width, config.blocks, False, config.dropout))
-        last = nn.Conv2d(widths[0], self.channels * folded, 3, padding=1)
+        last = nn.Conv2d(widths[0], 2 * self.channels * folded, 3, padding=1)
         self.head = nn.Sequential(norm(widths[0]), nn.SiLU(), last)
         self.keep = nn.Linear(time_width, self.channels)
         for parameter in (*last.parameters(), *self.keep.parameters()):
@@ -136,10 +136,10 @@ class UNet(nn.Module):
             # Added rather than concatenated: half the work of what reads the sum, and better at equal time.
             h = F.interpolate(lift(h), scale_factor=2.0, mode="nearest") + skips.pop()
             h = stage(h, time)
-        out = F.pixel_shuffle(self.head(h), self.config.patch)[..., :height, :width].to(x.dtype)
-        if self.config.residual:
-            out = out + centred * (1 + self.keep(time).to(x.dtype)[:, :, None, None])
-        return (out + 1) / 2
+        out, gain = F.pixel_shuffle(self.head(h), self.config.patch)[..., :height, :width].to(x.dtype).chunk(2, dim=1)
+        # A gain per pixel undoes what was multiplied (a hole with a soft rim, contrast); the network need not multiply.
+        gain = gain + self.keep(time).to(x.dtype)[:, :, None, None] + (1 if self.config.residual else 0)
+        return (torch.addcmul(out, centred, gain) + 1) / 2
 
     def to_bfloat16(self) -> UNet:
         """The network with its weights in bf16, but for the first layer; in place."""

@@ -1,5 +1,7 @@
 """A replayed step is the step."""
 
+import itertools
+
 import pytest
 import torch
 from torch import Tensor
@@ -7,8 +9,10 @@ from torch import Tensor
 from colddiff import SAMPLERS, GaussianBlur, GaussianMask, GaussianNoise, Interpolate, walk
 from colddiff.captured import captured
 from colddiff.restoration import restore
+from colddiff.samplers import State
 from colddiff.testing.failures import seeded
 
+LONG = 9  # steps, enough for a recording
 OPERATORS = [GaussianBlur(), GaussianMask(), GaussianNoise(), Interpolate(to=GaussianBlur())]
 
 
@@ -36,24 +40,32 @@ def R(x: Tensor, t: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("start", [0.8, torch.tensor([1.0, 0.3, 0.6], dtype=torch.float64)], ids=["one", "each"])
 @pytest.mark.parametrize("name", ["naive", "improved", "estimated"])
-@pytest.mark.parametrize(
-    "op", [GaussianBlur(), GaussianMask(), GaussianNoise(), Interpolate(to=GaussianBlur())], ids=str
-)
+@pytest.mark.parametrize("op", OPERATORS, ids=str)
 def test_a_captured_walk_is_the_walk(op, name, start, images) -> None:
     if name == "estimated" and not op.estimable:
         pytest.skip("nothing to estimate")
     x = images(3, 3, 8, 8)
     D = op.bind(op.draw(x, seeded(0)), like=x)
-    ordinary = [*walk(R, D, x, steps=4, start=start, sampler=name)]
+    ordinary = [*walk(R, D, x, steps=LONG, start=start, sampler=name)]
     Buffers.made = 0
-    replayed = [*walk(R, D, x, steps=4, start=start, sampler=captured(SAMPLERS[name], Buffers))]
+    replayed = [*walk(R, D, x, steps=LONG, start=start, sampler=captured(SAMPLERS[name], Buffers))]
     assert Buffers.made == 1 and len(replayed) == len(ordinary)
     for a, b in zip(ordinary, replayed, strict=True):
         assert torch.allclose(a.x, b.x, atol=1e-12) and torch.allclose(a.x0, b.x0, atol=1e-12)
         assert torch.equal(a.t, b.t)
 
 
-@pytest.mark.parametrize("name", ["one_shot", "ddpm"])
+def two_step(R, D, x, times, *, generator=None):
+    """A sampler of the user's own that remembers the step before."""
+    before = None
+    for t, s in itertools.pairwise(times.reshape(len(times), -1).expand(-1, len(x))):
+        x0 = R(x, t)
+        x = x + D.change(x0 if before is None else 1.5 * x0 - 0.5 * before, t, s)
+        before = x0
+        yield State(x, x0, s)
+
+
+@pytest.mark.parametrize("name", ["one_shot", "ddpm", "two_step"])
 def test_what_cannot_or_need_not_be_recorded_is_walked_as_ever(name, images) -> None:
     x, op = images(2, 1, 6, 6), GaussianNoise()
     D = op.bind(op.draw(x, seeded(0)), like=x)
@@ -61,9 +73,10 @@ def test_what_cannot_or_need_not_be_recorded_is_walked_as_ever(name, images) -> 
     def refuse(*args):
         raise AssertionError("it was recorded")
 
+    mine = SAMPLERS.get(name, two_step)
     plain, wrapped = (
-        [*walk(R, D, x, steps=3, sampler=sampler, generator=seeded(1))][-1].x
-        for sampler in (SAMPLERS[name], captured(SAMPLERS[name], refuse))
+        [*walk(R, D, x, steps=LONG, sampler=sampler, generator=seeded(1))][-1].x
+        for sampler in (mine, captured(mine, refuse))
     )
     assert torch.equal(plain, wrapped)
 
@@ -79,11 +92,32 @@ def test_on_a_cpu_it_is_the_sampler_itself(images) -> None:
 def test_a_restore_may_go_through_it(op, images) -> None:
     x0 = images(2, 3, 8, 8)
     x = op(x0, 0.6, op.draw(x0, seeded(0)))
-    times = torch.tensor([0.6, 0.3, 0.0], dtype=torch.float64)
+    times = torch.linspace(0.6, 0, LONG + 1, dtype=torch.float64)
     sampler = SAMPLERS["improved"]
     plain = [*restore(R, op, x, times, sampler=sampler)]
     replayed = [*restore(R, op, x, times, sampler=sampler, capture=lambda s: captured(s, Buffers))]
     assert torch.allclose(plain[-1].x, replayed[-1].x, atol=1e-12)
+
+
+@pytest.mark.parametrize(("spoil", "complaint"), [("fails", "cannot be recorded .no graph"), ("wrong", "is .* off")])
+def test_what_is_recorded_wrongly_is_walked_as_ever_with_a_warning(spoil, complaint, images) -> None:
+    def record(step, x, pair):
+        if spoil == "fails":
+            raise RuntimeError("no graph here")
+        return lambda x, pair: (step(x, pair)[0] + 0.01, x)
+
+    x, D = images(2, 1, 6, 6), GaussianBlur().bind(like=images(2, 1, 6, 6))
+    with pytest.warns(UserWarning, match=complaint):
+        found = [*walk(R, D, x, steps=LONG, sampler=captured(SAMPLERS["improved"], record))]
+    assert torch.equal(found[-1].x, [*walk(R, D, x, steps=LONG, sampler="improved")][-1].x)
+
+
+def test_a_short_walk_is_not_recorded(images) -> None:
+    x, D = images(2, 1, 6, 6), GaussianBlur().bind(like=images(2, 1, 6, 6))
+    Buffers.made = 0
+    for _ in walk(R, D, x, steps=3, sampler=captured(SAMPLERS["improved"], Buffers)):
+        pass
+    assert Buffers.made == 0
 
 
 @pytest.mark.gpu
@@ -92,7 +126,7 @@ def test_a_restore_may_go_through_it(op, images) -> None:
 def test_a_cuda_graph_serves_every_time(name) -> None:
     x = torch.rand(4, 3, 16, 16, generator=seeded(0)).cuda()
     D = GaussianBlur().bind(like=x)
-    ordinary = [*walk(R, D, x, steps=5, sampler=name)]
-    replayed = [*walk(R, D, x, steps=5, sampler=captured(SAMPLERS[name]))]
+    ordinary = [*walk(R, D, x, steps=LONG, sampler=name)]
+    replayed = [*walk(R, D, x, steps=LONG, sampler=captured(SAMPLERS[name]))]
     for a, b in zip(ordinary, replayed, strict=True):
         assert torch.allclose(a.x, b.x, atol=1e-6)

@@ -11,6 +11,8 @@ from colddiff import TrainConfig, UNetConfig, train
 from colddiff.fast import CompiledModel, FastRestorer, wrong_slope
 from colddiff.unet import UNet
 
+LAST = torch.tensor([3])
+
 
 class Exact(nn.Module):
     """Its answer lives on digits that bf16 has not."""
@@ -54,7 +56,7 @@ def test_bf16_is_used_where_it_gives_the_answer_of_float32() -> None:
 def test_bf16_gives_way_to_float32_with_a_warning_where_it_does_not() -> None:
     net, (x, t) = Exact(), batch(side=6)
     fast = FastRestorer(net, "bf16")
-    with pytest.warns(UserWarning, match=r"eager bf16 is .*% off float32, where 2.00% is allowed: going on in eager f"):
+    with pytest.warns(UserWarning, match=r"eager bf16 is .*% off float32: images \(3, 3, 6, 6\) go on in eager f"):
         answer = fast(x, t)
     assert torch.equal(answer, net(x, t))
     with warnings.catch_warnings():
@@ -74,7 +76,7 @@ def test_bf16_gives_way_to_float32_with_a_warning_where_it_does_not() -> None:
 def test_a_compiler_that_gets_it_wrong_is_left_out(broken, complaint, monkeypatch) -> None:
     monkeypatch.setattr(torch, "compile", lambda call, **options: broken(call))
     net, (x, t) = lively(), batch()
-    with pytest.warns(UserWarning, match=f"compiled fp32 .*{complaint}.*going on in eager float32"):
+    with pytest.warns(UserWarning, match=f"compiled fp32 .*{complaint}.*go on in eager float32"):
         assert torch.equal(FastRestorer(net, compile=True)(x, t), FastRestorer(net)(x, t))
 
 
@@ -91,11 +93,66 @@ def test_every_size_of_a_batch_is_checked_when_compiled_and_every_image_size_whe
         asked.clear()
 
 
+def test_a_number_that_is_not_finite_is_seen_wherever_it_is(monkeypatch) -> None:
+    monkeypatch.setattr(
+        torch, "compile", lambda call, **options: lambda x, t: call(x, t).index_fill(0, LAST, torch.inf)
+    )
+    net, (x, t) = lively(), batch(4)
+    with pytest.warns(UserWarning, match="gives numbers that are not finite"):
+        assert torch.equal(FastRestorer(net, compile=True)(x, t), FastRestorer(net)(x, t))
+
+
+def test_black_pictures_raise_no_alarm_and_a_wrong_size_leaves_the_others() -> None:
+    fast = FastRestorer(lively(), "bf16")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fast(torch.full((2, 3, 8, 8), 1e-3), torch.full((2,), 0.1))
+    fast = FastRestorer(Exact(), "bf16")
+    with pytest.warns(UserWarning, match="off float32"):
+        fast(*batch(side=6))
+    fast(torch.zeros(2, 3, 3, 6), torch.ones(2))  # nothing is rounded there
+    assert fast.used == "eager bf16"
+    fast(*batch(side=6))
+    assert fast.used == "eager float32"
+
+
+def test_short_memory_is_no_reason_to_take_more() -> None:
+    class Hungry(nn.Module):
+        def forward(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+            raise torch.OutOfMemoryError("no room")
+
+    fast = FastRestorer(Hungry(), "bf16")
+    with pytest.raises(torch.OutOfMemoryError):
+        fast(*batch())
+    assert not fast.ways[0].trusted
+
+
+def test_a_gradient_the_other_way_round_is_seen() -> None:
+    net, (x, t) = lively(), batch()
+
+    class Backwards(nn.Module):
+        def forward(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+            answer = net(x, t)
+            return 2 * answer.detach() - answer
+
+    assert "gradient that is 200.0% off" in wrong_slope(
+        Backwards(), net, lambda model, precision: model(x, t).square().mean(), "fp32"
+    )
+
+
+def test_a_check_raises_no_alarm_over_dropout_and_moves_no_running_mean() -> None:
+    net = nn.Sequential(nn.BatchNorm2d(3), nn.Dropout(0.5), nn.Conv2d(3, 3, 1))
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    x, _ = batch()
+    assert wrong_slope(net, net, lambda model, precision: model(x).square().mean(), "fp32") == ""
+    assert net.training and all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
 def test_images_that_do_not_fit_are_the_callers_mistake_and_change_nothing() -> None:
     fast = FastRestorer(Exact(), "bf16")
     with pytest.raises(ValueError, match="three channels"):
         fast(torch.rand(1, 1, 6, 6), torch.ones(1))
-    assert len(fast.ways) == 2
+    assert not fast.ways[0].trusted
 
 
 def test_a_compiled_way_keeps_the_first_layer_in_float32_and_leaves_the_network_alone(monkeypatch) -> None:
@@ -128,7 +185,7 @@ def test_training_leaves_out_a_compiler_that_changes_the_gradient(monkeypatch) -
 
     monkeypatch.setattr(torch, "compile", Steeper)
     assert wrong_slope(net, net, loss_of, "fp32") == ""
-    with pytest.warns(UserWarning, match="compiled network has a gradient of .*without compiling"):
+    with pytest.warns(UserWarning, match=r"compiled network has a gradient that is 20.0% off .*without compiling"):
         model = CompiledModel(net, loss_of, "fp32")
     assert torch.equal(model(x, t), net(x, t)) and not model.fast
 

@@ -59,7 +59,7 @@ def test_gradients_reach_every_parameter_after_the_first_steps(residual) -> None
     torch.manual_seed(0)
     net = UNetConfig(width=8, multipliers=(1, 2), blocks=1, residual=residual).build()
     dead = [n for (n, _), g in zip(net.named_parameters(), trained(net), strict=True) if g is None or not g.any()]
-    assert dead == ([] if residual else ["keep.weight", "keep.bias"])
+    assert dead == []
 
 
 def test_the_time_matters(images) -> None:

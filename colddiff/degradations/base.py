@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Flag, auto
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -46,6 +46,12 @@ class Degradation(Configurable, ABC):
 
     schedule: Schedule = Linear()
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Whoever writes another `degrade` has no use for the `change` of the operator that it began with."""
+        super().__init_subclass__(**kwargs)
+        if "degrade" in vars(cls) and "change" not in vars(cls):
+            cls.change = Degradation.change  # type: ignore[method-assign]
+
     @property
     def claims(self) -> Claims:
         return Claims.NOTHING
@@ -66,7 +72,8 @@ class Degradation(Configurable, ABC):
 
         Args:
             x: clean images (B, C, H, W), float32 or float64, nominally in [0, 1] but not clamped.
-            s: severity in [0, 1], (B, 1, 1, 1), of the dtype of x; D(x, 0) must be x to the last bit.
+            s: severity in [0, 1], (B, 1, 1, 1), of the dtype of x, not to be written to; D(x, 0) must be x to the last
+                bit.
             params: the random draws of the trajectory, a row per image, and the operator's `tables`.
         """
 
@@ -93,7 +100,10 @@ class Degradation(Configurable, ABC):
         return {}
 
     def prepare(self, params: Params, like: Images) -> Params:
-        """What follows from the params of a trajectory alone, computed once by `bind`: more params, a row per image."""
+        """What follows from the params alone, computed once by `bind`: more params, a row per image.
+
+        No more than a memory of it: `degrade` finds what it needs without.
+        """
         return {}
 
     def observe(self, x_t: Images, t: Tensor, mask: Tensor | None = None) -> Params:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..kernels import flush_negligible, integers, level_of, locate, moved, on_levels, one_if_shared
+from ..kernels import flush_negligible, integers, level_at, locate, moved, on_levels, one_if_shared
 from ..registry import register
 from .base import Claims, Images, Params, check_fill, fill_colour
 from .blend import Blend
@@ -65,11 +65,12 @@ class GaussianMask(Blend):
         return params["fill"]
 
     def weight(self, s: Tensor, x: Images, params: Params) -> Tensor:
-        return 1 - self._keep(s, params["r2"], params.get("masks"))
+        r2 = params["r2"] if "r2" in params else self._squared_distances(params["center"], x)
+        return 1 - self._keep(s, r2, params.get("masks"))
 
     def prepare(self, params: Params, like: Images) -> Params:
-        """Squared distances r2 (B, 1, H, W) from the centres, whole numbers, within the table."""
-        return {"r2": self._squared_distances(params["center"], like).expand(len(like), -1, -1, -1)}
+        """Squared distances r2 (B, 1, H, W) from centres that were drawn: whole numbers, within the table."""
+        return {"r2": self._squared_distances(params["center"], like)} if self.random_center else {}
 
     def draw(self, like: Images, generator: torch.Generator | None = None) -> Params:
         if not self.random_center:
@@ -88,6 +89,7 @@ class GaussianMask(Blend):
         tables = {"fill": fill_colour(self.fill, like)}
         if not self.random_center:
             tables["center"] = moved(torch.tensor([[h // 2 - 1, w // 2 - 1]]), like)
+            tables["r2"] = self._squared_distances(tables["center"], like)
         radii = h**2 + w**2 + 1
         if (self.num_steps + 1) * radii > LARGEST_TABLE:
             return tables
@@ -127,7 +129,7 @@ class GaussianMask(Blend):
 
     def _keep(self, s: Tensor, r2: Tensor, masks: Tensor | None) -> Tensor:
         """K at severity s: (B, 1, H, W), linear between levels."""
-        level, fraction = level_of(one_if_shared(s), self.num_steps)
+        level, fraction = level_at(one_if_shared(s), self.num_steps)
         level = level.reshape(-1, 1, 1, 1)
         if masks is None:
             return self._product(r2.to(s.dtype), level, fraction)

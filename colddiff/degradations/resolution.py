@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..kernels import level_of, one_if_shared
+from ..kernels import level_at, one_if_shared
 from ..registry import register
 from .base import Claims, Images, Params
 from .separable import STACK_BYTES, SeparableChain, stack
@@ -71,7 +71,7 @@ class Resolution(SeparableChain):
         return n / torch.tensor([n, *self._sides(n)], dtype=torch.float64)
 
     def degrade_large(self, x: Images, s: Tensor, params: Params) -> Images:
-        level, fraction = level_of(one_if_shared(s), self.num_steps)
+        level, fraction = level_at(one_if_shared(s), self.num_steps)
         place = level.reshape(-1, 1, 1, 1) + fraction
         mixed = torch.relu(1 - place) * x
         for k, sides in enumerate(zip(*map(self._sides, x.shape[-2:]), strict=True), start=1):

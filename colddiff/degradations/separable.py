@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..kernels import flush_negligible, level_of, moved, on_levels, one_if_shared
+from ..kernels import flush_negligible, level_at, moved, on_levels, one_if_shared
 from ..separable import apply_axes, from_spectrum
 from .base import Claims, Degradation, Images, Params, of_part, to_part
 
@@ -114,7 +114,7 @@ class SeparableChain(SeparableLinear, ABC):
         if self._large(x):
             return super().degrade(x, s, params)
         steps = _steps(params)
-        level, fraction = level_of(one_if_shared(s), steps)
+        level, fraction = level_at(one_if_shared(s), steps)
         lower = self._applied(x, level, params)
         if on_levels(fraction):
             return lower
@@ -123,7 +123,7 @@ class SeparableChain(SeparableLinear, ABC):
     def change(self, x: Images, s: Tensor, r: Tensor, params: Params) -> Images:
         if not self._large(x):
             both = torch.cat([one_if_shared(r), one_if_shared(s)])
-            levels, fractions = level_of(both, _steps(params))
+            levels, fractions = level_at(both, _steps(params))
             if on_levels(fractions) and len(both) in (2, 2 * len(x)):
                 return self._applied(x, levels, params, terms=2)
         return self.degrade(x, r, params) - self.degrade(x, s, params)
@@ -137,7 +137,7 @@ class SeparableChain(SeparableLinear, ABC):
     def gain(self, s: Tensor, size: tuple[int, int]) -> Tensor:
         """As of any operator, but that a chain writes `spectrum` by level, and is linear in D between two."""
         assert self.levels is not None
-        level, fraction = level_of(s.cpu().reshape(-1, 1, 1, 1), self.levels)
+        level, fraction = level_at(s.cpu().reshape(-1, 1, 1, 1), self.levels)
         lower, upper = (super(SeparableChain, self).gain(k, size) for k in (level, (level + 1).clamp(max=self.levels)))
         return torch.lerp(lower, upper, fraction)
 
