@@ -111,11 +111,22 @@ class FastRestorer:
 
 
 def autocast(net: nn.Module, precision: str) -> Restorer:
-    """The network with its products in bf16, or as it is."""
+    """The network with its products in bf16, or as it is.
+
+    Of a `UNet` a copy in bf16 is called, made anew whenever the weights were written to: nothing is cast at each call.
+    """
+    copies: dict[tuple[int, ...], nn.Module] = {}
 
     def call(x: Tensor, t: Tensor) -> Tensor:
+        if precision == "bf16" and isinstance(net, UNet) and not net.training:
+            written = tuple(p._version for p in net.parameters())
+            if written not in copies:
+                copies.clear()
+                copies[written] = copy.deepcopy(net).requires_grad_(False).to_bfloat16()
+            answer: Tensor = copies[written](x, t)
+            return answer
         with torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bf16"):
-            answer: Tensor = net(x, t)
+            answer = net(x, t)
         return answer
 
     return call
@@ -131,7 +142,7 @@ def compiled(net: nn.Module, precision: str) -> Restorer:
         if not found:
             own, rest = copy.deepcopy(net).eval().requires_grad_(False), precision
             if precision == "bf16" and isinstance(own, UNet):
-                own, rest = own.to_bfloat16(), "fp32"  # nothing is left to cast at each call
+                own, rest = own.to_bfloat16(), "fp32"
             found.append(torch.compile(autocast(own, rest)))
         # Read while tracing, wherever that happens: no option of torch.compile.
         with inductor.patch(freezing=True) if x.device.type == "cpu" else contextlib.nullcontext():

@@ -325,3 +325,11 @@ def test_a_choice_is_trained_on_and_generates(tmp_path):
     config = tiny.config(tmp_path / "run", degradation=OneOf(options=(BLUR, NOISE)), steps=2)
     run = train(config, progress=False)
     assert run.degradation == config.degradation and run.prior is not None
+
+
+def test_a_hole_in_the_middle_of_a_noisy_picture_is_restored(images):
+    op, x0 = Compose(parts=(GaussianMask(random_center=False), GaussianNoise())), images(2, 3, 8, 8)
+    x = op(x0, 0.5, op.draw(x0, torch.Generator().manual_seed(0)))
+    times = torch.tensor([0.5, 0.2, 0.0], dtype=torch.float64)
+    *_, last = restore(lambda x, t: x0, op, x, times, sampler=SAMPLERS["estimated"])
+    assert torch.allclose(last.x, x0, atol=1e-6)

@@ -514,3 +514,58 @@ def test_a_centre_far_outside_leaves_the_picture_nearly_whole(images) -> None:
     x = images(1, 1, 8, 8)
     found = GaussianMask(num_steps=5)(x, 1.0, {"center": torch.tensor([[500.0, -500.0]])})
     assert (found - x).abs().max() < 0.05
+
+
+# --- what is spared --------------------------------------------------------------------------------------------------
+
+
+def test_small_work_stays_on_one_thread_and_the_others_come_back() -> None:
+    seen: list[int] = []
+
+    class Counting(GaussianNoise):
+        def degrade(self, x, s, params):
+            seen.append(torch.get_num_threads())
+            if bool(params["noise"].isnan().any()):
+                raise ArithmeticError("no noise")
+            return super().degrade(x, s, params)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        small, large = torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 1024, 1024)
+        for x in (small, large):
+            op = Counting()
+            op(x, 0.5, op.draw(x, seeded(0)))
+        with pytest.raises(ArithmeticError):
+            Counting()(small, 0.5, {"noise": small + torch.nan})
+        assert seen == [1, 2, 1] and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_whoever_degrades_in_another_way_changes_in_another_way(images) -> None:
+    class Quantised(GaussianBlur):
+        def degrade(self, x, s, params):
+            return (255 * super().degrade(x, s, params)).round() / 255
+
+    x = images(2, 3, 8, 8)
+    D = Quantised(sigma_max=3.0).bind(like=x)
+    assert torch.equal(D.change(x, 0.7, 0.3), D(x, 0.3) - D(x, 0.7))
+
+
+def test_a_hole_in_the_middle_serves_any_batch_and_needs_no_bind(images) -> None:
+    op, x = GaussianMask(random_center=False), images(3, 1, 8, 8)
+    D = op.bind(like=x)
+    assert torch.equal(D(x[:2], 0.5), D(x, 0.5)[:2])
+    moving = GaussianMask()
+    params = moving.draw(x, seeded(0))
+    half = torch.full((3, 1, 1, 1), 0.5, dtype=torch.float64)
+    assert torch.equal(moving.degrade(x, half, params | moving.tables(x)), moving(x, 0.5, params))
+
+
+def test_levels_for_plug_ins_are_below_the_last_and_ours_reach_it() -> None:
+    s = torch.tensor([0.0, 0.3, 0.5, 1.0], dtype=torch.float64).reshape(-1, 1, 1, 1)
+    level, fraction = kernels.level_of(s, 10)
+    assert level.tolist() == [0, 3, 5, 9] and fraction.flatten().tolist() == [0, 0, 0, 1]
+    level, fraction = kernels.level_at(s, 10)
+    assert level.tolist() == [0, 3, 5, 10] and not fraction.any()
