@@ -190,11 +190,11 @@ def exact_float32(device: torch.device) -> AbstractContextManager[object]:
 
 def _is_exact(device: str) -> bool:
     """Whether products are exact there already, as they mostly are: to look costs less than to set."""
-    set_here = {knob.fp32_precision for knob in _KNOBS.get(device, ())} - {"ieee"}
-    if device != "cpu" or set_here - {"none"}:
-        return not set_here
+    if device != "cpu":
+        return all(knob.fp32_precision == "ieee" for knob in _KNOBS.get(device, ()))
     # What is not set follows the setting of its library, and that the setting of all.
-    return {torch.backends.mkldnn.fp32_precision, torch.backends.fp32_precision} <= {"none", "ieee"}  # type: ignore[attr-defined]
+    above = (torch.backends.mkldnn, torch.backends)
+    return all(knob.fp32_precision in ("none", "ieee") for knob in (*_KNOBS["cpu"], *above))
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------

@@ -21,16 +21,16 @@ def apply_axes(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
         columns: A_w, (1, B, W, W) or (2, B, W, W).
     """
     (b, c, h, w), (terms, shared) = x.shape, rows.shape[:2]
-    # Row i of every term side by side, so that what comes out of the first product is what goes into the second.
-    left = rows.permute(1, 2, 0, 3).reshape(shared, h * terms, h)
-    signed = columns if terms == 1 else torch.cat([columns[:1], -columns[1:]])
-    right = signed.mT.transpose(0, 1).reshape(shared, terms * w, w)
-    # Copies of a small matrix: a product that broadcasts over channels would make them too, and more slowly.
-    left = left.expand(b * c, -1, -1) if shared == 1 else left.repeat_interleave(c, dim=0)
-    half = torch.bmm(left, x.reshape(b * c, h, w))
+    if terms == 1:
+        left, right = rows[0], columns[0].mT
+    else:
+        # Row i of both terms side by side, so that what comes out of the first product is what goes into the second.
+        left = rows.transpose(0, 1).transpose(1, 2).reshape(shared, 2 * h, h)
+        right = torch.cat([columns[0].mT, -columns[1].mT], dim=1)
+    half = left[:, None] @ x
     if shared == 1:
-        return (half.view(-1, terms * w) @ right[0]).view(x.shape)
-    return torch.bmm(half.view(b, c * h, terms * w), right).view(x.shape)
+        return (half.reshape(-1, terms * w) @ right[0]).view(x.shape)
+    return torch.bmm(half.reshape(b, c * h, terms * w), right).view(x.shape)
 
 
 def from_spectrum(basis: Tensor, identity: Tensor, change: Tensor) -> Tensor:
