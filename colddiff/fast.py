@@ -73,6 +73,8 @@ class FastRestorer:
         self.ways = [self.exact]
         if precision == "bf16":
             self.ways.insert(0, Way("eager bf16", TOLERANCE["bf16"], autocast(net, "bf16")))
+        if precision == "bf16" and isinstance(net, UNet) and not net.training:
+            self.ways.insert(0, Way("bf16 weights", TOLERANCE["bf16"], in_bfloat16(net)))
         if compile:
             self.ways.insert(0, Way(f"compiled {precision}", TOLERANCE[precision], compiled(net, precision), True))
         self.used = self.ways[0].name  # for the images that were seen last
@@ -111,22 +113,26 @@ class FastRestorer:
 
 
 def autocast(net: nn.Module, precision: str) -> Restorer:
-    """The network with its products in bf16, or as it is.
-
-    Of a `UNet` a copy in bf16 is called, made anew whenever the weights were written to: nothing is cast at each call.
-    """
-    copies: dict[tuple[int, ...], nn.Module] = {}
+    """The network with its products in bf16, or as it is."""
 
     def call(x: Tensor, t: Tensor) -> Tensor:
-        if precision == "bf16" and isinstance(net, UNet) and not net.training:
-            written = tuple(p._version for p in net.parameters())
-            if written not in copies:
-                copies.clear()
-                copies[written] = copy.deepcopy(net).requires_grad_(False).to_bfloat16()
-            answer: Tensor = copies[written](x, t)
-            return answer
         with torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bf16"):
-            answer = net(x, t)
+            answer: Tensor = net(x, t)
+        return answer
+
+    return call
+
+
+def in_bfloat16(net: UNet) -> Restorer:
+    """A copy of the network in bf16, made anew whenever its weights were written to: nothing is cast at each call."""
+    copies: dict[tuple[int, ...], UNet] = {}
+
+    def call(x: Tensor, t: Tensor) -> Tensor:
+        written = tuple(p._version for p in net.parameters())
+        if written not in copies:
+            copies.clear()
+            copies[written] = copy.deepcopy(net).eval().requires_grad_(False).to_bfloat16()
+        answer: Tensor = copies[written](x, t)
         return answer
 
     return call

@@ -48,9 +48,18 @@ def test_bf16_is_used_where_it_gives_the_answer_of_float32() -> None:
         fast = FastRestorer(net, "bf16")
         answer = fast(x, t)
     exact = FastRestorer(net)(x, t)
-    assert fast.used == "eager bf16"
+    assert fast.used == "bf16 weights"
     assert answer.dtype == torch.float32 and not torch.equal(answer, exact)
     assert float((answer - exact).norm() / exact.norm()) < 2e-2
+
+
+def test_weights_in_bf16_follow_those_of_the_network() -> None:
+    net, (x, t) = lively(), batch()
+    fast = FastRestorer(net, "bf16")
+    before = fast(x, t)
+    with torch.no_grad():
+        net.head[2].bias.add_(0.5)
+    assert torch.allclose(fast(x, t), FastRestorer(net, "bf16")(x, t)) and not torch.allclose(fast(x, t), before)
 
 
 def test_bf16_gives_way_to_float32_with_a_warning_where_it_does_not() -> None:
