@@ -90,7 +90,7 @@ def table(lines: Sequence[dict[str, Any]]) -> Table:
     rows = []
     for line in sorted(lines, key=lambda line: (line["task"], NAMES.index(line["net"]), line["seconds"])):
         row = {"name": f"{line['task']}, {line['net']}, seed {line['seed']}"}
-        row |= {"M parameters": line["parameters"], "s": line["seconds"], "steps": line["steps"]}
+        row |= {"M parameters": line["parameters"] / 1e6, "s": line["seconds"], "steps": line["steps"]}
         row |= {f"RMSE, {said}": line[key] for said, key in ERRORS.items()}
         if line["net"] != "ours":
             row |= {f"ours takes, {said}": share(lines, line, key) for said, key in ERRORS.items()}

@@ -149,7 +149,8 @@ def compiled(net: nn.Module, precision: str) -> Restorer:
             own, rest = copy.deepcopy(net).eval().requires_grad_(False), precision
             if precision == "bf16" and isinstance(own, UNet):
                 own, rest = own.to_bfloat16(), "fp32"
-            found.append(torch.compile(autocast(own, rest)))
+            # One program for each size: those for any size fail with folded weights.
+            found.append(torch.compile(autocast(own, rest), dynamic=False))
         # Read while tracing, wherever that happens: no option of torch.compile.
         with inductor.patch(freezing=True) if x.device.type == "cpu" else contextlib.nullcontext():
             return found[0](x, t)
@@ -223,4 +224,6 @@ def wrong_slope(candidate: nn.Module, net: nn.Module, loss_of: LossOf, precision
 
 
 def _line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0] or type(error).__name__
+    """What went wrong in a line, and the cure where a killed compilation left half a file behind."""
+    cure = "; delete the folder, the cache of torch.compile" if "file too short" in str(error) else ""
+    return (str(error).strip().split("\n")[0] or type(error).__name__) + cure
