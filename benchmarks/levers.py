@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from colddiff.captured import Recorded
 from colddiff.fast import FastRestorer, pick_precision
 
 LARGEST_ERROR = 0.1  # of a valid lever: distance from eager float32, over what the network adds to its input
@@ -57,7 +58,7 @@ def forward(net: nn.Module, lever: Lever, x: Tensor, t: Tensor) -> Callable[[], 
     """A call of the network without gradients, whoever made it, by the library's own way to run one."""
     R = FastRestorer(lever.placed(net, x.device).eval(), lever.precision, lever.compiled)
     x = x.contiguous(memory_format=lever.layout)
-    return _captured(lambda: R(x, t)) if lever.captured else lambda: R(x, t)
+    return _captured(R, x, t) if lever.captured else lambda: R(x, t)
 
 
 def valid(answer: Tensor, exact: Tensor, x: Tensor) -> bool:
@@ -66,19 +67,6 @@ def valid(answer: Tensor, exact: Tensor, x: Tensor) -> bool:
     return bool(error.isfinite() and error <= LARGEST_ERROR)
 
 
-def _captured(call: Callable[[], Tensor]) -> Callable[[], Tensor]:
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(3):
-            call()
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        answer = call()
-
-    def replay() -> Tensor:
-        graph.replay()
-        return answer
-
-    return replay
+def _captured(R: FastRestorer, x: Tensor, t: Tensor) -> Callable[[], Tensor]:
+    replay = Recorded(lambda x, t: (R(x, t),) * 2, x, t)
+    return lambda: replay(x, t)[0]

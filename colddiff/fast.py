@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
 
 from .kernels import exact_matmul
 from .samplers import Restorer
@@ -125,10 +126,10 @@ def autocast(net: nn.Module, precision: str) -> Restorer:
 
 def in_bfloat16(net: UNet) -> Restorer:
     """A copy of the network in bf16, made anew whenever its weights were written to: nothing is cast at each call."""
-    copies: dict[tuple[int, ...], UNet] = {}
+    copies: dict[tuple[tuple[int, int], ...], UNet] = {}
 
     def call(x: Tensor, t: Tensor) -> Tensor:
-        written = tuple(p._version for p in net.parameters())
+        written = tuple((p.data_ptr(), p._version) for p in net.parameters())  # moved to a device, they are others
         if written not in copies:
             copies.clear()
             copies[written] = copy.deepcopy(net).eval().requires_grad_(False).to_bfloat16()
@@ -169,7 +170,7 @@ class CompiledModel(nn.Module):
 
     def __init__(self, net: nn.Module, loss_of: LossOf, precision: str) -> None:
         super().__init__()
-        self.net, self.loss_of, self.precision = net, loss_of, precision
+        self.net, self.loss_of = net, loss_of
         self.fast: list[Any] = [torch.compile(net)]  # in a list it is no second owner of the parameters
         self.check(precision)
 
@@ -183,7 +184,7 @@ class CompiledModel(nn.Module):
         To be called again when something was learned: the answer of a fresh network is x whatever a compiler does.
         """
         self.precision = precision
-        if self.fast and (complaint := wrong_slope(self.fast[0], self.net, self.loss_of, self.precision)):
+        if self.fast and (complaint := wrong_slope(self.fast[0], self.net, self.loss_of, precision)):
             warnings.warn(f"the compiled network {complaint}: training goes on without compiling", stacklevel=3)
             self.fast.clear()
 
@@ -195,7 +196,7 @@ def wrong_slope(candidate: nn.Module, net: nn.Module, loss_of: LossOf, precision
     """
     weights = [p for p in net.parameters() if p.requires_grad]
     training = net.training
-    restless = any(isinstance(m, _BatchNorm) or getattr(m, "p", 0) > 0 for m in net.modules())
+    restless = any(isinstance(m, _BatchNorm) or (isinstance(m, _DropoutNd) and m.p > 0) for m in net.modules())
 
     def measured(asked: nn.Module, precision: str) -> tuple[float, list[Tensor]]:
         loss = loss_of(asked, precision)
@@ -214,11 +215,11 @@ def wrong_slope(candidate: nn.Module, net: nn.Module, loss_of: LossOf, precision
             return f"cannot be run ({_line(error)})"
     finally:
         net.train(training)
-    steepness = math.hypot(*(float(g.norm()) for g in slope))
+    steepness = max(math.hypot(*(float(g.norm()) for g in slope)), 1e-12)
     off = math.hypot(*(float((f - g).norm()) for f, g in zip(found, slope, strict=True)))
     if not abs(got - loss) <= TOLERANCE[precision] * abs(loss) + 1e-12:
         return f"has a loss of {got:.4g}, {loss:.4g} in eager float32"
-    if not off <= SLOPE * TOLERANCE[precision] * steepness + 1e-12:
+    if not off <= SLOPE * TOLERANCE[precision] * steepness:
         return f"has a gradient that is {off / steepness:.1%} off that in eager float32"
     return ""
 

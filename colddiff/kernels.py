@@ -54,8 +54,8 @@ def locate(template: Tensor, image: Tensor) -> Tensor:
 # --- levels ----------------------------------------------------------------------------------------------------------
 
 
-def level_of(s: Tensor, num_levels: int) -> tuple[Tensor, Tensor]:
-    """The level just below severity s, and how far s is towards the next one.
+def level_at(s: Tensor, num_levels: int) -> tuple[Tensor, Tensor]:
+    """The level at or just below severity s, and how far s is towards the next one.
 
     A severity within float32 error of a level is that level, so that tables are exact at k / T.
 
@@ -64,15 +64,8 @@ def level_of(s: Tensor, num_levels: int) -> tuple[Tensor, Tensor]:
         num_levels: T; level 0 is clean.
 
     Returns:
-        level (B,) int64 in 0 .. T - 1 and fraction (B, 1, 1, 1) in [0, 1].
+        level (B,) int64 in 0 .. T and fraction (B, 1, 1, 1) in [0, 1): on a level it is 0.
     """
-    level, fraction = level_at(s, num_levels)
-    low = level.clamp(max=num_levels - 1)
-    return low, fraction + (level - low).to(s.dtype).reshape(-1, 1, 1, 1)
-
-
-def level_at(s: Tensor, num_levels: int) -> tuple[Tensor, Tensor]:
-    """`level_of` with levels up to T and fractions below 1: on a level, the fraction is 0."""
     position = s * num_levels
     # s may come from a float32 t: its rounding is half a unit of 2^-24 near 1, and the warp may triple it.
     near = num_levels * 2.5e-7

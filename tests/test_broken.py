@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from colddiff import Claims, Degradation, Params, PixelMask, State, improved, naive
-from colddiff.kernels import level_of
+from colddiff.kernels import level_at
 from colddiff.registry import register
 from colddiff.samplers import Restorer, Sampler
 from colddiff.testing import (
@@ -55,7 +55,7 @@ class SoundInEveryWay(Sound):
     claims = Claims.LINEAR | Claims.MONOTONE | Claims.DIFFERENTIABLE | Claims.TRACEABLE | Claims.POINTWISE
 
     def degrade(self, x, s, params):
-        level, fraction = level_of(s, self.levels)
+        level, fraction = level_at(s, self.levels)
         return x * (1 - (level.reshape(-1, 1, 1, 1) + fraction) / self.levels) + 0 * params["endpoint"]
 
     def observe(self, x_t, t, mask=None):

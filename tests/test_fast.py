@@ -62,6 +62,14 @@ def test_weights_in_bf16_follow_those_of_the_network() -> None:
     assert torch.allclose(fast(x, t), FastRestorer(net, "bf16")(x, t)) and not torch.allclose(fast(x, t), before)
 
 
+def test_weights_in_bf16_follow_those_that_were_replaced() -> None:
+    net, (x, t) = lively(), batch()
+    fast = FastRestorer(net, "bf16")
+    fast(x, t)
+    net.head[2].bias.data = net.head[2].bias.data + 0.5  # as `.to(device)` does
+    assert torch.allclose(fast(x, t), FastRestorer(net, "bf16")(x, t))
+
+
 def test_bf16_gives_way_to_float32_with_a_warning_where_it_does_not() -> None:
     net, (x, t) = Exact(), batch(side=6)
     fast = FastRestorer(net, "bf16")

@@ -563,9 +563,9 @@ def test_a_hole_in_the_middle_serves_any_batch_and_needs_no_bind(images) -> None
     assert torch.equal(moving.degrade(x, half, params | moving.tables(x)), moving(x, 0.5, params))
 
 
-def test_levels_for_plug_ins_are_below_the_last_and_ours_reach_it() -> None:
-    s = torch.tensor([0.0, 0.3, 0.5, 1.0], dtype=torch.float64).reshape(-1, 1, 1, 1)
-    level, fraction = kernels.level_of(s, 10)
-    assert level.tolist() == [0, 3, 5, 9] and fraction.flatten().tolist() == [0, 0, 0, 1]
+def test_a_severity_on_a_level_is_that_level() -> None:
+    s = torch.tensor([0.0, 0.3, 0.5, 0.55, 1.0], dtype=torch.float64).reshape(-1, 1, 1, 1)
     level, fraction = kernels.level_at(s, 10)
-    assert level.tolist() == [0, 3, 5, 10] and not fraction.any()
+    assert level.tolist() == [0, 3, 5, 5, 10]
+    assert torch.allclose(fraction.flatten(), torch.tensor([0, 0, 0, 0.5, 0], dtype=torch.float64))
+    assert torch.equal(kernels.level_at(s.float(), 10)[0], level)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..kernels import level_of
+from ..kernels import level_at
 from ..registry import register
 from .base import Claims, Degradation, Images, Params
 from .blend import Blend
@@ -81,5 +81,5 @@ class Interpolate(Blend):
         """The severity, that of a level where it is within float32 error of it."""
         if self.num_steps is None:
             return s
-        level, fraction = level_of(s, self.num_steps)
+        level, fraction = level_at(s, self.num_steps)
         return (level.reshape(-1, 1, 1, 1) + fraction) / self.num_steps
