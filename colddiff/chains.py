@@ -195,3 +195,56 @@ class ExponentialSigma(SigmaSchedule):
 
     def sigmas(self, num_steps: int) -> Tensor:
         return self.start * torch.exp(self.rate * torch.arange(num_steps, dtype=torch.float64))
+
+
+@register("accumulating")
+@dataclass(frozen=True, kw_only=True)
+class AccumulatingSigma(SigmaSchedule):
+    """The sigma of all steps so far is linear: sigma_i = sqrt(s_i^2 - s_{i-1}^2), s_i from `start` to `target` pixels.
+
+    Source: the `Linear_Accum_Std` routine of Cold Diffusion's code, which nothing there uses.
+    """
+
+    start: float = 0.5
+    target: float = 12.0
+
+    def check(self) -> None:
+        if not 0 < self.start < self.target < math.inf:
+            raise ValueError(f"expected 0 < start < target pixels, got {self.start} and {self.target}")
+
+    def sigmas(self, num_steps: int) -> Tensor:
+        """The first is `start`, and so the only one of a chain of one step."""
+        total = torch.linspace(self.start, self.target, num_steps, dtype=torch.float64)
+        return torch.cat([total[:1], torch.sqrt(total.diff() * (total[1:] + total[:-1]))])
+
+
+@register("decreasing")
+@dataclass(frozen=True, kw_only=True)
+class DecreasingSigma(SigmaSchedule):
+    """sigma_i proportional to T - i, all of them together `target` pixels: sum sigma_i^2 = target^2.
+
+    Source: the `Linear_Dec_Std` routine of Cold Diffusion's code, which nothing there uses.
+    """
+
+    target: float = 12.0
+
+    def check(self) -> None:
+        if not 0 < self.target < math.inf:
+            raise ValueError(f"target must be > 0 pixels, got {self.target}")
+
+    def sigmas(self, num_steps: int) -> Tensor:
+        falling = torch.arange(num_steps, 0, -1, dtype=torch.float64)
+        return self.target * falling / falling.square().sum().sqrt()
+
+
+def gaussian_kernels(sigmas: Tensor, radii: Tensor) -> Tensor:
+    """1-D kernels exp(-u^2 / 2 sigma^2), each truncated at its own radius: (T, 2 max radius + 1), float64, sums 1.
+
+    Args:
+        sigmas: standard deviations in pixels (T,), > 0.
+        radii: in whole pixels (T,); a kernel is zero beyond.
+    """
+    widest = int(radii.max())
+    offset = torch.arange(-widest, widest + 1, dtype=torch.float64)
+    weights = torch.exp(-(offset**2) / (2 * sigmas.double()[:, None] ** 2)) * (offset.abs() <= radii[:, None])
+    return weights / weights.sum(dim=1, keepdim=True)

@@ -2,6 +2,9 @@
 
 import kornia
 import pytest
+import test_noisy_methods  # noqa: F401  # examples under the contract, too
+import test_paper_masks  # noqa: F401
+import test_paper_operators  # noqa: F401
 import torch
 from kornia import augmentation
 from PIL.ImageFilter import GaussianBlur as GAUSSIAN
@@ -10,12 +13,14 @@ import colddiff
 from colddiff import (
     SAMPLERS,
     BetaTable,
+    Bridge,
     Claims,
     Compose,
     ConstantSigma,
     Cosine,
     CosineBetas,
     Desaturate,
+    Exponential,
     ExponentialSigma,
     GaussianBlur,
     GaussianMask,
@@ -50,7 +55,7 @@ TABLE = Table(values=(0.0, 0.1, 0.4, 1.0))
 class TestGaussianBlur(DegradationContract):
     examples = [
         GaussianBlur(),
-        GaussianBlur(sigma_max=0.4, border="circular"),
+        GaussianBlur(sigma_max=0.4, border="circular", schedule=Exponential()),
         GaussianBlur(sigma_max=3, border="symmetric", schedule=Power(exponent=0.5)),
     ]
 
@@ -138,6 +143,7 @@ class TestInterpolate(DegradationContract):
     examples = [
         Interpolate(),
         Interpolate(schedule=Power()),
+        Interpolate(schedule=Bridge()),
         Interpolate(num_steps=1),
         Interpolate(to=GaussianBlur(sigma_max=4), num_steps=5, schedule=Cosine()),
         Interpolate(to=GaussianBlur(sigma_max=4)),

@@ -28,7 +28,6 @@ from colddiff import (
     UniformNoise,
     kernels,
 )
-from colddiff.degradations import gaussian_mask
 from colddiff.separable import border_index
 from colddiff.testing.failures import seeded
 
@@ -163,17 +162,6 @@ def test_gaussian_mask_is_the_product_of_its_steps(op, images) -> None:
         for i, center in enumerate(params["center"].tolist()):
             keep = explicit_mask(op, k, center, 9, 13)
             assert distance(y[i, 0], keep * x[i, 0] + (1 - keep) * 0.5) < 1e-12
-
-
-def test_gaussian_mask_without_a_table_is_the_same(images, monkeypatch) -> None:
-    x, t = images(4, 3, 10, 7), torch.tensor([0.0, 0.013, 0.5, 1.0])
-    op = GaussianMask(num_steps=11)
-    params = op.draw(x, torch.Generator().manual_seed(3))
-    expected = op(x, t, params)
-    monkeypatch.setattr(gaussian_mask, "LARGEST_TABLE", 0)
-    other = GaussianMask(num_steps=11, initial_mask=11, fill=(0.5, 0.5, 0.5))  # equal, and not in the cache
-    assert "masks" not in other.tables(x)
-    assert distance(other(x, t, params), expected) < 1e-12
 
 
 def test_a_random_centre_covers_the_picture_and_one_pixel_before_it(images) -> None:

@@ -2,12 +2,16 @@
 
 from .adapters import from_callable as from_callable
 from .adapters import from_kornia as from_kornia
+from .animorph import Animorph as Animorph
 from .base import BoundDegradation as BoundDegradation
 from .base import Claims as Claims
 from .base import Degradation as Degradation
 from .base import Params as Params
+from .blur_noise import BlurNoise as BlurNoise
+from .colour_mask import ColourMask as ColourMask
 from .compose import Compose as Compose
 from .desaturate import Desaturate as Desaturate
+from .fade import Fade as Fade
 from .gaussian_blur import GaussianBlur as GaussianBlur
 from .gaussian_mask import GaussianMask as GaussianMask
 from .gaussian_noise import GaussianNoise as GaussianNoise
@@ -22,4 +26,7 @@ from .pixel_noise import PixelNoise as PixelNoise
 from .pixelate import Pixelate as Pixelate
 from .resolution import Resolution as Resolution
 from .salt_and_pepper import SaltAndPepper as SaltAndPepper
+from .snow import Snow as Snow
+from .spiral import Spiral as Spiral
 from .uniform_noise import UniformNoise as UniformNoise
+from .widening_blur import WideningBlur as WideningBlur

@@ -43,6 +43,7 @@ class Degradation(Configurable, ABC):
 
     group: ClassVar[str] = "colddiff.degradations"
     required_params: ClassVar[tuple[str, ...]] = ()
+    unpaired: ClassVar[bool] = False  # whether any row of the data will do for them
 
     schedule: Schedule = Linear()
 
@@ -80,6 +81,11 @@ class Degradation(Configurable, ABC):
     def change(self, x: Images, s: Tensor, r: Tensor, params: Params) -> Images:
         """D at severity r less D at severity s, what `improved` adds at a step: for operators that have it for less."""
         return self.degrade(x, r, params) - self.degrade(x, s, params)
+
+    def chain(self, x: Images, k: int, params: Params) -> Images:
+        """D(x, k / T) as its steps make it, one after another: what code without a closed form computes."""
+        s = torch.full((len(x), 1, 1, 1), k / (self.levels or 1), dtype=x.dtype, device=x.device)
+        return self.degrade(x, s, params)
 
     def draw(self, like: Images, generator: torch.Generator | None = None) -> Params:
         """Everything random about one trajectory of each image in `like`: a dict of tensors (B, ...).
@@ -123,6 +129,10 @@ class Degradation(Configurable, ABC):
     def refresh(self, params: Params, t: Tensor, s: Tensor, eta: float, noise: Tensor) -> Params:
         """Params partly redrawn between times t > s: the noise that DDIM with eta > 0 injects."""
         raise NotImplementedError(f"{type(self).__name__} has no noise to refresh: use eta = 0")
+
+    def noise_scale(self, s: Tensor, params: Params) -> Tensor:
+        """By what D multiplies its param `noise`, standard normal, at severity s: (B, 1, 1, 1), where it adds some."""
+        raise NotImplementedError(f"{type(self).__name__} adds no noise, which this sampler lives on: use improved")
 
     @property
     def observable(self) -> bool:
@@ -231,6 +241,14 @@ class BoundDegradation:
             before, after = self._severity(as_times(t, x)), self._severity(as_times(s, x))
             return self.degradation.change(x.to(self.dtype), before, after, self.tables | self.params).to(x.dtype)
 
+    def chain(self, x: Images, t: float) -> Images:
+        """D(x, t) at a level, by the steps of the chain, each rounded as the dtype of x rounds."""
+        self._check(x)
+        with exact_float32(x.device):
+            s = float(self.degradation.severity(torch.tensor(t, dtype=torch.float64)))
+            level = round(s * (self.degradation.levels or 1))
+            return self.degradation.chain(x.to(self.dtype), level, self.tables | self.params).to(x.dtype)
+
     def with_params(self, params: Params) -> BoundDegradation:
         """The same degradation and tables with other params."""
         return replace(self, params=params)
@@ -247,6 +265,11 @@ class BoundDegradation:
         """The same degradation with its noise partly replaced between times t > s, as DDIM's eta says."""
         t, s = as_times(t, noise), as_times(s, noise)
         return self.with_params(self.params | self.degradation.refresh(self.tables | self.params, t, s, eta, noise))
+
+    def noise_scale(self, t: Tensor | float) -> Tensor:
+        """By what D multiplies its noise at time t: (B, 1, 1, 1)."""
+        t = t if isinstance(t, Tensor) else torch.tensor([t], dtype=torch.float64)
+        return self.degradation.noise_scale(self._severity(t.reshape(-1)), self.tables | self.params)
 
     def _severity(self, t: Tensor) -> Tensor:
         """(B, 1, 1, 1); one time for all is warped once, and its strides go on saying that it is one."""

@@ -36,7 +36,7 @@ def require(holds: bool, message: str) -> None:
 def require_close(a: Tensor, b: Tensor, message: str, tolerance: float = ROUNDING) -> None:
     """Raise unless a and b have one shape and differ nowhere by more than `tolerance`."""
     require(a.shape == b.shape, f"{message}: shapes {tuple(a.shape)} and {tuple(b.shape)}")
-    difference = float((a.detach() - b.detach()).abs().max()) if a.numel() else 0.0
+    difference = float((a.detach().double() - b.detach().double()).abs().max()) if a.numel() else 0.0
     require(difference <= tolerance, f"{message}: by {difference:.2g}")
 
 
