@@ -1,4 +1,4 @@
-"""Networks that predict noise or velocity instead of x0, behind the same R(x, t) -> x0_hat."""
+"""Networks that predict noise, velocity or flow instead of x0, behind the same R(x, t) -> x0_hat."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .degradations.gaussian_noise import GaussianNoise
+from .degradations.interpolate import Interpolate
 from .kernels import between_levels
 from .registry import register
 from .unet import RestorerConfig, UNetConfig
@@ -62,6 +63,42 @@ class Velocity(NoiseParametrization):
         return 1 / b
 
 
+@register("flow")
+@dataclass(frozen=True, kw_only=True)
+class Flow(RestorerConfig):
+    """out = y - x0, the direction of a straight line to its endpoint, so x0 = x_t - s out.
+
+    Source: Liu et al. 2023, "Flow straight and fast", equation 1.
+    """
+
+    net: UNetConfig = UNetConfig(residual=False)
+    degradation: Interpolate = Interpolate()
+
+    def build(self) -> FlowPredictor:
+        return FlowPredictor(self)
+
+
+class FlowPredictor(nn.Module):
+    """R(x, t) -> x0_hat around a network that predicts the direction of a straight line."""
+
+    def __init__(self, config: Flow) -> None:
+        super().__init__()
+        self.config = config
+        self.net = config.net.build()
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        direction: Tensor = 2 * self.net(x, t).to(x.dtype) - 1
+        return x - self._severity(t, x) * direction
+
+    def loss_weight(self, t: Tensor, like: Tensor) -> Tensor:
+        """Factor (B, 1, 1, 1) that turns an error in x0 into one of what the network predicts."""
+        weight: Tensor = 1 / self._severity(t, like).clamp(min=0.001)
+        return weight
+
+    def _severity(self, t: Tensor, like: Tensor) -> Tensor:
+        return self.config.degradation.severity(t).to(like.dtype).reshape(-1, 1, 1, 1)
+
+
 class NoisePredictor(nn.Module):
     """R(x, t) -> x0_hat around a network that predicts noise or velocity."""
 
@@ -76,9 +113,9 @@ class NoisePredictor(nn.Module):
         # A table of the degradation belongs neither into the saved weights nor into their average.
         self.register_buffer("amplitudes", amplitudes, persistent=False)
 
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor, *condition: Tensor) -> Tensor:
         a, b = self._coefficients(t, x)
-        out = 2 * self.net(x, t).to(x.dtype) - 1
+        out = 2 * self.net(x, t, *condition).to(x.dtype) - 1
         return (self.config.clean(2 * x - 1, out, a, b) + 1) / 2
 
     def loss_weight(self, t: Tensor, like: Tensor) -> Tensor:

@@ -16,9 +16,10 @@ from .batches import generator_for
 from .checkpoint import Run
 from .files import check_target, write_json
 from .framing import Framing
+from .grids import time_grid
 from .pictures import IMAGE_SUFFIXES, to_tensor
 from .reading import listed
-from .samplers import Sampler, time_grid
+from .samplers import Sampler
 from .tiling import TILE
 
 MEASURED = "metrics.json"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .degradations.base import BoundDegradation, Images, check_images
+from .grids import check_grid, time_grid
 from .kernels import normal
 from .registry import suggestion
 
@@ -118,6 +118,56 @@ def estimated(eta: float = 0.0) -> Sampler:
     return sampler
 
 
+@torch.no_grad()
+def momentum(
+    R: Restorer, D: BoundDegradation, x: Images, times: Tensor, *, generator: Generators = None
+) -> Iterator[State]:
+    """`improved` for a signal C_t x0 + sigma_t z: what R says of the noise shrinks, new noise makes up for it.
+
+    x = x - ((sigma_s / sigma_t)^2 - 1) (C_t x0 - x) + sqrt(sigma_t^2 - sigma_s^2) z + (C_s x0 - C_t x0), the last
+    step without z. With constant sigma it is `improved`.
+
+    Source: Daras et al. 2023, "Soft Diffusion", algorithm 2.
+    """
+    C = D.with_params(D.params | {"noise": torch.zeros_like(x)})
+    for t, s in pairwise(_on_device(times, x)):
+        before, after = D.noise_scale(t), D.noise_scale(s)
+        x0 = R(x, t)
+        e = C(x0, t) - x
+        z = (s > 0).to(x.dtype).reshape(-1, 1, 1, 1) * draw_noise(x, generator)
+        fresh = (before**2 - after**2).clamp(min=0).sqrt() * z
+        x = _where_later(s, t, x - ((after / before) ** 2 - 1) * e + fresh + C.change(x0, t, s), x)
+        yield State(x, x0, s)
+
+
+def perturbed(delta: float) -> Sampler:
+    """A sampler that restores, degrades a little less, and adds noise: x = D(x0, s) + delta z, the last step without.
+
+    With blurs it is the sampler of inverse heat dissipation: the noise keeps a deterministic walk among what R has
+    seen, if R was trained with `input_noise`, 0.01 there.
+
+    Source: Rissanen et al. 2023, "Generative modelling with inverse heat dissipation", algorithm 2.
+
+    Args:
+        delta: standard deviation in [0, 1], 1.25 times that of the training.
+    """
+    if not 0 <= delta < 10:
+        raise ValueError(f"delta must be in [0, 10), got {delta}")
+
+    @torch.no_grad()
+    def sampler(
+        R: Restorer, D: BoundDegradation, x: Images, times: Tensor, *, generator: Generators = None
+    ) -> Iterator[State]:
+        for t, s in pairwise(_on_device(times, x)):
+            x0 = R(x, t)
+            z = delta * (s > 0).to(x.dtype).reshape(-1, 1, 1, 1) * draw_noise(x, generator)
+            x = _where_later(s, t, D(x0, s) + z, x)
+            yield State(x, x0, s)
+
+    sampler.__doc__ = (perturbed.__doc__ or "").split("\n\n")[0]
+    return sampler
+
+
 # A step depends on nothing but R, D, x and two times: neither on steps before nor on noise, see `captured`.
 for _sampler in (naive, improved):
     _sampler.memoryless = True  # type: ignore[attr-defined]
@@ -128,6 +178,8 @@ SAMPLERS: dict[str, Sampler] = {
     "improved": improved,
     "estimated": estimated(),
     "ddpm": estimated(eta=1.0),
+    "momentum": momentum,
+    "ihdm": perturbed(0.0125),
 }
 
 
@@ -193,52 +245,6 @@ def named_sampler(name: str) -> Sampler:
     if name not in SAMPLERS:
         raise LookupError(f"no sampler is named {name!r}{suggestion(name, SAMPLERS)}; known: {', '.join(SAMPLERS)}")
     return SAMPLERS[name]
-
-
-def time_grid(steps: int, start: float | Tensor = 1.0, *, levels: Tensor | None = None) -> Tensor:
-    """`steps` equal steps of time from `start` to 0, snapped to `levels` (the times of an operator's levels).
-
-    Args:
-        steps: at least 1.
-        start: in (0, 1], one for all or one per image (B,).
-        levels: increasing times of levels 0 .. T, or None for a continuous operator.
-
-    Returns:
-        Strictly decreasing times (K + 1,) or (K + 1, B), float64 on the CPU; K < steps, with a warning, where
-        several steps fell on one level.
-    """
-    if not isinstance(steps, int) or steps < 1:
-        raise ValueError(f"steps must be a whole number >= 1, got {steps!r}")
-    begin = torch.as_tensor(start, dtype=torch.float64).cpu()
-    if begin.dim() > 1 or not bool(((begin > 0) & (begin <= 1)).all()):
-        raise ValueError(f"start must be in (0, 1], one for all or one per image, got {begin.tolist()}")
-    times = torch.linspace(1, 0, steps + 1, dtype=torch.float64).reshape(-1, *[1] * begin.dim()) * begin
-    if levels is None:
-        return times
-    middles = (levels[1:] + levels[:-1]) / 2
-    times = levels[torch.bucketize(times, middles, right=True)]
-    times[0] = torch.maximum(times[0], levels[1])  # a start below the first level is that level
-    if bool(((times[0] - begin).abs() > 1e-6).any()):
-        warnings.warn(f"start {begin.tolist()} is between levels: {times[0].tolist()} is taken", stacklevel=3)
-    moved = (times[1:] < times[:-1]).reshape(steps, -1).any(dim=1)
-    if not bool(moved.all()):
-        warnings.warn(f"{steps} steps on {len(levels) - 1} levels: only {int(moved.sum())} are distinct", stacklevel=3)
-    return times[torch.cat([torch.tensor([True]), moved])]
-
-
-def check_grid(times: Tensor, batch: int) -> None:
-    """Raise unless times are a decreasing grid in [0, 1], (K + 1,) or (K + 1, batch)."""
-    if times.dim() not in (1, 2) or len(times) < 2 or (times.dim() == 2 and times.shape[1] not in (1, batch)):
-        raise ValueError(
-            f"times must be (K + 1,), or (K + 1, {batch}) with a column per image, got {tuple(times.shape)}"
-        )
-    rows = times.detach().cpu().reshape(len(times), -1)
-    falls = rows[1:] < rows[:-1]
-    # Columns snapped to levels may stand still while others move.
-    if not bool((falls.any(dim=1) & (rows[1:] <= rows[:-1]).all(dim=1)).all()):
-        raise ValueError(f"times must decrease strictly from damaged to clean, got {times.tolist()}")
-    if not bool(((rows >= 0) & (rows <= 1)).all()):
-        raise ValueError(f"times must be in [0, 1], got {times.tolist()}")
 
 
 def draw_noise(like: Tensor, generator: Generators) -> Tensor:

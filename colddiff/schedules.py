@@ -64,6 +64,27 @@ class Power(Schedule):
         return s ** (1 / self.exponent)
 
 
+@register("exponential")
+@dataclass(frozen=True, kw_only=True)
+class Exponential(Schedule):
+    """s = (exp(rate t) - 1) / (exp(rate) - 1): equal ratios from step to step, away from t = 0.
+
+    Source: Rissanen et al. 2023, section 3, whose blurs are spaced so from 0.5 to 24 pixels: a rate of log 48.
+    """
+
+    rate: float = 3.871201010907891
+
+    def check(self) -> None:
+        if not 0 < self.rate <= 50:
+            raise ValueError(f"rate must be in (0, 50], got {self.rate}")
+
+    def __call__(self, t: Tensor) -> Tensor:
+        return torch.expm1(self.rate * t) / torch.expm1(torch.full_like(t, self.rate))
+
+    def inverse(self, s: Tensor) -> Tensor:
+        return torch.log1p(s * math.expm1(self.rate)) / self.rate
+
+
 @register("cosine")
 @dataclass(frozen=True, kw_only=True)
 class Cosine(Schedule):
@@ -74,6 +95,34 @@ class Cosine(Schedule):
 
     def inverse(self, s: Tensor) -> Tensor:
         return torch.asin(torch.sqrt(s)) * (2 / math.pi)
+
+
+@register("bridge")
+@dataclass(frozen=True, kw_only=True)
+class Bridge(Schedule):
+    """s = sigma_t^2 / sigma_1^2 of a Schroedinger bridge, whose noise rises and falls: slow at both ends.
+
+    sqrt(beta) is a straight line from sqrt(beta_min) to half way to sqrt(beta_max), and back; sigma_t^2 its integral.
+    `Interpolate` warped by it, with the sampler `estimated`, is the bridge's probability flow.
+
+    Source: Liu et al. 2023, "I2SB", equations 6 and 12 and appendix; its default betas, but for a common factor.
+    """
+
+    beta_min: float = 1e-4
+    beta_max: float = 3e-4
+
+    def check(self) -> None:
+        if not 0 < self.beta_min <= self.beta_max < math.inf:
+            raise ValueError(f"expected 0 < beta_min <= beta_max, got {self.beta_min} and {self.beta_max}")
+
+    def __call__(self, t: Tensor) -> Tensor:
+        first, slope = math.sqrt(self.beta_min), math.sqrt(self.beta_max) - math.sqrt(self.beta_min)
+
+        def integral(u: Tensor | float) -> Tensor | float:  # of (first + slope u)^2 from 0 to u
+            return u * (first * (first + slope * u) + slope**2 * u**2 / 3)
+
+        rising = integral(torch.minimum(t, 1 - t)) / (2 * integral(0.5))
+        return torch.where(t < 0.5, rising, 1 - rising)
 
 
 @register("table")

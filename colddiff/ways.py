@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from .degradations.base import Degradation
-from .samplers import time_grid
+from .grids import time_grid
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,20 @@ class Cell:
 
 
 def cells(
-    degradation: Degradation, starts: Sequence[float], steps: Sequence[int], baseline: str | None = None
-) -> Iterator[Cell]:
-    """The rows of a table, by start: the damaged images, the baseline, every sampler of use, and oracles."""
+    degradation: Degradation, starts: Sequence[float], steps: Sequence[int], baseline: str | None = None,
+    conditional: bool = False,
+) -> Iterator[Cell]:  # fmt: skip
+    """The rows of a table, by start: the damaged images, the baseline, every sampler of use, and oracles.
+
+    A conditional restorer starts at t = 1 whatever damaged the picture, with params of its own.
+    """
     levels = degradation.level_times()
+    if conditional:
+        yield Cell("degraded", 1.0, None)
+        names = ["estimated", *(["ddpm"] if degradation.refreshable else [])] if degradation.estimable else ["improved"]
+        for k in sorted(steps):
+            yield from (Cell(name, 1.0, _grid(k, 1.0, levels)) for name in names)
+        return
     for start in _distinct(starts, levels):
         once = time_grid(1, start, levels=levels)
         yield Cell("degraded", start, None)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from colddiff import Cosine, Linear, Power, Schedule, Table
+from colddiff import Bridge, Cosine, Exponential, Linear, Power, Schedule, Table
 from colddiff.registry import registered
 
 SCHEDULES = [
@@ -14,6 +14,10 @@ SCHEDULES = [
     Power(exponent=0.3),
     Power(exponent=7),
     Cosine(),
+    Exponential(),
+    Exponential(rate=0.1),
+    Bridge(),
+    Bridge(beta_max=0.02),
     Table(),
     Table(values=(0, 0.9, 0.95, 1)),
 ]
@@ -54,6 +58,8 @@ def test_schedules_are_their_formulas() -> None:
     t = torch.tensor(0.25, dtype=torch.float64)
     assert float(Power(exponent=3)(t)) == pytest.approx(0.25**3)
     assert float(Cosine()(t)) == pytest.approx((1 - math.cos(math.pi / 4)) / 2)
+    sigma = 24 * Exponential()(torch.tensor([0.5, 0.75, 1.0], dtype=torch.float64)) + 24 / 47
+    assert float(sigma[1] / sigma[0]) == pytest.approx(float(sigma[2] / sigma[1]))  # equal ratios, but for an offset
     assert float(Table(values=(0, 0.5, 0.6, 1))(t)) == pytest.approx(0.375)
 
 
