@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -18,12 +17,7 @@ from .degradations.separable import SeparableLinear
 from .kernels import cached_tables, level_at, on_levels, one_if_shared
 from .restoration import bind_observed
 from .separable import apply_axes
-
-# The error of rounding to 8-bit levels, even over 1 / 255.
-ROUNDING_VARIANCE = (1 / 255) ** 2 / 12
-MOST_IMAGES = 10_000  # that statistics are fitted to, and
-MOST_VALUES = 2**25  # pixels times channels of all of them: a second or two
-BATCH_VALUES = 2**20  # at once
+from .wiener import ROUNDING_VARIANCE, moments, shrinkage, spectral_moments, wiener_estimate
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,10 +70,8 @@ class Baseline(ABC):
 class Wiener(Baseline):
     """mean + V [g S / (g^2 S + N)] W (x - D(mean)), pair of frequencies by pair of frequencies.
 
-    V and W are the operator's own basis, g its gain at each image's severity, S the power of the deviations of clean
-    images from their mean. N is the power of the rounding to 8 bits, of variance (1/255)^2 / 12: where g is so small
-    that rounding has drowned what was there, the mean is returned. A basis that is not orthogonal (DCT-I) changes N by
-    the norms of the rows of W. It is the best linear estimate where frequencies are uncorrelated.
+    See `wiener.wiener_estimate`, with the noise N of rounding to 8 bits, of variance (1/255)^2 / 12: where the gain g
+    is so small that rounding has drowned what was there, the mean is returned.
 
     Source: Wiener 1949; Gonzalez & Woods, "Digital Image Processing", section 5.8.
     """
@@ -96,21 +88,13 @@ class Wiener(Baseline):
     @classmethod
     def fit(cls, degradation: Degradation, data: ImageData) -> dict[str, Tensor]:
         assert isinstance(degradation, SeparableLinear)
-        (back_h, there_h), (back_w, there_w) = _bases(degradation, data.images)
-        mean, power = moments(data, lambda x: there_h @ x @ there_w.mT)
-        return {"mean": (back_h @ mean @ back_w.mT).float(), "power": power.float()}
+        mean, power = spectral_moments(degradation, data.images)
+        return {"mean": mean.float(), "power": power.float()}
 
     def __call__(self, x: Images, t: Tensor) -> Images:
-        op = self.degradation
-        assert isinstance(op, SeparableLinear)
-        (back_h, there_h), (back_w, there_w) = _bases(op, x)
-        gain = op.gain(op.severity(one_if_shared(as_times(t, x))), (x.shape[-2], x.shape[-1])).to(x.device)
-        noise = self.noise * there_h.square().sum(dim=1)[:, None] * there_w.square().sum(dim=1)
-        mean = there_h @ self._statistic("mean", x) @ there_w.mT
-        deviation = there_h @ x.double() @ there_w.mT - gain * mean
-        found = mean + _shrinkage(gain, self._statistic("power", x), noise) * deviation
-        restored: Tensor = back_h @ found @ back_w.mT
-        return restored.to(x.dtype)
+        assert isinstance(self.degradation, SeparableLinear)
+        mean, power = (self._statistic(name, x) for name in self.needs)
+        return wiener_estimate(self.degradation, x, t, mean, power, self.noise).to(x.dtype)
 
 
 class MeanFill(Baseline):
@@ -133,14 +117,14 @@ class MeanFill(Baseline):
 
     @classmethod
     def fit(cls, degradation: Degradation, data: ImageData) -> dict[str, Tensor]:
-        mean, variance = moments(data, lambda x: x)
+        mean, variance = moments(data.images, lambda x: x)
         return {"mean": mean.float(), "variance": variance.float()}
 
     def __call__(self, x: Images, t: Tensor) -> Images:
         D, mean = bind_observed(self.degradation, self, x, t), self._statistic("mean", x)
         fill = D(torch.zeros_like(x), t).double()
         kept = D(torch.ones_like(x), t) - fill
-        weight = _shrinkage(kept, self._statistic("variance", x), self.noise)
+        weight = shrinkage(kept, self._statistic("variance", x), self.noise)
         return torch.where(kept == 1, x, (mean + weight * (x - kept * mean - fill)).to(x.dtype))
 
 
@@ -204,19 +188,6 @@ def baseline_from(degradation: Degradation, statistics: dict[str, Tensor]) -> Ba
 # --- helpers ---------------------------------------------------------------------------------------------------------
 
 
-def moments(data: ImageData, change: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
-    """Mean and variance (C, H, W) of what `change` makes of the images, float64; of some where they are many."""
-    values = data.images[0].numel()
-    number = min(len(data), MOST_IMAGES, max(2, MOST_VALUES // values))
-    total = squares = torch.zeros((), dtype=torch.float64)
-    places = torch.linspace(0, len(data) - 1, number, dtype=torch.float64).round().long()
-    for part in torch.split(places, max(1, BATCH_VALUES // values)):
-        changed = change(data[part].double())
-        total, squares = total + changed.sum(dim=0), squares + changed.square().sum(dim=0)
-    mean = total / number
-    return mean, (squares / number - mean.square()).clamp(min=0)
-
-
 def enlargements(n: int, sides: Tensor) -> Tensor:
     """What takes the mean of each block of an axis and interpolates between the means: (T + 1, n, n), float64.
 
@@ -235,16 +206,3 @@ def enlargements(n: int, sides: Tensor) -> Tensor:
         between = F.interpolate(pixels, size=(whole, 1), mode="bicubic", align_corners=False)[0, :, :n, 0].mT
         made.append(between @ (inside / inside.sum(dim=1, keepdim=True)))
     return torch.stack(made)
-
-
-def _bases(op: SeparableLinear, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Synthesis and analysis (2, n, n) of rows and of columns, on the device of the images."""
-    zero = torch.zeros(1, dtype=torch.long)  # of severity, or level 0
-    rows, columns = (op.spectrum(n, zero)[0].to(like.device) for n in like.shape[-2:])
-    return rows, columns
-
-
-def _shrinkage(gain: Tensor, power: Tensor, noise: Tensor | float) -> Tensor:
-    """g S / (g^2 S + N), and 0 where there is nothing to estimate."""
-    total = gain.square() * power + noise
-    return torch.where(total > 0, gain * power / total, 0)

@@ -13,15 +13,21 @@ from torch import Tensor
 
 from .data import ImageData
 from .degradations.base import Degradation, Params
+from .samplers import draw_noise
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Clean images (B, C, H, W) in [0, 1], their times (B,) and the params of their degradation."""
+    """Clean images (B, C, H, W) in [0, 1], their times (B,) and the params of their degradation.
+
+    Where the training has some: noise (B, C, H, W) for what the network sees, and a condition for it to see beside.
+    """
 
     x0: Tensor
     t: Tensor
     params: Params
+    noise: Tensor | None = None
+    condition: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,8 @@ class Batches:
         seed: of everything.
         flip: mirror at random.
         shift: move at random by up to so many pixels.
+        noise: standard deviation of what is added to the network's input.
+        condition: whose D(x0, 1) is the network's condition.
     """
 
     data: ImageData
@@ -43,6 +51,8 @@ class Batches:
     seed: int
     flip: bool = False
     shift: int = 0
+    noise: float = 0.0
+    condition: Degradation | None = None
 
     def at(self, position: int, device: torch.device) -> Batch:
         """The batch that starts at a global position."""
@@ -56,9 +66,12 @@ class Batches:
         augment = self._augmentation(x0, generators)
         u = torch.cat([torch.rand(1, generator=g, dtype=torch.float64) for g in generators])
         t = random_times(self.degradation, u).to(device, non_blocking=True)
-        brought = {name: augment(value.to(device)) for name, value in self.data.params_at(rows).items()}
-        x0 = augment(x0)
-        return Batch(x0, t, self.degradation.draw_each(x0, generators) | brought)
+        # Of images that do not belong together each gets another one every time.
+        partners = rows if not self.degradation.unpaired else torch.stack(
+            [torch.randint(len(self.data), (), generator=g) for g in generators]
+        )  # fmt: skip
+        brought = {name: augment(value.to(device)) for name, value in self.data.params_at(partners).items()}
+        return self._batch(augment(x0), t, brought, generators)
 
     def one_pass(self, device: torch.device, limit: int | None = None) -> Iterator[Batch]:
         """Every image once, in order, unaugmented, with params keyed by its index: for validation."""
@@ -71,7 +84,15 @@ class Batches:
             # Evenly spread over severities, whatever the number of images.
             u = torch.tensor([(p * 0.6180339887498949) % 1 for p in rows], dtype=torch.float64)
             t = random_times(self.degradation, u).to(device)
-            yield Batch(x0, t, self.degradation.draw_each(x0, generators) | brought)
+            yield self._batch(x0, t, brought, generators)
+
+    def _batch(self, x0: Tensor, t: Tensor, brought: Params, generators: list[torch.Generator]) -> Batch:
+        """Images with everything random that belongs to them, drawn row by row."""
+        params = self.degradation.draw_each(x0, generators) | brought
+        noise = self.noise * draw_noise(x0, generators) if self.noise else None
+        if self.condition is None:
+            return Batch(x0, t, params, noise)
+        return Batch(x0, t, params, noise, self.condition(x0, 1.0, self.condition.draw_each(x0, generators)))
 
     def _augmentation(self, like: Tensor, generators: list[torch.Generator]) -> Callable[[Tensor], Tensor]:
         """What is done to images, and to what belongs to them: mirrored and moved, each row as its generator says."""

@@ -13,18 +13,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from . import diffusers_unet as diffusers_unet  # two kinds of networks that a config may name
+from . import convnext_unet as convnext_unet  # kinds of networks that a config may name
+from . import diffusers_unet as diffusers_unet
 from . import parametrization as parametrization
+from . import resnet_unet as resnet_unet
+from . import wiener_unet as wiener_unet
 from .baselines import Baseline, baseline_for, baseline_from
 from .captured import captured
 from .degradations.base import Degradation, Images
 from .fast import FastRestorer, pick_precision
 from .files import read_json, write_json
 from .framing import Framing
+from .grids import time_grid
 from .kinds import as_batch, mapped
-from .priors import Fitted, Prior, generate
+from .priors import Fitted, Prior, begin, generate
 from .restoration import restore, suited_sampler
-from .samplers import Generators, Sampler, State, named_sampler, one_shot, time_grid
+from .samplers import Generators, Sampler, State, named_sampler, one_shot, walk
 from .tensors import load_weights, read_tensors, write_tensors
 from .tiling import TILE, check_memory, tiled
 from .unet import RestorerConfig
@@ -64,6 +68,12 @@ class Run:
     def R(self) -> FastRestorer:
         """x0_hat from x (B, C, H, W) at times t (B,), in the run's precision, without gradients; see `FastRestorer`."""
         return FastRestorer(self.net, self.precision, self.compile)
+
+    @cached_property
+    def condition(self) -> Degradation | None:
+        """What damaged the pictures that the network sees beside x, where it was trained with a condition."""
+        told = self.config.get("training", {}).get("condition")
+        return None if told is None else Degradation.from_config(told)
 
     @property
     def device(self) -> torch.device:
@@ -148,11 +158,24 @@ class Run:
             below = STEPS if levels is None else int((levels[1:] <= torch.as_tensor(start).max().cpu() + 1e-6).sum())
             steps = max(1, min(STEPS, below))
         times = time_grid(1 if chosen is one_shot else steps, start, levels=levels)
+        if self.condition is not None:
+            return self._walk_beside(x, times, chosen, generator)
         R = self.R if tile is None else tiled(self.R, tile)
         return restore(
             R, self.degradation, x, times, sampler=chosen, mask=mask, generator=generator,
             capture=captured if self.compile else None,
         )  # fmt: skip
+
+    def _walk_beside(
+        self, condition: Images, times: Tensor, sampler: Sampler, generator: Generators
+    ) -> Iterator[State]:
+        """From the prior to clean images, beside damaged pictures as the condition."""
+        if self.prior is None or float(times[0].min()) < 1:
+            raise ValueError("a conditional restorer starts from its prior, at t = 1: leave start out")
+        one = generator is None or isinstance(generator, torch.Generator)
+        own = [generator] * len(condition) if one else generator
+        D, x = begin(self.degradation, self.prior, tuple(condition.shape[1:]), own, self.device)  # type: ignore[arg-type]
+        return walk(self.R.bind(condition), D, x, times=times, sampler=sampler, generator=generator)
 
     def degrade(self, images: Any, t: float | Tensor = 1.0, *, seed: int = 0) -> Any:
         """Images of any kind that `restore` takes, degraded to time t: the same kind, clamped to [0, 1].
@@ -165,10 +188,12 @@ class Run:
         if self.degradation.required_params:
             raise ValueError(f"{str(self.path)!r} was trained on pairs: what damages pictures is not known to it")
 
+        damage = self.condition or self.degradation
+
         def degraded(x: Tensor, places: Sequence[int]) -> Tensor:
             own = t[list(places)] if isinstance(t, Tensor) and t.dim() else t
-            drawn = self.degradation.draw_each(x, [torch.Generator().manual_seed(seed + i) for i in places])
-            return self.degradation(x, own, drawn).clamp(0, 1)
+            drawn = damage.draw_each(x, [torch.Generator().manual_seed(seed + i) for i in places])
+            return damage(x, own, drawn).clamp(0, 1)
 
         return mapped(degraded, images, self.framing.read)
 
@@ -185,6 +210,8 @@ class Run:
             seed: of the first image.
             batch_size: images at a time; if left out, a million pixels' worth, and fewer where a GPU has no room.
         """
+        if self.condition is not None:
+            raise ValueError(f"{str(self.path)!r} needs a picture beside the noise: use restore")
         if self.prior is None:
             raise ValueError(f"{str(self.path)!r} has no prior to start from: it restores, and does not generate")
         seeds = range(seed, seed + n) if isinstance(n, int) else n

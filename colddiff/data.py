@@ -103,6 +103,21 @@ def load_data(
     return _read(in_pairs(source, damaged, split, framing), framing, protocol, bad_share)
 
 
+def beside(data: ImageData, others: ImageData) -> ImageData:
+    """Images that each have another one beside them, as `params["target"]`: the others in turn, as often as needed.
+
+    Raises:
+        ValueError: images of different sizes or channels.
+    """
+    if data.images.shape[1:] != others.images.shape[1:]:
+        raise ValueError(
+            f"images {tuple(data.images.shape[1:])} and others {tuple(others.images.shape[1:])} must be alike: "
+            "give an image size"
+        )
+    target = others.images[torch.arange(len(data)) % len(others)]
+    return replace(data, protocol=data.protocol | {"others": others.protocol}, params=data.params | {"target": target})
+
+
 def from_images(
     images: Any,
     damaged: Any = None,

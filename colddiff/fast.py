@@ -17,7 +17,6 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from .kernels import exact_matmul
 from .samplers import Restorer
-from .unet import UNet
 
 # Largest error relative to the float32 answer, both as root mean squares, that a faster way may have.
 TOLERANCE = {"fp32": 1e-4, "bf16": 2e-2}
@@ -46,7 +45,7 @@ class Way:
 
     name: str
     tolerance: float
-    call: Restorer
+    call: Callable[..., Tensor]
     compiled: bool = False
     trusted: dict[tuple[object, ...], bool] = field(default_factory=dict)
 
@@ -74,38 +73,42 @@ class FastRestorer:
         self.ways = [self.exact]
         if precision == "bf16":
             self.ways.insert(0, Way("eager bf16", TOLERANCE["bf16"], autocast(net, "bf16")))
-        if precision == "bf16" and isinstance(net, UNet) and not net.training:
+        if precision == "bf16" and hasattr(net, "to_bfloat16") and not net.training:
             self.ways.insert(0, Way("bf16 weights", TOLERANCE["bf16"], in_bfloat16(net)))
         if compile:
             self.ways.insert(0, Way(f"compiled {precision}", TOLERANCE[precision], compiled(net, precision), True))
         self.used = self.ways[0].name  # for the images that were seen last
 
+    def bind(self, condition: Tensor) -> Restorer:
+        """R(x, t) with a condition (B, C, H, W), see `UNet.bind`."""
+        return lambda x, t: self(x, t, condition)
+
     @torch.no_grad()
-    def __call__(self, x: Tensor, t: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, t: Tensor, *condition: Tensor) -> Tensor:
         for way, following in zip(self.ways, [*self.ways[1:], None], strict=True):
             key, self.used = way.key(x, t), way.name
             if following is None or way.trusted.get(key):
                 break
             if key not in way.trusted:
-                answer, complaint = self._tried(way, x, t)
+                answer, complaint = self._tried(way, x, t, *condition)
                 way.trusted[key] = answer is not None
                 if answer is not None:
                     return answer.to(x.dtype)
                 size = f"images {tuple(x.shape)}"
                 warnings.warn(f"the network in {way.name} {complaint}: {size} go on in {following.name}", stacklevel=2)
-        return way.call(x, t).to(x.dtype)
+        return way.call(x, t, *condition).to(x.dtype)
 
-    def _tried(self, way: Way, x: Tensor, t: Tensor) -> tuple[Tensor | None, str]:
+    def _tried(self, way: Way, *given: Tensor) -> tuple[Tensor | None, str]:
         """The answer if it is right, else what is wrong with it."""
         try:
-            answer = way.call(x, t)
+            answer = way.call(*given)
         except torch.OutOfMemoryError:
             raise  # float32 would need more
         except Exception as error:  # whatever a compiler or a kernel raises
-            self.exact.call(x, t)  # raises too if what was given does not fit the network in any way
+            self.exact.call(*given)  # raises too if what was given does not fit the network in any way
             return None, f"cannot be run ({_line(error)})"
         with exact_matmul():
-            exact = self.exact.call(x[:LOOKED_AT], t[:LOOKED_AT]).float()
+            exact = self.exact.call(*(part[:LOOKED_AT] for part in given)).float()
         scale = exact.square().mean().sqrt().clamp(min=DARK)
         off = float((answer[:LOOKED_AT].float() - exact).square().mean().sqrt() / scale)
         if not bool(answer.isfinite().all()):
@@ -113,48 +116,50 @@ class FastRestorer:
         return (answer, "") if off <= way.tolerance else (None, f"is {off:.1%} off float32")
 
 
-def autocast(net: nn.Module, precision: str) -> Restorer:
+def autocast(net: nn.Module, precision: str) -> Callable[..., Tensor]:
     """The network with its products in bf16, or as it is."""
 
-    def call(x: Tensor, t: Tensor) -> Tensor:
+    def call(x: Tensor, *given: Tensor) -> Tensor:
         with torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bf16"):
-            answer: Tensor = net(x, t)
+            answer: Tensor = net(x, *given)
         return answer
 
     return call
 
 
-def in_bfloat16(net: UNet) -> Restorer:
+def in_bfloat16(net: nn.Module) -> Callable[..., Tensor]:
     """A copy of the network in bf16, made anew whenever its weights were written to: nothing is cast at each call."""
-    copies: dict[tuple[tuple[int, int], ...], UNet] = {}
+    copies: dict[tuple[tuple[int, int], ...], nn.Module] = {}
 
-    def call(x: Tensor, t: Tensor) -> Tensor:
+    def call(*given: Tensor) -> Tensor:
         written = tuple((p.data_ptr(), p._version) for p in net.parameters())  # moved to a device, they are others
         if written not in copies:
             copies.clear()
-            copies[written] = copy.deepcopy(net).eval().requires_grad_(False).to_bfloat16()
-        answer: Tensor = copies[written](x, t)
+            own: Any = copy.deepcopy(net).eval().requires_grad_(False)
+            copies[written] = own.to_bfloat16()
+        answer: Tensor = copies[written](*given)
         return answer
 
     return call
 
 
-def compiled(net: nn.Module, precision: str) -> Restorer:
+def compiled(net: nn.Module, precision: str) -> Callable[..., Tensor]:
     """The network through torch.compile; on a CPU its weights are folded in, and laid out for the kernels, once."""
     from torch._inductor import config as inductor  # heavy, and not for all who import the library
 
-    found: list[Restorer] = []
+    found: list[Callable[..., Tensor]] = []
 
-    def call(x: Tensor, t: Tensor) -> Tensor:
+    def call(x: Tensor, *given: Tensor) -> Tensor:
         if not found:
-            own, rest = copy.deepcopy(net).eval().requires_grad_(False), precision
-            if precision == "bf16" and isinstance(own, UNet):
+            own: Any = copy.deepcopy(net).eval().requires_grad_(False)
+            rest = precision
+            if precision == "bf16" and hasattr(own, "to_bfloat16"):
                 own, rest = own.to_bfloat16(), "fp32"
             # One program for each size: those for any size fail with folded weights.
             found.append(torch.compile(autocast(own, rest), dynamic=False))
         # Read while tracing, wherever that happens: no option of torch.compile.
         with inductor.patch(freezing=True) if x.device.type == "cpu" else contextlib.nullcontext():
-            return found[0](x, t)
+            return found[0](x, *given)
 
     return call
 

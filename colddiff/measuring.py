@@ -46,6 +46,7 @@ def measure(
     seed: int,
     eight_bit: bool,
     progress: bool,
+    chain: bool = False,
 ) -> tuple[Tensor, list[Kept]]:
     """The features of the first clean images, and what each cell did to them; see `report.evaluate`."""
     kept: list[Kept] = [Kept() for _ in compared]
@@ -57,10 +58,10 @@ def measure(
             x0 = data[part].to(run.device)
             keys = [generator_for(seed, "evaluation", i) for i in range(part.start, part.stop)]
             given = {name: value.to(run.device) for name, value in data.params_at(part).items()}
-            params = run.degradation.draw_each(x0, keys) | given
+            params = (run.condition or run.degradation).draw_each(x0, keys) | given
             clean += [features_of(sense.net, x0)] if sense.net else []
             for cell, k in zip(compared, kept, strict=True):
-                restored, k.calls = _restored(run, baseline, cell, x0, params, seed, first, eight_bit)
+                restored, k.calls = _restored(run, baseline, cell, x0, params, seed, first, eight_bit, chain)
                 restored = restored.clamp(0, 1)
                 k.distances.append(_distances(restored, x0, sense))
                 k.features += [features_of(sense.net, restored)] if sense.net else []
@@ -74,11 +75,11 @@ def measure(
 
 def _restored(
     run: Run, baseline: Baseline | None, cell: Cell, x0: Tensor, params: dict[str, Tensor],
-    seed: int, first: int, eight_bit: bool,
+    seed: int, first: int, eight_bit: bool, chain: bool,
 ) -> tuple[Tensor, int]:  # fmt: skip
     """The images of one cell, and how often the restorer was called for them."""
-    true = run.degradation.bind(params, like=x0)
-    x = true(x0, cell.start)
+    true = (run.condition or run.degradation).bind(params, like=x0)
+    x = true.chain(x0, cell.start) if chain else true(x0, cell.start)
     x = (x * 255).round() / 255 if eight_bit else x
     if cell.classical:
         assert baseline is not None
@@ -93,6 +94,11 @@ def _restored(
         return run.R(x, t)
 
     sampler = SAMPLERS[cell.sampler]
+    if run.condition is not None:
+        own = [generator_for(seed, "restoring", i) for i in range(first, first + len(x))]
+        for state in run.walk(x, steps=len(cell.times) - 1, sampler=sampler, generator=own):
+            x = state.x
+        return x, len(cell.times) - 1
     if cell.oracle:
         return sample(R, true, x, times=cell.times, sampler=sampler), calls
     drawn = [generator_for(seed, "restoring", i) for i in range(first, first + len(x))]

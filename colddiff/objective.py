@@ -23,9 +23,12 @@ def restoration_loss(R: nn.Module, degradation: Degradation, batch: Batch, confi
     Source: Cold Diffusion, equation 2.
     """
     x_t = degradation(batch.x0, batch.t, batch.params)
+    if batch.noise is not None:
+        x_t = x_t + batch.noise
     if config.eight_bit:
         x_t = (x_t * 255).round() / 255
-    error: Tensor = R(x_t, batch.t).float() - batch.x0
+    seen = (x_t, batch.t) if batch.condition is None else (x_t, batch.t, batch.condition)
+    error: Tensor = R(*seen).float() - batch.x0
     for wrapper in ("module", "net"):  # of several processes, of torch.compile
         R = R if hasattr(R, "loss_weight") else getattr(R, wrapper, R)
     weight = getattr(R, "loss_weight", None)

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .degradations.base import Degradation, Images
+from .degradations.base import BoundDegradation, Degradation, Images
 from .registry import Configurable, measured, register
 from .samplers import Restorer, Sampler, draw_noise, improved, sample
 
@@ -301,7 +301,18 @@ def generate(
         ValueError: a prior that was not fitted, or was to other shapes; steps < 1. LookupError: no such sampler.
         TypeError: a degradation with params that come from the data.
     """
-    u = torch.cat([prior.sample(1, shape, g) for g in generators]).to(device)
-    D = degradation.bind(degradation.draw_each(u, generators), like=u)
-    x = D(u, 1.0) + prior.sigma * draw_noise(u, generators)
+    D, x = begin(degradation, prior, shape, generators, device)
     return sample(R, D, x, steps=steps, sampler=sampler, generator=generators)
+
+
+def begin(
+    degradation: Degradation, prior: Prior, shape: Shape, generators: Sequence[torch.Generator],
+    device: torch.device | str = "cpu",
+) -> tuple[BoundDegradation, Images]:  # fmt: skip
+    """Where generation starts: D with params of its own for each image, and x = D(u, 1) + sigma z."""
+    u = torch.cat([prior.sample(1, shape, g) for g in generators]).to(device)
+    if degradation.required_params:  # it ends in images of the prior, whatever it began with
+        x = u + prior.sigma * draw_noise(u, generators)
+        return degradation.bind(dict.fromkeys(degradation.required_params, x), like=x), x
+    D = degradation.bind(degradation.draw_each(u, generators), like=u)
+    return D, D(u, 1.0) + prior.sigma * draw_noise(u, generators)

@@ -121,7 +121,8 @@ def evaluate(
     _check(run, data, starts, steps, images, generated, training)
     n = min(len(data), images or len(data))
     baseline, told = _baseline(run, data, training)
-    compared = list(cells(run.degradation, starts, steps, None if baseline is None else baseline.name))
+    named = None if baseline is None else baseline.name
+    compared = list(cells(run.degradation, starts, steps, named, conditional=run.condition is not None))
     sense = Perception("not measured")
     if perception is not None:
         sense = choose(run, perception, training=training, images=n, progress=progress)
@@ -148,7 +149,7 @@ def evaluate(
 def _baseline(run: Run, data: ImageData, training: ImageData | None) -> tuple[Baseline | None, dict[str, str]]:
     """The classical restorer for these images, and what the protocol says of it; nothing where there is none."""
     kind, shape = kind_for(run.degradation), tuple(data.images.shape[1:])
-    if kind is None:
+    if kind is None or run.condition is not None:
         return None, {}
     own = run.baseline or baseline_for(run.degradation)
     if own is not None and own.fits(shape):
@@ -241,6 +242,8 @@ def _protocol(run: Run, data: ImageData, n: int, eight_bit: bool, seed: int) -> 
 
 def _params_policy(run: Run) -> str:
     degradation = run.degradation
+    if run.condition is not None:
+        return f"the restorer sees the picture, damaged by {run.condition.registered_name}, and starts from noise"
     if degradation.deterministic:
         return "none: the degradation is deterministic"
     if degradation.observable:

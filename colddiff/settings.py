@@ -8,19 +8,23 @@ from typing import ClassVar, Literal, TypeVar
 import torch
 from torch import Tensor
 
-from .data import ImageData, cut, load_data
+from .data import ImageData, beside, cut, load_data
 from .degradations.base import Degradation
 from .degradations.gaussian_noise import GaussianNoise
+from .degradations.interpolate import Interpolate
 from .diffusers_unet import DiffusersUNetConfig
 from .framing import Framing
-from .parametrization import Epsilon, NoiseParametrization, Velocity
+from .official_unets import OfficialConfig
+from .parametrization import Epsilon, Flow, NoiseParametrization, Velocity
 from .priors import Empirical, Fitted, Prior
 from .registry import Configurable, register
 from .unet import RestorerConfig, UNetConfig
+from .wiener_unet import WienerUNetConfig
 
+Size = Literal["0.3M", "1M", "5M", "15M", "35M", "60M"]
 FITTED_TO = 10_000  # images, at most
 KEPT_IMAGES = 256  # of an empirical prior that nobody asked for
-Network = TypeVar("Network", bound=UNetConfig | DiffusersUNetConfig)
+Network = TypeVar("Network", bound=UNetConfig | DiffusersUNetConfig | OfficialConfig)
 FLAT = 0.02  # standard deviation within a picture below which it is one colour
 
 
@@ -38,6 +42,7 @@ class TrainConfig(Configurable):
         split: of the data to train on.
         damaged: the other halves of pairs, matched by name: what the images of `data` look like damaged, for
             `interpolate`; a label too where `train` is given pairs.
+        others: other images, any of them, for a degradation that turns images into images (animorph).
         image_size: side of the images in pixels; None keeps them.
         fit: how pictures come to that size: resize (short side, then the centre), crop (the centre at its own scale)
             or tiles (as many squares as a picture has, at its own scale).
@@ -46,17 +51,23 @@ class TrainConfig(Configurable):
         bad_share: of pictures that cannot be read, above which training does not begin.
         size: of the U-Net that is taken where no restorer is named, in parameters for images of 32 pixels and more.
         restorer: the network; None takes a U-Net of that size.
-        predict: what the network predicts: x0, or for Gaussian noise the noise (epsilon) or velocity.
+        predict: what the network predicts: x0; for Gaussian noise the noise (epsilon) or velocity; for a straight line
+            to an endpoint (interpolate) its direction (flow).
         batch_size: images per step and process, `accumulate` times.
         accumulate: batches per optimizer step.
-        lr: peak learning rate, reached after warmup_steps and brought down to nothing by a cosine.
+        lr: peak learning rate, reached after warmup_steps.
         warmup_steps: of the learning rate; at most a tenth of all.
+        decay: bring the learning rate down to nothing by a cosine; else it stays.
         loss: mean absolute ("l1", the paper's) or squared ("l2") difference from x0.
         ema_decay: of the averaged weights, which is what is saved; shorter at first.
         clip: largest norm of the gradient.
         precision: of the network: bf16 where the hardware has it ("auto"), fp32 or bf16.
         compile: the network through torch.compile: minutes at first, which no budget counts, for faster steps after.
         eight_bit: round what the network sees to 8-bit levels, as pictures come.
+        input_noise: standard deviation in [0, 1] of Gaussian noise added to what the network sees; 0.01 is that of
+            inverse heat dissipation, a small one keeps it from living on the last digits of float32.
+        condition: a degradation whose D(x0, 1) the network sees beside x, as a condition: the damaged picture, where
+            `degradation` is the noise that a conditional diffusion model walks.
         flip: mirror images at random.
         shift: move images at random by up to so many pixels, edges repeated.
         prior: where generation starts; None takes what suits the degradation.
@@ -75,24 +86,28 @@ class TrainConfig(Configurable):
     minutes: float | None = None
     split: str = "train"
     damaged: str | None = None
+    others: str | None = None
     image_size: int | None = None
     fit: Literal["resize", "crop", "tiles"] = "resize"
     colour: Literal["auto", "grey", "rgb"] = "auto"
     background: tuple[float, ...] = (1.0,)
     bad_share: float = 0.1
-    size: Literal["0.3M", "1M", "5M", "15M", "35M", "60M"] = "5M"
+    size: Size = "5M"
     restorer: RestorerConfig | None = None
-    predict: Literal["x0", "epsilon", "velocity"] = "x0"
+    predict: Literal["x0", "epsilon", "velocity", "flow"] = "x0"
     batch_size: int = 64
     accumulate: int = 1
     lr: float = 1e-3
     warmup_steps: int = 100
+    decay: bool = True
     loss: Literal["l1", "l2"] = "l1"
     ema_decay: float = 0.999
     clip: float = 1.0
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     compile: bool = False
     eight_bit: bool = True
+    input_noise: float = 0.0
+    condition: Degradation | None = None
     flip: bool = False
     shift: int = 0
     prior: Prior | None = None
@@ -114,32 +129,43 @@ class TrainConfig(Configurable):
         for name in ("validate_every", "checkpoint_every", "sample_every", "log_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be >= 1 step, got {getattr(self, name)}")
-        if not 0 <= self.ema_decay < 1 or self.warmup_steps < 0 or self.shift < 0:
-            raise ValueError("ema_decay must be in [0, 1), warmup_steps and shift >= 0")
-        if self.predict != "x0" and not isinstance(self.degradation, GaussianNoise):
-            raise ValueError(
-                f"predict={self.predict!r} is for gaussian_noise only: other degradations have no such target"
-            )
+        if not 0 <= self.ema_decay < 1 or min(self.warmup_steps, self.shift, self.input_noise) < 0:
+            raise ValueError("ema_decay must be in [0, 1), warmup_steps, shift and input_noise >= 0")
+        if self.condition is not None and self.condition.required_params:
+            raise ValueError(f"condition must make its own params, {self.condition.registered_name} has some from data")
+        line = isinstance(self.degradation, Interpolate)
+        if not {"x0": True, "flow": line}.get(self.predict, isinstance(self.degradation, GaussianNoise)):
+            needs = "interpolate" if self.predict == "flow" else "gaussian_noise"
+            raise ValueError(f"predict={self.predict!r} is for {needs} only: other degradations have no such target")
         if self.predict != "x0" and not isinstance(self.restorer, UNetConfig | None):
             raise ValueError(f"predict={self.predict!r} goes with a unet, got {self.restorer}")
-        needed = self.degradation.required_params
-        if needed and needed != ("endpoint",):
+        self._check_companions()
+
+    def _check_companions(self) -> None:
+        """What images have to bring with them, and what they bring."""
+        needed, name = self.degradation.required_params, self.degradation.registered_name
+        if needed and needed not in (("endpoint",), ("target",)):
             raise ValueError(
-                f"{self.degradation.registered_name} needs {', '.join(needed)} from the data, which bring no more than "
-                "the endpoint of interpolate"
+                f"{name} needs {', '.join(needed)} from the data, which bring no more than the endpoint of interpolate "
+                "or the target of animorph"
             )
-        if needed and self.damaged is None:
+        paired, turned = needed == ("endpoint",), needed == ("target",)
+        if paired and self.damaged is None:
             raise ValueError(
-                f"{self.degradation.registered_name} has no endpoint of its own: name the damaged images with damaged "
-                "(--damaged FOLDER), or the degradation to go to (--degradation.to NAME)"
+                f"{name} has no endpoint of its own: name the damaged images with damaged (--damaged FOLDER), or the "
+                "degradation to go to (--degradation.to NAME)"
             )
-        if needed and self.prior is not None:
+        if turned and self.others is None:
+            raise ValueError(f"{name} turns images into others: name those with others (--others DATA)")
+        if paired and self.prior is not None:
             raise ValueError("what is trained on pairs restores, and does not generate: leave prior out")
-        if self.damaged is not None and not needed:
+        if self.damaged is not None and not paired:
             raise ValueError(
-                f"{self.degradation.registered_name} has no use for damaged images: leave them out, or train through "
-                "interpolate (--degradation interpolate)"
+                f"{name} has no use for damaged images: leave them out, or train through interpolate "
+                "(--degradation interpolate)"
             )
+        if self.others is not None and not turned:
+            raise ValueError(f"{name} has no use for other images: leave others out")
 
 
 # What may differ between a run and its continuation: where and how often, not what.
@@ -203,20 +229,32 @@ def restorer_for(config: TrainConfig, data: ImageData) -> RestorerConfig:
     channels, side = data.images.shape[1], min(data.images.shape[2:])
     small = {} if side >= 32 else {"patch": 1, "multipliers": (1, 2)}
     shape = config.restorer or UNetConfig.of_size(config.size, channels=channels, **small)
-    if isinstance(shape, UNetConfig | DiffusersUNetConfig):
+    if isinstance(shape, UNetConfig | DiffusersUNetConfig | OfficialConfig):
         shape = _with_channels(shape, channels)
-    elif isinstance(shape, NoiseParametrization):
+    elif isinstance(shape, NoiseParametrization | Flow):
         if shape.degradation != config.degradation:
             raise ValueError(
                 f"the restorer is made for {shape.degradation}, the training for {config.degradation}: "
                 "use --predict epsilon or velocity, which takes the degradation of the training"
             )
         shape = replace(shape, net=_with_channels(shape.net, channels))
+    elif isinstance(shape, WienerUNetConfig):
+        height, width = data.images.shape[2:]
+        _with_channels(shape.net, channels)
+        shape = shape.fitted_for(config.degradation, channels, (height, width), config.eight_bit, config.input_noise)
+    if config.condition is not None:
+        if not isinstance(shape, UNetConfig):
+            raise ValueError(f"condition goes with a unet, got {shape.registered_name}")
+        shape = replace(shape, cond_channels=channels)
     if config.predict == "x0":
         return shape
-    assert isinstance(config.degradation, GaussianNoise) and isinstance(shape, UNetConfig)
+    assert isinstance(shape, UNetConfig)
+    net = replace(shape, residual=False)
+    if isinstance(config.degradation, Interpolate):
+        return Flow(net=net, degradation=config.degradation)
+    assert isinstance(config.degradation, GaussianNoise)
     kind = Epsilon if config.predict == "epsilon" else Velocity
-    return kind(net=replace(shape, residual=False), degradation=config.degradation)
+    return kind(net=net, degradation=config.degradation)
 
 
 def prior_for(config: TrainConfig, data: ImageData) -> Prior | None:
@@ -227,7 +265,10 @@ def prior_for(config: TrainConfig, data: ImageData) -> Prior | None:
     The operator's own prior suits it. Without one, images that end in one colour start from the colours of the
     training set, and images that end in anything else start where some training images end.
     """
-    if config.degradation.required_params:
+    needed = config.degradation.required_params
+    if needed == ("target",):
+        return _fitted(config.prior or Empirical(), ImageData(data.params["target"]), KEPT_IMAGES)
+    if needed:
         return None
     if config.prior is not None:
         return _fitted(config.prior, data, FITTED_TO)
@@ -246,10 +287,17 @@ def held_out_split(config: TrainConfig) -> str:
 
 
 def _images(config: TrainConfig, split: str, colour: Literal["auto", "grey", "rgb"], bad_share: float) -> ImageData:
-    return load_data(
+    found = load_data(
         config.data, split=split, size=config.image_size, fit=config.fit, colour=colour,
         background=config.background, damaged=config.damaged, bad_share=bad_share,
     )  # fmt: skip
+    if config.others is None:
+        return found
+    framing = replace(found.framing, size=config.image_size or min(found.images.shape[2:]))
+    return beside(found, load_data(
+        config.others, split=split, size=framing.size, fit=framing.fit, colour=framing.colour,
+        background=framing.background, bad_share=bad_share,
+    ))  # fmt: skip
 
 
 def _with_channels(shape: Network, channels: int) -> Network:

@@ -9,6 +9,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,12 @@ from .checkpoint import Run, pick_device
 from .data import ImageData
 from .fast import CompiledModel, FastRestorer, pick_precision
 from .files import read_json
+from .grids import time_grid
 from .interruption import Interrupted, interruptible
 from .objective import loss_on, restoration_loss, validation_loss
 from .restoration import restore, suited_sampler
 from .runlog import Log, tensorboard_writer
-from .samplers import Restorer, named_sampler, time_grid
+from .samplers import Restorer, named_sampler
 from .settings import FREE_TO_CHANGE, TrainConfig, images_for, prior_for, restorer_for
 from .snapshots import load_snapshot, save_snapshot, snapshots
 from .unet import RestorerConfig
@@ -78,12 +80,18 @@ def train(
     torch.manual_seed(seed_for(config.seed, "weights"))
     spec = None if net is not None else restorer_for(config, data)
     net = (spec.build() if spec is not None else net).to(device, memory_format=torch.channels_last).train()  # type: ignore[union-attr,call-overload]
+    fit: Any = getattr(net, "fit", None)
+    if spec is not None and fit is not None:
+        fit(data.images)
     ema = copy.deepcopy(net).eval().requires_grad_(False)
     optimizer = torch.optim.Adam(
         net.parameters(), lr=config.lr, betas=(0.9, 0.99), fused=device.type in ("cpu", "cuda")
     )
-    batches = Batches(data, config.degradation, config.batch_size, config.seed, config.flip, config.shift)
-    checks = Batches(held_out, config.degradation, config.batch_size, config.seed)
+    checks = Batches(
+        held_out, config.degradation, config.batch_size, config.seed,
+        noise=config.input_noise, condition=config.condition,
+    )  # fmt: skip
+    batches = replace(checks, data=data, flip=config.flip, shift=config.shift)
     precision = pick_precision(config.precision, device)
 
     # Budget, or what was left of it.
@@ -156,6 +164,16 @@ def train(
     return checkpoint.load(run_dir, device=config.device, net=None if spec is not None else ema)
 
 
+def trained(config: TrainConfig, *, progress: bool = True) -> Run:
+    """The run of a training: as it is found in `config.out`, gone on with, or made."""
+    folder = Path(config.out)
+    if (folder / "config.json").is_file():
+        run = checkpoint.load(folder, device=config.device)
+        if run.config["step"] == run.config["training"]["total_steps"]:
+            return run
+    return train(config, resume=bool(snapshots(folder)), progress=progress)
+
+
 # --- one step --------------------------------------------------------------------------------------------------------
 
 
@@ -181,10 +199,12 @@ def _step(
 
 
 def learning_rate(step: int, steps: int, config: TrainConfig) -> float:
-    """Linear warm-up, then half a cosine down to a hundredth."""
+    """Linear warm-up, then half a cosine down to a hundredth, or none."""
     warmup = min(config.warmup_steps, max(steps // 10, 1))
     if step < warmup:
         return config.lr * (step + 1) / warmup
+    if not config.decay:
+        return config.lr
     share = (step - warmup) / max(steps - warmup, 1)
     return config.lr * (0.01 + 0.99 * (1 + math.cos(math.pi * share)) / 2)
 
@@ -197,15 +217,16 @@ def _average(ema: nn.Module, net: nn.Module, decay: float) -> None:
         mine.copy_(theirs)
 
 
-def _picture(path: Path, R: Restorer, checks: Batches, device: torch.device) -> None:
+def _picture(path: Path, R: FastRestorer, checks: Batches, device: torch.device) -> None:
     """The same held-out images clean, degraded at t = 1, restored in one call and in ten."""
     batch, degradation = next(checks.one_pass(device, 8)), checks.degradation
     x = degradation(batch.x0, 1.0, batch.params)
+    ask: Restorer = R if batch.condition is None else R.bind(batch.condition)
     rows = [("clean", batch.x0), ("degraded", x)]
     for name, steps in (("one_shot", 1), (suited_sampler(degradation), 10)):
         times = time_grid(min(steps, degradation.levels or steps), levels=degradation.level_times())
         drawn = [generator_for(checks.seed, "picture", i) for i in range(len(x))]
-        *_, last = restore(R, degradation, x, times, sampler=named_sampler(name), generator=drawn)
+        *_, last = restore(ask, degradation, x, times, sampler=named_sampler(name), generator=drawn)
         rows.append((name, last.x))
     viz.save(viz.labelled_rows(rows), path)
 

@@ -23,6 +23,7 @@ class RestorerConfig(Configurable):
     group: ClassVar[str] = "colddiff.restorers"
 
     def build(self) -> nn.Module:
+        """A new network; one with a `fit(images)` is shown training images (N, C, H, W) uint8 before all else."""
         raise NotImplementedError
 
 

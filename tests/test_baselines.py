@@ -9,7 +9,7 @@ import tiny
 import torch
 import torch.nn.functional as F
 
-from colddiff import baselines, load
+from colddiff import load, wiener
 from colddiff.baselines import BASELINES, ROUNDING_VARIANCE, Bicubic, MeanFill, Wiener, baseline_for, kind_for
 from colddiff.chains import LinearSigma
 from colddiff.checkpoint import SHIPPED
@@ -249,10 +249,10 @@ def test_few_of_many_images_are_enough_and_batches_do_not_matter(monkeypatch, im
     whole = baseline_for(PixelMask(), DIGITS).statistics
     assert torch.allclose(whole["mean"], DIGITS[:].double().mean(dim=0).float())
     assert torch.allclose(whole["variance"], DIGITS[:].double().var(dim=0, correction=0).float(), atol=1e-7)
-    monkeypatch.setattr(baselines, "BATCH_VALUES", 100)
+    monkeypatch.setattr(wiener, "BATCH_VALUES", 100)
     for name, value in baseline_for(PixelMask(), DIGITS).statistics.items():
         assert torch.allclose(value, whole[name], atol=1e-7)
-    monkeypatch.setattr(baselines, "MOST_IMAGES", 400)
+    monkeypatch.setattr(wiener, "MOST_IMAGES", 400)
     few = baseline_for(PixelMask(), DIGITS).statistics["mean"]
     assert 0 < rmse(few, whole["mean"]) < 0.02
 
