@@ -2,20 +2,26 @@
 
 from typing import TYPE_CHECKING, Any
 
+from .chains import AccumulatingSigma as AccumulatingSigma
 from .chains import BetaTable as BetaTable
 from .chains import ConstantSigma as ConstantSigma
 from .chains import CosineBetas as CosineBetas
+from .chains import DecreasingSigma as DecreasingSigma
 from .chains import ExponentialSigma as ExponentialSigma
 from .chains import LinearBetas as LinearBetas
 from .chains import LinearSigma as LinearSigma
 from .chains import NoiseSchedule as NoiseSchedule
 from .chains import QuadraticBetas as QuadraticBetas
 from .chains import SigmaSchedule as SigmaSchedule
+from .degradations import Animorph as Animorph
+from .degradations import BlurNoise as BlurNoise
 from .degradations import BoundDegradation as BoundDegradation
 from .degradations import Claims as Claims
+from .degradations import ColourMask as ColourMask
 from .degradations import Compose as Compose
 from .degradations import Degradation as Degradation
 from .degradations import Desaturate as Desaturate
+from .degradations import Fade as Fade
 from .degradations import GaussianBlur as GaussianBlur
 from .degradations import GaussianMask as GaussianMask
 from .degradations import GaussianNoise as GaussianNoise
@@ -31,11 +37,15 @@ from .degradations import PixelMask as PixelMask
 from .degradations import PixelNoise as PixelNoise
 from .degradations import Resolution as Resolution
 from .degradations import SaltAndPepper as SaltAndPepper
+from .degradations import Snow as Snow
+from .degradations import Spiral as Spiral
 from .degradations import UniformNoise as UniformNoise
+from .degradations import WideningBlur as WideningBlur
 from .degradations import from_callable as from_callable
 from .degradations import from_kornia as from_kornia
 from .diffusers_unet import DiffusersRestorer as DiffusersRestorer
 from .diffusers_unet import DiffusersUNetConfig as DiffusersUNetConfig
+from .grids import time_grid as time_grid
 from .pictures import read_images as read_images
 from .priors import ChannelGaussian as ChannelGaussian
 from .priors import ChannelGMM as ChannelGMM
@@ -54,12 +64,15 @@ from .samplers import Sampler as Sampler
 from .samplers import State as State
 from .samplers import estimated as estimated
 from .samplers import improved as improved
+from .samplers import momentum as momentum
 from .samplers import naive as naive
 from .samplers import one_shot as one_shot
+from .samplers import perturbed as perturbed
 from .samplers import sample as sample
-from .samplers import time_grid as time_grid
 from .samplers import walk as walk
+from .schedules import Bridge as Bridge
 from .schedules import Cosine as Cosine
+from .schedules import Exponential as Exponential
 from .schedules import Linear as Linear
 from .schedules import Power as Power
 from .schedules import Schedule as Schedule
@@ -68,6 +81,8 @@ from .unet import UNet as UNet
 from .unet import UNetConfig as UNetConfig
 
 if TYPE_CHECKING:
+    from . import paper as paper
+    from . import presets as presets
     from .checkpoint import Run as Run
     from .checkpoint import load as load
     from .data import ImageData as ImageData
@@ -76,6 +91,7 @@ if TYPE_CHECKING:
     from .report import evaluate as evaluate
     from .settings import TrainConfig as TrainConfig
     from .training import train as train
+    from .wiener_unet import WienerUNetConfig as WienerUNetConfig
 
 __version__ = "0.1.0"
 
@@ -89,7 +105,9 @@ _LAZY = {
     "load_data": "data",
     "TrainConfig": "settings",
     "train": "training",
+    "WienerUNetConfig": "wiener_unet",
 }
+_MODULES = ("paper", "presets")
 
 
 def degradation(name: str, **fields: Any) -> Degradation:
@@ -102,9 +120,11 @@ def degradation(name: str, **fields: Any) -> Degradation:
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        from importlib import import_module
+    from importlib import import_module
 
+    if name in _MODULES:
+        return import_module(f".{name}", __name__)
+    if name in _LAZY:
         return getattr(import_module(f".{_LAZY[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

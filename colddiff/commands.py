@@ -4,64 +4,32 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from . import viz
 from .batches import generator_for
-from .checkpoint import Run, load, pick_device, shipped
+from .checkpoint import Run, load, pick_device
 from .data import ImageData, load_data
 from .degradations.base import Degradation
-from .embedded import EMBEDDED
 from .files import check_target, write_text
 from .framing import Framing
 from .perception import comes_with_library, wants_training
 from .pictures import to_tensor
-from .registry import Configurable, field_types, plug_ins, registered
-from .report import Report, evaluate, report_files, write_card
+from .report import evaluate, report_files, write_card
 from .restoring import Job, restore_files
-from .samplers import SAMPLERS, walk
 from .settings import TrainConfig, held_out_for
+from .texts import number, numbers
 from .training import train
 
 MOST_PICTURES = 1000  # on one strip
 MOST_LINES = 20  # of measured pictures
 METRICS = ("rmse", "psnr", "ssim")
-
-GROUPS = {
-    "degradations": "colddiff.degradations",
-    "schedules": "colddiff.schedules",
-    "noise schedules (--degradation.betas)": "colddiff.noise_schedules",
-    "sigma schedules (--degradation.sigmas)": "colddiff.sigma_schedules",
-    "priors": "colddiff.priors",
-    "restorers": "colddiff.restorers",
-}
-
-
-def list_names(json: bool) -> None:
-    """Print what can be named, with fields and defaults."""
-    found: dict[str, Any] = {}
-    for title, group in GROUPS.items():
-        known = registered(group).items()
-        found[title] = {name: {"summary": _summary(cls), "fields": _fields(cls)} for name, cls in known}
-        found[title] |= {name: {"summary": "plug-in"} for name in plug_ins(group)}
-    found["samplers"] = {name: {"summary": _summary(sampler)} for name, sampler in SAMPLERS.items()}
-    found["data"] = {name: {"summary": "embedded"} for name in EMBEDDED}
-    found["runs"] = {name: {"summary": "comes with the library"} for name in shipped()}
-    if json:
-        print(_dumps(found))
-        return
-    for title, members in found.items():
-        print(f"\n{title}")
-        for name, told in members.items():
-            shown = ", ".join(f"{k}={v}" for k, v in told.get("fields", {}).items() if k != "schedule")
-            print(f"  {name:<16} {told['summary']}" + (f"\n  {'':<16} {shown}" if shown else ""))
 
 
 def degrade_picture(
@@ -169,8 +137,8 @@ def evaluate_run(
     known = _training_images(model, training) if training or generate or wants_training(model, asked) else None
     report = evaluate(
         model, _read_for(model, data, split, damaged),
-        starts=_numbers(start, float, "--start"), steps=_numbers(steps, int, "--steps"),
-        images=None if images == "all" else _number(images, "--images"),
+        starts=numbers(start, float, "--start"), steps=numbers(steps, int, "--steps"),
+        images=None if images == "all" else number(images, "--images"),
         batch_size=batch_size, seed=seed, eight_bit=input == "8bit",
         perception=asked, training=known, generated=generate,
     )  # fmt: skip
@@ -218,46 +186,6 @@ def inspect_run(run: str) -> None:
         print(f"log          {line}")
 
 
-def run_demo(out: str, minutes: float, device: str, seed: int) -> None:
-    """Train on digits, measure, and draw every stage."""
-    folder = Path(out)
-    config = TrainConfig(
-        data="digits", degradation=Degradation.from_config({"type": "gaussian_blur", "sigma_max": 3.0}),
-        out=str(folder / "run"), minutes=minutes, image_size=16, validate_every=200, seed=seed, device=device,
-    )  # fmt: skip
-    if (folder / "run" / "config.json").exists():
-        print(f"{folder / 'run'} was trained before and is used again; remove it to train anew")
-        run = load(folder / "run", device=device)
-    else:
-        print(f"training a restorer of blurred digits for about {minutes:g} min")
-        run = train(config)
-    held = load_data("digits", split="test", size=16)
-    report = evaluate(run, held, starts=(0.5, 1.0), steps=(5, 20), seed=seed)
-    write_card(run, report)
-    print(report.to_markdown())
-    for text, path in _stages(run, held[:8].to(run.device), report, folder, seed):
-        print(f"{text:<58} {path}")
-
-
-def _stages(run: Run, x0: Tensor, report: Report, folder: Path, seed: int) -> Iterator[tuple[str, Path]]:
-    op = run.degradation
-    D = op.bind(op.draw(x0, generator_for(seed, "demo")), like=x0)
-    forward = [(f"t = {t:.2f}", D(x0, t)) for t in (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)]
-    yield "what the degradation does", viz.save(viz.labelled_rows(forward), folder / "1_degradation.png")
-    x = D(x0, 1.0)
-    states = [*walk(run.R, D, x, steps=10)]
-    rows = [("t = 1.00", x)] + [(f"t = {float(s.t[0]):.2f}", s.x) for s in states]
-    yield "restoration step by step (improved)", viz.save(viz.labelled_rows(rows), folder / "2_trajectory.png")
-    frames = [viz.grid(frame, 4, zoom=6) for frame in (x, *(s.x for s in states))]
-    yield "the same as an animation", viz.save([*frames, *frames[-1:] * 8], folder / "3_trajectory.gif")
-    yield (
-        "every method beside the clean images",
-        viz.save(viz.labelled_rows(report.pictures), folder / "4_restored.png"),
-    )
-    generated = viz.grid(run.sample(32, seed=seed, steps=20), 8, zoom=4)
-    yield "generated, from the blurs of training digits", viz.save(generated, folder / "5_generated.png")
-
-
 # --- helpers ---------------------------------------------------------------------------------------------------------
 
 
@@ -274,29 +202,6 @@ def _square(run: Run) -> int | None:
 def _change(name: str, before: Sequence[float], after: Sequence[float]) -> str:
     digits = 2 if name == "psnr" else 4
     return f"{name} {fmean(before):.{digits}f} -> {fmean(after):.{digits}f}"
-
-
-def _numbers(text: str, kind: type[Any], option: str) -> list[Any]:
-    try:
-        return [kind(part) for part in text.strip("[]").split(",")]
-    except ValueError:
-        raise ValueError(f"{option} must be numbers separated by commas, got {text!r}") from None
-
-
-def _number(text: str, option: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise ValueError(f"{option} must be one whole number or all, got {text!r}") from None
-
-
-def _fields(cls: type) -> dict[str, Any]:
-    defaults = {f: getattr(cls, f, None) for f in field_types(cls)}
-    return {f: v.registered_name if isinstance(v, Configurable) else v for f, v in defaults.items()}
-
-
-def _summary(value: Any) -> str:
-    return " ".join((value.__doc__ or "").split("\n\n")[0].split())
 
 
 def _dumps(value: Any) -> str:

@@ -179,7 +179,7 @@ def _with_features(
             raise TypeError(f"a feature network says its num_features, {type(asked).__name__} does not")
         name, net, more = f"your own {type(asked).__name__}", copy.deepcopy(asked), ""
     elif asked == "inception":
-        name, net, more = "Inception of torch-fidelity", _inception(run), ""
+        name, net, more = "Inception of torch-fidelity", inception(run), ""
     else:
         net, saved = _classifier(run, training, progress)
         name = "a small classifier trained on this data set"
@@ -215,7 +215,12 @@ def _saved(run: Run) -> bool:
     return (run.path / FILE).is_file()
 
 
-def _inception(run: Run) -> nn.Module:
+def inception(run: Run) -> nn.Module:
+    """Inception as FID is reported with: (B, 1 or 3, H, W) -> (B, 2048).
+
+    Raises:
+        ModuleNotFoundError: torch-fidelity is not installed. OSError: its weights cannot be had.
+    """
     _check_colours(run, "inception")
     try:
         return _Inception()

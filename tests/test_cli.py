@@ -14,6 +14,7 @@ import yaml
 from PIL import Image
 
 from colddiff import cli, registry, restoring, training
+from colddiff.arguments import Command, _list_arguments, _train_arguments, argument_texts
 from colddiff.checkpoint import load
 from colddiff.degradations import GaussianMask
 from colddiff.registry import registered
@@ -245,7 +246,7 @@ def parsed(monkeypatch):
 
     def parse(*arguments):
         seen = []
-        command = cli.Command("train", cli._train_arguments, lambda config, resume: seen.append((config, resume)))
+        command = Command("train", _train_arguments, lambda config, resume: seen.append((config, resume)))
         monkeypatch.setitem(cli.COMMANDS, "train", command)
         assert colddiff("train", *arguments) == 0
         return seen[0][0]
@@ -318,7 +319,7 @@ def test_the_printed_config_can_be_given_back(options, parsed, tmp_path, capsys)
 def test_every_setting_of_a_training_is_an_option_with_a_text(capsys):
     assert colddiff("train", "--help") == 0
     told = " ".join(capsys.readouterr().out.split())
-    texts = cli.argument_texts(cli.TrainConfig)
+    texts = argument_texts(cli.TrainConfig)
     assert all(texts.values()), texts
     for name in texts:
         assert name == "data" or f"--{name.replace('_', '-')}" in told or name in told
@@ -427,7 +428,7 @@ def test_a_bug_is_not_hidden_behind_a_line(monkeypatch):
     def fail(**_):
         raise AssertionError("for us")
 
-    monkeypatch.setitem(cli.COMMANDS, "list", cli.Command("train", cli._list_arguments, fail))
+    monkeypatch.setitem(cli.COMMANDS, "list", Command("train", _list_arguments, fail))
     with pytest.raises(AssertionError):
         colddiff("list")
 
@@ -452,7 +453,7 @@ def test_interrupts_have_the_codes_of_the_shell(monkeypatch, capsys):
     def stop(**_):
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(cli.COMMANDS, "list", cli.Command("train", cli._list_arguments, stop))
+    monkeypatch.setitem(cli.COMMANDS, "list", Command("train", _list_arguments, stop))
     assert colddiff("list") == 130
     assert capsys.readouterr().err == "colddiff: stopped\n"
 

@@ -1,0 +1,231 @@
+"""The commands: their arguments, and what runs them."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import typing
+from collections.abc import Callable
+from typing import Any
+
+from jsonargparse import ActionYesNo, ArgumentParser
+
+from . import commands, demo, experiments, listing
+from .registry import Configurable, field_types
+from .settings import Size, TrainConfig
+from .tiling import TILE
+
+SWITCH = ActionYesNo(no_prefix="no-")
+
+
+def _list_arguments(p: ArgumentParser) -> None:
+    p.add_argument("--json", action=SWITCH, default=False, help="as JSON")
+
+
+def _degrade_arguments(p: ArgumentParser) -> None:
+    p.add_argument("image", type=str, help="a picture")
+    p.add_argument(
+        "--degradation", type=str | dict, required=True, help="name; its fields as --degradation.FIELD VALUE"
+    )
+    p.add_argument("--out", type=str, default="strip.png", help="strip; an animation if it ends in .gif")
+    p.add_argument("--steps", type=int, default=8, help="pictures from t = 0 to t = 1")
+    _image_size(p, "side to which the picture is resized and cropped; its own size if left out")
+    _device_and_seed(p)
+
+
+def _train_arguments(p: ArgumentParser) -> None:
+    p.add_argument("data", type=str, help="digits, photos, a folder of images, a parquet or array file")
+    p.add_argument("--config", action="config", help="a YAML file with any of these settings")
+    p.add_argument("--preset", type=str, default=None, help="begin with an experiment of the paper: `colddiff presets`")
+    texts = argument_texts(TrainConfig)
+    for field in dataclasses.fields(TrainConfig):
+        if field.name == "data":
+            continue
+        default = None if field.default is dataclasses.MISSING else field.default
+        annotation = field_types(TrainConfig)[field.name]
+        names = dict.fromkeys([f"--{field.name.replace('_', '-')}", f"--{field.name}"])
+        if annotation is bool:
+            p.add_argument(*names, action=SWITCH, default=default, help=texts[field.name])
+        else:
+            p.add_argument(*names, type=_plain(annotation), default=default, help=texts[field.name])
+    p.add_argument("--resume", action=SWITCH, default=False, help="go on from the last checkpoint")
+
+
+def _restore_arguments(p: ArgumentParser) -> None:
+    p.add_argument("run", type=str, help="what `colddiff train` wrote, or digits")
+    p.add_argument("images", type=str, nargs="+", help="pictures or folders of pictures")
+    p.add_argument("--out", type=str, required=True, help="folder for the restored pictures")
+    p.add_argument("--start", type=float, default=1.0, help="how damaged the pictures are, in (0, 1]")
+    p.add_argument("--sampler", type=str, default=None, help="see `colddiff list`; what suits the run if left out")
+    p.add_argument(
+        "--steps", type=int | None, default=None, help="restorer calls; 20, or as many as there are levels, if left out"
+    )
+    p.add_argument("--mask", type=str, default=None, help="picture that is white where something is missing")
+    p.add_argument(
+        "--reference", type=str, default=None, help="the clean picture, or a folder of them by name: measure"
+    )
+    p.add_argument("--degrade", action=SWITCH, default=False, help="the pictures are clean: damage them first")
+    p.add_argument("--beside", action=SWITCH, default=False, help="damaged and restored side by side in one picture")
+    p.add_argument("--overwrite", action=SWITCH, default=False, help="replace pictures that are in the way in --out")
+    p.add_argument(
+        "--framed", action=SWITCH, default=False, help="resize and crop as the pictures of the training were"
+    )
+    _image_size(p, "side to which pictures are resized and cropped; their own size if left out")
+    p.add_argument(
+        "--tile", type=int, default=TILE, help="pixels per side that the network sees at once; bounds memory"
+    )
+    _speed(p)
+    _device_and_seed(p)
+
+
+def _sample_arguments(p: ArgumentParser) -> None:
+    p.add_argument("run", type=str, help="what `colddiff train` wrote, or digits")
+    p.add_argument("-n", "--number", type=int, default=16, help="how many images")
+    p.add_argument("--out", type=str, default="grid.png", help="picture of all of them")
+    p.add_argument("--sampler", type=str, default=None, help="see `colddiff list`; what suits the run if left out")
+    p.add_argument("--steps", type=int, default=50, help="restorer calls")
+    _speed(p)
+    _device_and_seed(p)
+
+
+def _eval_arguments(p: ArgumentParser) -> None:
+    p.add_argument("run", type=str, help="what `colddiff train` wrote")
+    p.add_argument("data", type=str, help="digits, photos, a folder of images, a parquet or array file")
+    p.add_argument("--split", type=str, default="test", help="of the data: test, train or all")
+    p.add_argument(
+        "--damaged", type=str, default=None, help="the same pictures damaged, for a run that was trained on pairs"
+    )
+    p.add_argument("--start", type=str, default=".25,.5,.75,1", help="start severities in (0, 1]")
+    p.add_argument("--steps", type=str, default="5,20", help="numbers of steps")
+    p.add_argument("--images", type=str, default="500", help="how many, from the first; `all` for all")
+    p.add_argument(
+        "--input", type=typing.Literal["8bit", "float32"], default="8bit", help="precision of what is restored"
+    )
+    p.add_argument(
+        "--perception", type=typing.Literal["auto", "none", "classifier", "inception", "lpips"], default="auto",
+        help="what tells how real pictures look: FID and KID by features of a small classifier, which is trained on "
+        "the training data once and kept with the run, or of Inception; or LPIPS",
+    )  # fmt: skip
+    p.add_argument("--generate", type=int, default=0, help="how many images to generate and compare with training ones")
+    p.add_argument("--training", type=str, default=None, help="the training data; where the run says, if left out")
+    p.add_argument("--json", type=str, default=None, help="write the report there as JSON")
+    p.add_argument(
+        "--out", type=str, default=None,
+        help="folder of report.md, .json and .png; RUN/report, or ./report for digits, if left out",
+    )  # fmt: skip
+    p.add_argument("--batch-size", "--batch_size", type=int, default=128, help="images at a time")
+    _speed(p)
+    _device_and_seed(p)
+
+
+def _inspect_arguments(p: ArgumentParser) -> None:
+    p.add_argument("run", type=str, help="what `colddiff train` wrote")
+
+
+def _reproduce_arguments(p: ArgumentParser) -> None:
+    p.add_argument("table", type=str, help="deblur, inpaint, superres or generation")
+    p.add_argument("data", type=str, help="the data set, for example a folder of parquet files of MNIST")
+    p.add_argument("--out", type=str, default="reproduced", help="folder of the runs, the table and its pictures")
+    p.add_argument("--budget", type=float, default=10.0, help="minutes of training, per run that is missing")
+    p.add_argument(
+        "--row", type=str | None, default=None,
+        help="whose published numbers stand beside: mnist, cifar10, celeba, afhq; told by the colours if left out",
+    )  # fmt: skip
+    p.add_argument("--images", type=int | None, default=None, help="of the test split, or to generate; all, or 1,000")
+    p.add_argument("--size", type=Size, default="5M", help="of the network, in parameters")
+    p.add_argument(
+        "--features", type=typing.Literal["auto", "inception", "judges"], default="auto",
+        help="what FID and KID see: Inception if it can be had, or three networks trained on the data",
+    )  # fmt: skip
+    _device_and_seed(p)
+
+
+def _compare_arguments(p: ArgumentParser) -> None:
+    p.add_argument("data", type=str, help="digits, photos, a folder of images, a parquet or array file")
+    p.add_argument("--out", type=str, default="compared", help="folder of the runs, the table and its pictures")
+    p.add_argument("--task", type=typing.Literal["deblur", "generate"], default="deblur", help="what is compared")
+    p.add_argument("--minutes", type=float, default=10.0, help="of training, per method and seed")
+    p.add_argument("--seeds", type=int, default=3, help="how many")
+    p.add_argument("--methods", type=str | None, default=None, help="names separated by commas; all if left out")
+    p.add_argument("--steps", type=str, default="1,2,5,10,20", help="restorer calls")
+    p.add_argument("--images", type=int, default=500, help="of the test split, or to generate")
+    p.add_argument("--size", type=Size, default="5M", help="of the network, in parameters")
+    _image_size(p, "side to which pictures are resized and cropped; their own size if left out")
+    p.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda")
+
+
+def _import_arguments(p: ArgumentParser) -> None:
+    p.add_argument("file", type=str, help="a .pt file of the official code")
+    p.add_argument("--preset", type=str, required=True, help="the experiment that it is of: `colddiff presets`")
+    p.add_argument("--out", type=str, required=True, help="folder for the run")
+
+
+def _demo_arguments(p: ArgumentParser) -> None:
+    p.add_argument("--out", type=str, default="demo", help="folder for the run and the pictures")
+    p.add_argument("--minutes", type=float, default=1.0, help="of training")
+    _device_and_seed(p)
+
+
+def _image_size(p: ArgumentParser, text: str) -> None:
+    p.add_argument("--image-size", "--image_size", type=int, default=None, help=text)
+
+
+def _speed(p: ArgumentParser) -> None:
+    p.add_argument(
+        "--precision", type=typing.Literal["auto", "fp32", "bf16"], default="auto",
+        help="of the network: as it was trained, where the hardware has it, if left out",
+    )  # fmt: skip
+    p.add_argument("--compile", action=SWITCH, default=False, help="compile the network first: pays on long work")
+
+
+def _device_and_seed(p: ArgumentParser) -> None:
+    p.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda")
+    p.add_argument("--seed", type=int, default=0, help="of everything random")
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """A command: its line of help, what declares its arguments, what runs it."""
+
+    help: str
+    arguments: Callable[[ArgumentParser], None]
+    run: Callable[..., None]
+
+
+COMMANDS = {
+    "list": Command("operators, schedules, samplers and data sets", _list_arguments, listing.list_names),
+    "presets": Command("the paper's experiments", _list_arguments, listing.list_presets),
+    "degrade": Command(
+        "a picture at rising severities, as a strip or animation", _degrade_arguments, commands.degrade_picture
+    ),
+    "train": Command("train a restorer", _train_arguments, commands.train_restorer),
+    "restore": Command("restore damaged pictures with a run", _restore_arguments, commands.restore_pictures),
+    "sample": Command("generate new images with a run", _sample_arguments, commands.sample_images),
+    "eval": Command("measure a run on images", _eval_arguments, commands.evaluate_run),
+    "inspect": Command("what a run is and how its training went", _inspect_arguments, commands.inspect_run),
+    "reproduce": Command(
+        "a table of the paper with ours beside it",
+        _reproduce_arguments,
+        experiments.reproduce_table,
+    ),
+    "compare": Command("methods, by calls and by seconds", _compare_arguments, experiments.compare_methods),
+    "import-official": Command("weights of the paper's code as a run", _import_arguments, experiments.import_weights),
+    "demo": Command("train on digits for a minute, measure, and draw every stage", _demo_arguments, demo.run_demo),
+}
+
+
+def argument_texts(cls: type) -> dict[str, str]:
+    """What the `Args:` of a docstring say of each name."""
+    section = (cls.__doc__ or "").partition("Args:")[2]
+    found: dict[str, str] = {}
+    for names, text in re.findall(r"^ {8}(\w[\w, ]*): (.*?)(?=^ {8}\w|\Z)", section, flags=re.MULTILINE | re.DOTALL):
+        found |= dict.fromkeys(names.split(", "), " ".join(text.split()))
+    return found | {f.name: found.get(f.name, "") for f in dataclasses.fields(cls)}
+
+
+def _plain(annotation: Any) -> Any:
+    """The type that the parser knows: configurable values arrive as a name or a mapping, the rest as it is."""
+    options = [a for a in typing.get_args(annotation) or (annotation,) if a is not type(None)]
+    if isinstance(options[0], type) and issubclass(options[0], Configurable):
+        return str | dict
+    return options[0] if len(options) == 1 else annotation

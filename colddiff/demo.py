@@ -1,0 +1,58 @@
+"""The demonstration: digits, blurred, a minute of training, and a picture of every stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from torch import Tensor
+
+from . import viz
+from .batches import generator_for
+from .checkpoint import Run, load
+from .data import load_data
+from .degradations.base import Degradation
+from .report import Report, evaluate, write_card
+from .samplers import walk
+from .settings import TrainConfig
+from .training import train
+
+
+def run_demo(out: str, minutes: float, device: str, seed: int) -> None:
+    """Train on digits, measure, and draw every stage."""
+    folder = Path(out)
+    config = TrainConfig(
+        data="digits", degradation=Degradation.from_config({"type": "gaussian_blur", "sigma_max": 3.0}),
+        out=str(folder / "run"), minutes=minutes, image_size=16, validate_every=200, seed=seed, device=device,
+    )  # fmt: skip
+    if (folder / "run" / "config.json").exists():
+        print(f"{folder / 'run'} was trained before and is used again; remove it to train anew")
+        run = load(folder / "run", device=device)
+    else:
+        print(f"training a restorer of blurred digits for about {minutes:g} min")
+        run = train(config)
+    held = load_data("digits", split="test", size=16)
+    report = evaluate(run, held, starts=(0.5, 1.0), steps=(5, 20), seed=seed)
+    write_card(run, report)
+    print(report.to_markdown())
+    for text, path in _stages(run, held[:8].to(run.device), report, folder, seed):
+        print(f"{text:<58} {path}")
+
+
+def _stages(run: Run, x0: Tensor, report: Report, folder: Path, seed: int) -> Iterator[tuple[str, Path]]:
+    op = run.degradation
+    D = op.bind(op.draw(x0, generator_for(seed, "demo")), like=x0)
+    forward = [(f"t = {t:.2f}", D(x0, t)) for t in (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)]
+    yield "what the degradation does", viz.save(viz.labelled_rows(forward), folder / "1_degradation.png")
+    x = D(x0, 1.0)
+    states = [*walk(run.R, D, x, steps=10)]
+    rows = [("t = 1.00", x)] + [(f"t = {float(s.t[0]):.2f}", s.x) for s in states]
+    yield "restoration step by step (improved)", viz.save(viz.labelled_rows(rows), folder / "2_trajectory.png")
+    frames = [viz.grid(frame, 4, zoom=6) for frame in (x, *(s.x for s in states))]
+    yield "the same as an animation", viz.save([*frames, *frames[-1:] * 8], folder / "3_trajectory.gif")
+    yield (
+        "every method beside the clean images",
+        viz.save(viz.labelled_rows(report.pictures), folder / "4_restored.png"),
+    )
+    generated = viz.grid(run.sample(32, seed=seed, steps=20), 8, zoom=4)
+    yield "generated, from the blurs of training digits", viz.save(generated, folder / "5_generated.png")

@@ -1,0 +1,199 @@
+"""The paper's table of generation with ours beside it: hot and cold, with and without broken symmetry."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from . import viz
+from .chains import CosineBetas, ExponentialSigma
+from .checkpoint import Run
+from .data import ImageData, load_data
+from .degradations.gaussian_noise import GaussianNoise
+from .degradations.iterated_blur import IteratedBlur
+from .files import check_target, write_text
+from .generation import compare
+from .judges import Judges, feature_sense, together
+from .metrics import summary
+from .perception import Perception, features_of, fid
+from .priors import SYMMETRY_BREAKING, ChannelGaussian
+from .published import GENERATION
+from .settings import Size, TrainConfig
+from .training import trained
+
+PAPER_SIDE = 128  # pixels, of which its widths are
+HOT = GaussianNoise(betas=CosineBetas(num_steps=200))
+NUMBER = 1000  # images, if nobody says
+SHOWN = 64
+
+
+@dataclass(frozen=True)
+class Way:
+    """A line of the table: a training, and how images are made of it.
+
+    Args:
+        training: "hot" or "cold".
+        sampler: of the walk.
+        sigma: of the noise that the start of a cold walk is given.
+    """
+
+    training: str
+    sampler: str
+    sigma: float | None = None
+
+
+WAYS = {
+    "hot, fixed noise": Way("hot", "improved"),
+    "hot, estimated noise": Way("hot", "estimated"),
+    "cold, perfect symmetry": Way("cold", "improved", 0.0),
+    "cold, broken symmetry": Way("cold", "improved", SYMMETRY_BREAKING),
+}
+
+
+@dataclass(frozen=True)
+class GenerationTable:
+    """The table, with how it was made.
+
+    Args:
+        rows: by way: calls, fid, kid with interval, and what was found of neighbours; published FID or None.
+        protocol: how they were measured.
+        pictures: (label, images) of each way.
+    """
+
+    rows: dict[str, dict[str, Any]]
+    protocol: dict[str, Any]
+    pictures: list[tuple[str, Tensor]]
+
+    def to_json(self) -> str:
+        value = {"table": "generation", "rows": self.rows, "protocol": self.protocol}
+        return json.dumps(value, indent=2, allow_nan=False) + "\n"
+
+    def to_markdown(self) -> str:
+        """The table and the protocol."""
+        lines = ["| | published FID | calls | FID* | KID* [95%] | copies of training images | detail |"]
+        lines.append("|---|--:|--:|--:|--:|--:|--:|")
+        for name, row in self.rows.items():
+            told = "—" if row["published"] is None else f"{row['published']:g}"
+            kid, near = row["kid"], row["neighbours"]
+            lines.append(
+                f"| {name} | {told} | {row['calls']} | {row['fid']:.2f} | {kid['mean']:.4f} [{kid['low']:.4f}, "
+                f"{kid['high']:.4f}] | {near['copies']:.1%} | {near['detail']:.2f} |"
+            )
+        notes = "\n".join(f"- {key}: {value}" for key, value in self.protocol.items())
+        return "\n".join(lines) + f"\n\nProtocol:\n\n{notes}\n"
+
+    def save(self, folder: Path) -> list[Path]:
+        """generation.md, .json and a sheet of each way."""
+        files = [folder / "generation.md", folder / "generation.json"]
+        write_text(files[0], self.to_markdown())
+        write_text(files[1], self.to_json())
+        for name, images in self.pictures:
+            file = folder / f"generation-{name.replace(', ', '-').replace(' ', '-')}.png"
+            files.append(viz.save(viz.grid(images, zoom=max(1, 64 // images.shape[-2])), file))
+        return files
+
+
+def generation_table(
+    table: str,
+    data: str,
+    out: str | Path,
+    *,
+    minutes: float = 10.0,
+    row: str | None = None,
+    images: int | None = None,
+    size: Size = "5M",
+    features: str = "auto",
+    seed: int = 0,
+    batch_size: int = 100,
+    device: str = "auto",
+    changes: dict[str, Any] | None = None,
+    progress: bool = True,
+) -> GenerationTable:
+    """Hot and cold generation on one data set, with what is missing trained; see `reproduction.reproduce`.
+
+    Widths of the blur are the paper's in shares of the image, its number of steps is the paper's; images below 128
+    pixels have no published numbers.
+    """
+    if row is not None and row not in GENERATION:
+        raise LookupError(f"table {table} has no row {row!r}; known: {', '.join(GENERATION)}")
+    out, number = Path(out), images or NUMBER
+    for suffix in ("md", "json"):
+        check_target(out / f"{table}.{suffix}")
+    side = PAPER_SIDE if row is not None else 32
+    training, test = (load_data(data, split=split, size=side) for split in ("train", "test"))
+    base = TrainConfig(
+        data=data, degradation=_blur(side), prior=ChannelGaussian(), out=str(out / "generation-cold"), image_size=side,
+        minutes=minutes, size=size, seed=seed, device=device, eight_bit=False, flip=training.images.shape[1] == 3,
+    )  # fmt: skip
+    base = replace(base, **changes or {})
+    hot = replace(base, degradation=HOT, prior=None, out=str(out / "generation-hot"))
+    runs = {"cold": trained(base, progress=progress), "hot": trained(hot, progress=progress)}
+    sense = feature_sense(features, runs["cold"], training, out, progress)
+    rows, pictures = {}, []
+    for name, way in WAYS.items():
+        new = torch.cat([*_generated(runs[way.training], way, number, seed, batch_size, name, progress)])
+        published = None if row is None else GENERATION[row][name]
+        told = {"published": published, "calls": runs[way.training].degradation.levels}
+        rows[name] = told | _measured(new, training, test, sense, runs["cold"].device)
+        pictures.append((name, new[:SHOWN]))
+    protocol = {
+        "data": f"{data}, {side} x {side}, {number} images with seeds {seed} and up, beside as many test images",
+        "training": f"L1, {minutes:g} minutes per run, network {size}, seed {seed}",
+        "copies": "share of images that are nearer to one training image than 95% of test images are",
+        "detail": "median contrast between neighbouring pixels, as a share of that of test images",
+        "FID*, KID*": sense.told,
+    }
+    return GenerationTable(rows, protocol, pictures)
+
+
+# --- helpers ---------------------------------------------------------------------------------------------------------
+
+
+def _blur(side: int) -> IteratedBlur:
+    """The paper's blur of 300 steps that ends in the mean, its widths in shares of the image."""
+    scale = side / PAPER_SIDE
+    taps = 2 * round(27 * scale / 2 - 0.5) + 1
+    return IteratedBlur(
+        num_steps=300, kernel_size=taps, sigmas=ExponentialSigma(start=scale, rate=0.01), ends_in_mean=True
+    )
+
+
+def _generated(
+    run: Run, way: Way, number: int, seed: int, batch_size: int, name: str, progress: bool
+) -> Iterator[Tensor]:
+    if way.sigma is not None:
+        assert run.prior is not None
+        run = replace(run, prior=replace(run.prior, sigma=way.sigma))
+    firsts = range(0, number, batch_size)
+    steps = run.degradation.levels
+    assert steps is not None
+    for first in tqdm(firsts, desc=name, unit=" batches", leave=False, disable=None if progress else True):
+        seeds = range(seed + first, seed + min(first + batch_size, number))
+        yield run.sample(seeds, steps=steps, sampler=way.sampler).cpu()
+
+
+def _measured(
+    new: Tensor, training: ImageData, test: ImageData, sense: Perception, device: torch.device
+) -> dict[str, Any]:
+    assert sense.net is not None
+    judged = sense.net if isinstance(sense.net, Judges) else Judges([sense.net])
+    real = test[: len(new)]
+    seen = [
+        torch.cat([features_of(judged, part.to(device)) for part in images.split(100)])  # type: ignore[no-untyped-call]
+        for images in (real, new)
+    ]
+    kids = judged.kids(*seen)
+    near = compare(new, training, real, device, mirrored=training.images.shape[1] == 3)
+    return {
+        "fid": fid(*seen),
+        "kid": asdict(together(kids)),
+        "kids": [asdict(summary(k)) for k in kids],
+        "neighbours": near.values,
+    }

@@ -1,0 +1,21 @@
+"""Numbers as people write them on a command line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def numbers(text: str, kind: type[Any], option: str) -> list[Any]:
+    """The numbers of a text like "1,2,5", for an option of that name."""
+    try:
+        return [kind(part) for part in text.strip("[]").split(",")]
+    except ValueError:
+        raise ValueError(f"{option} must be numbers separated by commas, got {text!r}") from None
+
+
+def number(text: str, option: str) -> int:
+    """One whole number."""
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"{option} must be one whole number or all, got {text!r}") from None

@@ -1,0 +1,192 @@
+"""The paper's tables beside ours: what is trained, what is measured, what the check of the direction answers."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from tiny import NET
+
+import colddiff.turns
+from colddiff import CosineBetas, GaussianNoise, IteratedBlur, Resolution, load_data, paper
+from colddiff.cli import main
+from colddiff.judges import Direction, direction, judges, together
+from colddiff.metrics import Summary, summary
+from colddiff.perception import kid
+from colddiff.published import RESTORATION
+from colddiff.reproduced_generation import GENERATION, WAYS, _blur, generation_table
+from colddiff.reproduction import reproduce, runs_for
+from colddiff.settings import TrainConfig
+from colddiff.training import trained
+
+pytest.importorskip("torchmetrics")
+
+QUICK = {"steps": 3, "minutes": None, "restorer": NET, "batch_size": 4, "precision": "fp32", "device": "cpu"}
+
+
+@pytest.fixture(autouse=True)
+def hasty_classifiers(monkeypatch) -> None:
+    monkeypatch.setattr(colddiff.turns, "STEPS", 3)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    out = tmp_path_factory.mktemp("reproduced")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(colddiff.turns, "STEPS", 3)
+        table = reproduce("deblur", "digits", out, images=12, features="judges", changes=QUICK, progress=False)
+    return table, out
+
+
+def test_a_table_has_the_published_numbers_and_ours_for_both_inputs(made) -> None:
+    table, _ = made
+    assert table.data == "mnist" and table.published == RESTORATION["deblur"]["mnist"]
+    assert [c.input for c in table.columns] == ["float32", "8 bits"]
+    for column in table.columns:
+        assert list(column.rows) == ["degraded", "wiener", "one_shot", "naive", "improved"]
+        assert [row["calls"] for row in column.rows.values()] == [0, 0, 1, 20, 20]
+        assert column.rows["one_shot"]["kid"]["low"] <= column.rows["one_shot"]["kid"]["high"]
+        assert len(column.rows["one_shot"]["kids"]) == 3
+    text = table.to_markdown()
+    assert "| direct | 0.142 | 0.757 | 5.1 |" in text and "not comparable with published FID" in text
+
+
+def test_the_degraded_row_is_one_root_mean_square_over_all_values(made) -> None:
+    table, _ = made
+    x0, op = load_data("digits", split="test", size=32)[:12], IteratedBlur()
+    expected = float((op(x0, 1.0).clamp(0, 1) - x0).double().square().mean().sqrt())
+    assert table.columns[0].rows["degraded"]["rmse"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_deblurring_is_trained_for_each_input_and_the_others_once(tmp_path) -> None:
+    base = TrainConfig(data="digits", degradation=IteratedBlur(), out=str(tmp_path / "run"))
+    for_float, for_rounded = (config for _, config in runs_for("deblur", base))
+    assert not for_float.eight_bit and for_rounded.eight_bit and for_float.out != for_rounded.out
+    assert for_float.restorer.registered_name == "wiener_unet"
+    one, other = (config for _, config in runs_for("inpaint", base))
+    assert one == other
+
+
+def test_what_is_there_is_not_trained_again(made, monkeypatch) -> None:
+    table, out = made
+    monkeypatch.setattr("colddiff.training.train", lambda *_, **__: pytest.fail("trained again"))
+    again = reproduce("deblur", "digits", out, images=12, features="judges", changes=QUICK, progress=False)
+    assert again.columns[0].rows["one_shot"]["rmse"] == table.columns[0].rows["one_shot"]["rmse"]
+
+
+def test_it_is_written_as_page_data_and_pictures(made, tmp_path) -> None:
+    table, _ = made
+    files = table.save(tmp_path)
+    assert [f.name for f in files] == ["deblur.md", "deblur.json", "deblur-float32.png", "deblur-8bits.png"]
+    told = json.loads(files[1].read_text())
+    assert told["columns"][0]["direction"]["answer"] in ("yes", "no", "inconclusive")
+    assert told["published"]["one_shot"]["rmse"] == 0.142
+
+
+def test_a_training_that_was_cut_is_gone_on_with(tmp_path) -> None:
+    config = TrainConfig(data="digits", degradation=IteratedBlur(num_steps=3), out=str(tmp_path / "run"), **QUICK)
+    first = trained(config, progress=False)
+    longer = replace(config, out=str(tmp_path / "longer"))
+    assert first.config["step"] == 3 and trained(config, progress=False).path == first.path
+    assert trained(longer, progress=False).config["step"] == 3
+
+
+def test_tables_and_rows_that_are_not_there_are_refused(tmp_path) -> None:
+    with pytest.raises(LookupError, match="no table is named 'denoise'"):
+        reproduce("denoise", "digits", tmp_path)
+    with pytest.raises(LookupError, match="no row 'afhq'"):
+        reproduce("deblur", "digits", tmp_path, row="afhq")
+    with pytest.raises(LookupError, match="no row 'mnist'"):
+        generation_table("generation", "digits", tmp_path, row="mnist")
+    assert main(["reproduce", "denoise", "digits", "--out", str(tmp_path)]) == 2
+
+
+# --- chains of steps -------------------------------------------------------------------------------------------------
+
+
+def test_the_papers_chain_is_the_closed_form_but_for_its_rounding() -> None:
+    x = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    for op in (IteratedBlur(), IteratedBlur(border="reflect", kernel_size=5), IteratedBlur(ends_in_mean=True)):
+        D, exact = op.bind(like=x), op.bind(like=x.double())
+        for k in (0, 1, 7, 20):
+            stepped, closed = D.chain(x, k / 20), exact(x.double(), k / 20)
+            assert float((stepped - closed).abs().max()) < 1e-6
+            assert torch.allclose(exact.chain(x.double(), k / 20), closed, atol=1e-12)
+    assert not torch.equal(op.bind(like=x).chain(x, 0.5), op(x, 0.5))  # it is not the closed form under another name
+
+
+def test_what_has_no_chain_of_its_own_is_its_closed_form() -> None:
+    x = torch.rand(1, 1, 16, 16)
+    assert torch.equal(Resolution().bind(like=x).chain(x, 2 / 3), Resolution()(x, 2 / 3))
+
+
+# --- judges and the direction ----------------------------------------------------------------------------------------
+
+
+def test_judges_are_trained_apart_and_kept(tmp_path) -> None:
+    data = load_data("digits", split="train")
+    three = judges(data, tmp_path, torch.device("cpu"), progress=False)
+    again = judges(data, tmp_path, torch.device("cpu"), progress=False)
+    x = data[:8]
+    assert torch.equal(three(x), again(x)) and len(list(tmp_path.glob("judges-*"))) == 3
+    one, other = (net(x) for net in three.nets[:2])
+    assert not torch.allclose(one, other) and three.num_features == 3 * one.shape[1]
+    real, new = three(data[:20]).double(), three(data[20:40]).double()
+    width = three.widths[0]
+    assert torch.equal(three.kids(real, new)[1], kid(real[:, width : 2 * width], new[:, width : 2 * width]))
+    assert together(three.kids(real, new)).mean == pytest.approx(
+        sum(float(k.mean()) for k in three.kids(real, new)) / 3
+    )
+
+
+def noisy(mean: float) -> torch.Tensor:
+    return mean + 0.01 * torch.randn(100, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    "kids, rmse, answer",
+    [
+        ((-0.1, -0.1, -0.1), 0.1, "yes"), ((-0.1, -0.1, 0.1), 0.1, "inconclusive"),
+        ((-0.1, -0.1, -0.1), 0.0, "inconclusive"), ((0.1, 0.1, 0.1), 0.1, "no"), ((-0.1, -0.1, -0.1), -0.1, "no"),
+    ],
+)  # fmt: skip
+def test_the_direction_is_what_all_judges_and_the_distance_say(kids, rmse, answer) -> None:
+    zero = torch.zeros(100, dtype=torch.float64)
+    wide = noisy(rmse) if rmse else torch.linspace(-1, 1, 100, dtype=torch.float64)
+    found = direction([noisy(k) for k in kids], [zero] * 3, wide, zero)
+    assert found.answer == answer and answer in str(found)
+    assert found.perception[0] == summary(noisy(kids[0]))
+
+
+def test_a_direction_is_told_with_its_intervals() -> None:
+    told = str(Direction((Summary(-0.01, -0.02, -0.005),), Summary(0.01, 0.005, 0.02)))
+    assert told == "yes (KID differs by -0.0100 [-0.0200, -0.0050]; RMSE by +0.0100 [+0.0050, +0.0200])"
+
+
+# --- generation ------------------------------------------------------------------------------------------------------
+
+
+def test_generation_has_hot_and_cold_with_both_symmetries(tmp_path, monkeypatch) -> None:
+    for name in WAYS:
+        assert {rows[name] for rows in GENERATION.values()}
+    quick = IteratedBlur(num_steps=5, ends_in_mean=True)
+    monkeypatch.setattr("colddiff.reproduced_generation._blur", lambda side: quick)
+    monkeypatch.setattr("colddiff.reproduced_generation.HOT", GaussianNoise(betas=CosineBetas(num_steps=4)))
+    table = generation_table(
+        "generation", "digits", tmp_path, images=6, features="judges", changes=QUICK, progress=False
+    )
+    assert list(table.rows) == list(WAYS)
+    assert table.rows["cold, broken symmetry"]["calls"] == 5 and table.rows["hot, fixed noise"]["calls"] == 4
+    flat = dict(table.pictures)["cold, perfect symmetry"]
+    assert flat.shape == (6, 1, 32, 32)
+    assert [f.name for f in table.save(tmp_path)][:2] == ["generation.md", "generation.json"]
+    assert "| cold, broken symmetry | — | 5 |" in table.to_markdown()
+
+
+def test_the_blur_of_generation_has_the_papers_widths_in_shares_of_the_image() -> None:
+    blur = _blur(128)
+    assert (blur.num_steps, blur.kernel_size, blur.ends_in_mean) == (300, 27, True)
+    assert replace(blur, ends_in_mean=False) == paper.blur("Exponential", 300, 27, 0.01)
+    small = _blur(32)
+    assert small.kernel_size == 7 and float(small.sigmas.sigmas(1)[0]) == 0.25
+    assert float(small.spectrum(32, torch.tensor([299]))[1][0, 1]) < 0.01  # all but the mean is gone before it goes
