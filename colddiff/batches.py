@@ -92,7 +92,8 @@ class Batches:
         noise = self.noise * draw_noise(x0, generators) if self.noise else None
         if self.condition is None:
             return Batch(x0, t, params, noise)
-        return Batch(x0, t, params, noise, self.condition(x0, 1.0, self.condition.draw_each(x0, generators)))
+        condition = self.condition(x0, 1.0, self.condition.draw_each(x0, generators))
+        return Batch(x0, t, params, noise, (condition * 255).round() / 255)  # as pictures come
 
     def _augmentation(self, like: Tensor, generators: list[torch.Generator]) -> Callable[[Tensor], Tensor]:
         """What is done to images, and to what belongs to them: mirrored and moved, each row as its generator says."""

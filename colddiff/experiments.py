@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from . import presets
 from .compare import compare
+from .degradations.base import Degradation
 from .official import import_official
 from .reproduced_generation import generation_table
 from .reproduction import reproduce
@@ -27,15 +29,17 @@ def reproduce_table(
 
 
 def compare_methods(
-    data: str, out: str, task: str, minutes: float, seeds: int, methods: str | None, steps: str, images: int,
-    size: Size, image_size: int | None, device: str,
+    data: str, out: str, task: str, minutes: float, seeds: int, methods: str | None, steps: str | None,
+    degradation: Any, images: int, size: Size, image_size: int | None, device: str,
 ) -> None:  # fmt: skip
     """Train every method with every seed, measure, and write and print the table."""
     if seeds < 1:
         raise ValueError(f"--seeds must be at least 1, got {seeds}")
     made = compare(
-        data, out, task=task, minutes=minutes, seeds=range(seeds), steps=numbers(steps, int, "--steps"), images=images,
-        methods=None if methods is None else methods.split(","), image_size=image_size, size=size, device=device,
+        data, out, task=task, minutes=minutes, seeds=range(seeds), images=images, image_size=image_size, size=size,
+        methods=None if methods is None else methods.split(","), device=device,
+        steps=None if steps is None else numbers(steps, int, "--steps"),
+        degradation=None if degradation is None else Degradation.from_config(degradation),
     )  # fmt: skip
     written = made.save(Path(out))
     print(made.to_markdown())

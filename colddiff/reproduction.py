@@ -27,7 +27,7 @@ from .settings import Size, TrainConfig
 from .training import trained
 from .unet import UNetConfig
 from .ways import cells
-from .wiener_unet import WienerUNetConfig
+from .wiener_unet import FLOAT32_NOISE, WienerUNetConfig
 
 BLURRED = "deblur"
 NAMES = {
@@ -206,18 +206,16 @@ def experiment_of(table: str, row: str) -> Preset:
 
 
 def runs_for(table: str, base: TrainConfig) -> Iterator[tuple[str, TrainConfig]]:
-    """What is trained for a table, by the input that it is measured on.
+    """What is trained for a table, by the input that it is measured on: a network is asked what it was taught.
 
-    Rounding decides what a blur has left, so deblurring has a run for each input; for the others one serves both.
+    Rounding decides what a blur has left and how grey a hole is, 127.5 / 255 or 128 / 255: neither network restores
+    the other's pictures.
     """
     if table == BLURRED:
         net = base.restorer if isinstance(base.restorer, UNetConfig) else UNetConfig.of_size(base.size)
-        blur = replace(base, restorer=WienerUNetConfig(net=net))
-        yield "float32", replace(blur, out=f"{base.out}-float32", eight_bit=False, input_noise=1e-7)
-        yield "8 bits", replace(blur, out=f"{base.out}-8bit")
-    else:
-        yield "float32", base
-        yield "8 bits", base
+        base = replace(base, restorer=WienerUNetConfig(net=net))
+    yield "float32", replace(base, out=f"{base.out}-float32", eight_bit=False, input_noise=FLOAT32_NOISE)
+    yield "8 bits", replace(base, out=f"{base.out}-8bit")
 
 
 # --- helpers ---------------------------------------------------------------------------------------------------------
