@@ -99,7 +99,10 @@ def _eval_arguments(p: ArgumentParser) -> None:
     p.add_argument("--steps", type=str, default="5,20", help="numbers of steps")
     p.add_argument("--images", type=str, default="500", help="how many, from the first; `all` for all")
     p.add_argument(
-        "--input", type=typing.Literal["8bit", "float32"], default="8bit", help="precision of what is restored"
+        "--input",
+        type=typing.Literal["8bit", "float32", "chain"],
+        default="8bit",
+        help="what is restored: pictures of 8 bits, float32, or float32 as the paper's chain of steps makes it",
     )
     p.add_argument(
         "--perception", type=typing.Literal["auto", "none", "classifier", "inception", "lpips"], default="auto",

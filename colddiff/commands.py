@@ -15,7 +15,7 @@ import torch
 from . import viz
 from .batches import generator_for
 from .checkpoint import Run, load, pick_device
-from .data import ImageData, load_data
+from .data import ImageData, beside, load_data
 from .degradations.base import Degradation
 from .files import check_target, write_text
 from .framing import Framing
@@ -139,7 +139,7 @@ def evaluate_run(
         model, _read_for(model, data, split, damaged),
         starts=numbers(start, float, "--start"), steps=numbers(steps, int, "--steps"),
         images=None if images == "all" else number(images, "--images"),
-        batch_size=batch_size, seed=seed, eight_bit=input == "8bit",
+        batch_size=batch_size, seed=seed, eight_bit=input == "8bit", chain=input == "chain",
         perception=asked, training=known, generated=generate,
     )  # fmt: skip
     written = report.save(folder)
@@ -165,10 +165,15 @@ def _training_images(run: Run, named: str | None) -> ImageData | None:
 def _read_for(run: Run, data: str, split: str, damaged: str | None = None) -> ImageData:
     """Images read as those of the run's training were; what cannot be read is left out, and the report says so."""
     framing = run.framing
-    return load_data(
-        data, split=split, size=framing.size or _square(run), fit=framing.fit, colour=framing.colour,
-        background=framing.background, damaged=damaged, bad_share=1.0,
-    )  # fmt: skip
+
+    def read(source: str, damaged: str | None = None) -> ImageData:
+        return load_data(
+            source, split=split, size=framing.size or _square(run), fit=framing.fit, colour=framing.colour,
+            background=framing.background, damaged=damaged, bad_share=1.0,
+        )  # fmt: skip
+
+    others = run.config.get("training", {}).get("others")
+    return read(data, damaged) if others is None else beside(read(data), read(others))
 
 
 def inspect_run(run: str) -> None:

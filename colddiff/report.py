@@ -91,6 +91,7 @@ def evaluate(
     batch_size: int = 128,
     seed: int = 0,
     eight_bit: bool = True,
+    chain: bool = False,
     perception: str | nn.Module | None = None,
     training: ImageData | None = None,
     generated: int = 0,
@@ -111,6 +112,7 @@ def evaluate(
         batch_size: of the evaluation.
         seed: of the degradations' draws; image i gets its own stream.
         eight_bit: round the damaged images to 8-bit levels (not clipped), as pictures come.
+        chain: damage the images by the steps of the chain, one after another, as code without a closed form does.
         perception: "auto", "classifier", "inception", "lpips" or a feature network, as `perception.choose` takes it;
             None leaves it out.
         training: images that the run was trained on, for the classifier, the check of what is generated, and the
@@ -127,7 +129,9 @@ def evaluate(
     if perception is not None:
         sense = choose(run, perception, training=training, images=n, progress=progress)
     options: dict[str, Any] = {"batch_size": batch_size, "seed": seed, "progress": progress}
-    clean, kept = measure(run, data, compared, sense, baseline=baseline, images=n, eight_bit=eight_bit, **options)
+    clean, kept = measure(
+        run, data, compared, sense, baseline=baseline, images=n, eight_bit=eight_bit, chain=chain, **options
+    )
     kids = [kid(clean, torch.cat(k.features)) if sense.net else None for k in kept]
     fids = [fid(clean, torch.cat(k.features)) if sense.net else None for k in kept]
     generation = None
@@ -135,7 +139,7 @@ def evaluate(
         generation = check_generation(run, generated, training, data[:n], sense, **options)
     last = [(c, k) for c, k in zip(compared, kept, strict=True) if c.start == compared[-1].start]
     return Report(
-        protocol=_protocol(run, data, n, eight_bit, seed)
+        protocol=_protocol(run, data, n, eight_bit, chain, seed)
         | told
         | ({} if perception is None else {"perception": sense.told})
         | ({"generation": "left out: the run has no prior"} if generated and run.prior is None else {}),
@@ -226,10 +230,11 @@ def _words(value: Any, key: str) -> str:
     return str(value)
 
 
-def _protocol(run: Run, data: ImageData, n: int, eight_bit: bool, seed: int) -> dict[str, Any]:
+def _protocol(run: Run, data: ImageData, n: int, eight_bit: bool, chain: bool, seed: int) -> dict[str, Any]:
     return data.protocol | {
         "images": n,
-        "input": "rounded to 8-bit levels, not clipped" if eight_bit else "float32",
+        "input": ("rounded to 8-bit levels, not clipped" if eight_bit else "float32")
+        + (", by the steps of the chain" if chain else ""),
         "output": "clipped to [0, 1], not rounded",
         "averaging": "global: one root mean square over all values; mean: per image, 95% normal interval",
         "ssim": f"Gaussian, sigma 1.5, {metrics.ssim_window(min(data.images.shape[2:]))} taps, borders left out",

@@ -94,3 +94,10 @@ def test_others_go_with_what_turns_images_into_others() -> None:
         config("run", others="digits", restorer=NET)
     with pytest.raises(ValueError, match="give an image size"):
         beside(load_data("digits", split="test"), load_data("digits", split="test", size=16))
+
+
+def test_a_run_that_turns_images_is_measured_beside_its_others(tmp_path, capsys) -> None:
+    train(config(tmp_path / "run", degradation=MORPH, others="digits"), progress=False)
+    asked = ["eval", tmp_path / "run", "digits", "--images", "4", "--steps", "2", "--perception", "none"]
+    assert colddiff(*asked, "--out", tmp_path / "report", "--input", "chain") == 0
+    assert "float32, by the steps of the chain" in capsys.readouterr().out
