@@ -76,6 +76,21 @@ class Run:
         return None if told is None else Degradation.from_config(told)
 
     @property
+    def damage(self) -> Degradation:
+        """What damages the pictures that it restores.
+
+        Raises:
+            ValueError: it was trained on pairs, or on images of which any may stand beside any.
+        """
+        op = self.condition or self.degradation
+        if op.required_params:
+            raise ValueError(
+                f"{str(self.path)!r} was trained with the {', '.join(op.required_params)} of each image: what damages "
+                "pictures is not known to it"
+            )
+        return op
+
+    @property
     def device(self) -> torch.device:
         return next(self.net.parameters()).device
 
@@ -159,6 +174,8 @@ class Run:
             steps = max(1, min(STEPS, below))
         times = time_grid(1 if chosen is one_shot else steps, start, levels=levels)
         if self.condition is not None:
+            if mask is not None:
+                raise ValueError("a conditional restorer sees the picture whole: leave the mask out")
             return self._walk_beside(x, times, chosen, generator)
         R = self.R if tile is None else tiled(self.R, tile)
         return restore(
@@ -169,7 +186,7 @@ class Run:
     def _walk_beside(
         self, condition: Images, times: Tensor, sampler: Sampler, generator: Generators
     ) -> Iterator[State]:
-        """From the prior to clean images, beside damaged pictures as the condition."""
+        """From the prior to clean images, beside damaged pictures as the condition; without tiles."""
         if self.prior is None or float(times[0].min()) < 1:
             raise ValueError("a conditional restorer starts from its prior, at t = 1: leave start out")
         one = generator is None or isinstance(generator, torch.Generator)
@@ -185,10 +202,8 @@ class Run:
             t: in [0, 1], one for all, or a tensor with one per image.
             seed: of what is random: image i of all that were given is damaged with seed + i.
         """
-        if self.degradation.required_params:
-            raise ValueError(f"{str(self.path)!r} was trained on pairs: what damages pictures is not known to it")
 
-        damage = self.condition or self.degradation
+        damage = self.damage
 
         def degraded(x: Tensor, places: Sequence[int]) -> Tensor:
             own = t[list(places)] if isinstance(t, Tensor) and t.dim() else t

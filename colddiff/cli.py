@@ -42,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             _run(arguments, overrides)
             sys.stdout.flush()
     except Interrupted as stop:
-        return _say(str(stop), 128 + stop.signum)
+        cure = "go on with --resume" if arguments[0] == "train" else "the same command goes on"
+        return _say(f"{stop}, {cure}", 128 + stop.signum)
     except KeyboardInterrupt:
         return _say("stopped", 128 + signal.SIGINT)
     except BrokenPipeError:  # `colddiff list | head`
@@ -157,6 +158,8 @@ def _run(arguments: list[str], overrides: dict[str, Any]) -> None:
     _take_preset(parser, arguments)
     parsed = parser.parse_args([a for a in arguments if not (printing and a == "--print_config")])
     given = parsed[parsed.command]
+    if parsed.command == "train":
+        _check_preset(given, arguments)
     _merge(given, overrides)
     if printing:  # the parser has not seen the overrides
         print(yaml.safe_dump({k: v for k, v in vars(given).items() if k != "config"}, sort_keys=False), end="")
@@ -171,11 +174,18 @@ def _take_preset(parser: Parser, arguments: list[str]) -> None:
     if arguments[:1] != ["train"] or not names:
         return
     fields = preset(names[-1]).fields()
-    if any(re.match(r"--minutes(=|$)", a) for a in arguments):
-        fields["steps"] = None
     for sub in all_parsers(parser):
         if any("--accumulate" in action.option_strings for action in sub._actions):  # train
             sub.set_defaults(fields)
+
+
+def _check_preset(given: Namespace, arguments: list[str]) -> None:
+    """Raise for a preset in a file, where it comes too late; minutes there replace its steps."""
+    on_line = any(a == "--preset" or a.startswith("--preset=") for a in arguments)
+    if given.preset is not None and not on_line:
+        raise TypeError("a preset is given on the command line, not in a file: add --preset " + given.preset)
+    if on_line and given.minutes is not None and given.steps == preset(given.preset).fields()["steps"]:
+        given.steps = None
 
 
 def _merge(given: Namespace, overrides: dict[str, Any]) -> None:

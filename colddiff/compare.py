@@ -17,7 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from . import metrics, paper
-from .batches import generator_for, seed_for
+from .batches import generator_for
 from .checkpoint import Run, load, pick_device
 from .compared import Comparison, files_of
 from .contenders import GENERATING, RESTORING, Method
@@ -34,10 +34,9 @@ from .priors import LowresGMM, begin
 from .registry import suggestion
 from .samplers import State, walk
 from .schedules import Exponential
-from .settings import FREE_TO_CHANGE, Size, TrainConfig, data_for, held_out_for
-from .snapshots import snapshots
+from .settings import Size, TrainConfig, data_for, held_out_for
 from .spreads import Row, Spread
-from .training import train
+from .training import complete, trained
 from .turns import FEWEST_TRAINING
 from .unet import RestorerConfig
 
@@ -202,18 +201,18 @@ def compare(
         (m.training, seed): _config(base, m, D, min(shape[1:]), out / f"{task}-{m.training}-seed{seed}", seed)
         for seed in seeds for m in chosen.values()
     }  # fmt: skip
-    trained = _trained(list(configs.values()), training, progress)
+    told = _trained(configs, training, progress)
     on = _subject(D, test, training, n, out, pick_device(device), progress)
     rows, pictures = _measured(of, chosen, seeds, counts, configs, on, batch_size, progress)
     protocol = {
         "data": f"{data}, test split, the first {n} of {len(test)} images, {' x '.join(map(str, shape))}",
         "degradation": str(D),
         "training": f"{_worded(budget)} per run, {restorer or f'U-Net {size}'}, L1, seeds {', '.join(map(str, seeds))}",
-        "steps trained": ", ".join(f"{name} {' / '.join(map(str, found))}" for name, found in trained.items()),
+        "steps trained": ", ".join(f"{name} {' / '.join(map(str, found))}" for name, found in told.items()),
         "time": f"of {min(batch_size, n)} images at once on {pick_device(device)} in float32, the fastest of {TAKES}",
         "[lowest, highest]": f"of the seeds; chance alone sets two of them apart in {_chance(len(seeds)):.0%} of cases",
     }  # fmt: skip
-    protocol |= of.told | _abouts(of, chosen, {m: configs[m, seeds[0]] for m in trained})
+    protocol |= of.told | _abouts(of, chosen, {m: configs[m, seeds[0]] for m in told})
     return Comparison(task, of.goals, rows, protocol, pictures)
 
 
@@ -252,37 +251,21 @@ def _config(base: TrainConfig, method: Method, D: Degradation, side: int, folder
     return replace(base, degradation=method.degradation(D, side), out=str(folder), seed=seed, **changes)
 
 
-def _trained(configs: list[TrainConfig], data: ImageData, progress: bool) -> dict[str, list[int]]:
+def _trained(configs: dict[tuple[str, int], TrainConfig], data: ImageData, progress: bool) -> dict[str, list[int]]:
     """Every run as it is found, gone on with, or made; and how many steps those of each training have.
 
     Raises:
         ValueError: a run of another training is there.
     """
-    held_out, steps = held_out_for(configs[0], data.framing), dict[str, list[int]]()
-    for config in configs:  # all, before hours of work
-        _complete(config)
-    for k, config in enumerate(configs, 1):
-        folder = Path(config.out)
-        if not _complete(config):
-            if progress:
-                tqdm.write(f"training {k} of {len(configs)}: {folder.name}", file=sys.stderr)
-            train(config, data=data, held_out=held_out, resume=bool(snapshots(folder)), progress=progress)
-        steps.setdefault(folder.name.split("-")[1], []).append(read_json(folder / "config.json")["step"])
+    steps: dict[str, list[int]] = {}
+    for config in configs.values():  # all, before hours of work
+        complete(config)
+    held_out = held_out_for(config, data.framing)
+    for k, ((training, _), config) in enumerate(configs.items(), 1):
+        if progress and not complete(config):
+            tqdm.write(f"training {k} of {len(configs)}: {Path(config.out).name}", file=sys.stderr)
+        steps.setdefault(training, []).append(trained(config, data, held_out, progress=progress).config["step"])
     return steps
-
-
-def _complete(config: TrainConfig) -> bool:
-    """Whether a run is there and came to its end."""
-    file = Path(config.out) / "config.json"
-    if not file.is_file():
-        return False
-    told, now = read_json(file), config.to_config()
-    saved = told["training"]
-    changed = [key for key in now if key not in FREE_TO_CHANGE and now[key] != saved.get(key)]
-    if changed:
-        what = ", ".join(f"{key} was {saved.get(key)!r}, now {now[key]!r}" for key in changed)
-        raise ValueError(f"{config.out!r} is a run of another training: {what}; give another folder")
-    return bool(told["step"] == saved["total_steps"])
 
 
 # --- measurements ----------------------------------------------------------------------------------------------------
@@ -292,8 +275,7 @@ def _subject(
     D: Degradation, test: ImageData, training: ImageData, n: int, out: Path, device: torch.device, progress: bool
 ) -> Subject:
     clean = test[:n]
-    data = seed_for("judges", str(training.protocol["data"]), *training.images.shape)  # each data set has its own
-    net = judges(training, out / f"judges-{data:x}", device, progress=progress)
+    net = judges(training, out, device, progress=progress)
     y = D(clean, 1.0, D.draw_each(clean, [generator_for("compared", "damage", i) for i in range(n)]))
     new = float(nearest(clean, training, device).distance.mean())
     return Subject(clean, (y * 255).round() / 255, training, net, device, _seen(net, clean, device), new)

@@ -104,7 +104,9 @@ def load_data(
 
 
 def beside(data: ImageData, others: ImageData) -> ImageData:
-    """Images that each have another one beside them, as `params["target"]`: the others in turn, as often as needed.
+    """Images that each have another one beside them, as `params["target"]`.
+
+    The others in turn, as often as needed; of more others than images the last go unseen.
 
     Raises:
         ValueError: images of different sizes or channels.

@@ -9,13 +9,13 @@ from torch import Tensor
 
 from . import viz
 from .batches import generator_for
-from .checkpoint import Run, load
+from .checkpoint import Run
 from .data import load_data
 from .degradations.base import Degradation
 from .report import Report, evaluate, write_card
 from .samplers import walk
 from .settings import TrainConfig
-from .training import train
+from .training import complete, trained
 
 
 def run_demo(out: str, minutes: float, device: str, seed: int) -> None:
@@ -25,12 +25,11 @@ def run_demo(out: str, minutes: float, device: str, seed: int) -> None:
         data="digits", degradation=Degradation.from_config({"type": "gaussian_blur", "sigma_max": 3.0}),
         out=str(folder / "run"), minutes=minutes, image_size=16, validate_every=200, seed=seed, device=device,
     )  # fmt: skip
-    if (folder / "run" / "config.json").exists():
+    if complete(config):
         print(f"{folder / 'run'} was trained before and is used again; remove it to train anew")
-        run = load(folder / "run", device=device)
     else:
         print(f"training a restorer of blurred digits for about {minutes:g} min")
-        run = train(config)
+    run = trained(config)
     held = load_data("digits", split="test", size=16)
     report = evaluate(run, held, starts=(0.5, 1.0), steps=(5, 20), seed=seed)
     write_card(run, report)

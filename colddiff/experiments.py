@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ def reproduce_table(
     device: str, seed: int,
 ) -> None:  # fmt: skip
     """Train what is missing, measure, and write and print a table of the paper with ours beside it."""
-    made = (generation_table if table == "generation" else reproduce)(
-        table, data, out, minutes=budget, row=row, images=images, size=size, features=features, seed=seed, device=device
+    make = generation_table if table == "generation" else partial(reproduce, table)
+    made = make(
+        data, out, minutes=budget, row=row, images=images, size=size, features=features, seed=seed, device=device
     )
     written = made.save(Path(out))
     print(made.to_markdown())

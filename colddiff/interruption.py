@@ -19,7 +19,7 @@ class Interrupted(KeyboardInterrupt):
     """
 
     def __init__(self, step: int, signum: int) -> None:
-        super().__init__(f"stopped after step {step}; everything is saved, go on with --resume")
+        super().__init__(f"stopped after step {step}; everything is saved")
         self.step, self.signum = step, signum
 
 

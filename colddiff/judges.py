@@ -5,20 +5,22 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from .batches import seed_for
 from .checkpoint import Run
 from .data import ImageData
 from .metrics import Summary, summary
-from .perception import Perception, inception, kid
+from .perception import FEWEST, INSTALL_METRICS, Perception, inception, kid
 from .tensors import load_weights, write_tensors
 from .turns import TurnClassifier, train_classifier
 
 NUMBER = 3
-INSIDE = "judges-{}.safetensors"  # in the folder that they are kept in
+INSIDE = "judges-{:016x}-{}.safetensors"  # in the folder that they are kept in
 
 
 class Judges(nn.Module):
@@ -40,10 +42,13 @@ class Judges(nn.Module):
 
 
 def judges(training: ImageData, folder: Path, device: torch.device, *, progress: bool = True) -> Judges:
-    """Three classifiers of quarter turns, trained on those images from different weights; kept in a folder."""
-    nets = []
+    """Three classifiers of quarter turns, trained on those images from different weights; kept in a folder.
+
+    Each data set has its own there.
+    """
+    nets, key = [], seed_for("judges", str(training.protocol.get("data")), *training.images.shape)
     for i in range(NUMBER):
-        file = folder / INSIDE.format(i)
+        file = folder / INSIDE.format(key, i)
         if file.is_file():
             net = TurnClassifier(training.images.shape[1])
             load_weights(net, file)
@@ -84,6 +89,18 @@ def feature_sense(features: str, run: Run, training: ImageData, out: Path, progr
         "interval over images"
     )
     return Perception(told, "three networks", judged)
+
+
+def check_images(images: int | None) -> None:
+    """Raise, before hours of work, where so many images cannot be judged, or nothing can.
+
+    Raises:
+        ValueError: too few. ModuleNotFoundError: torchmetrics is not installed.
+    """
+    if images is not None and images < FEWEST:
+        raise ValueError(f"FID and KID compare sets: expected at least {FEWEST} images, got {images}")
+    if find_spec("torchmetrics") is None:
+        raise ModuleNotFoundError(INSTALL_METRICS)
 
 
 def together(kids: Sequence[Tensor]) -> Summary:

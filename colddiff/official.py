@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import warnings
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import Tensor
 from .checkpoint import Run, load, save
 from .degradations.iterated_blur import IteratedBlur
 from .framing import Framing
-from .official_unets import OfficialConfig
+from .official_unets import STEPS, OfficialConfig
 from .priors import Fitted, Prior
 from .settings import TrainConfig
 
@@ -50,7 +51,7 @@ def import_official(file: str | Path, preset: TrainConfig, out: str | Path) -> R
     weights = {name: t for name, t in tensors.items() if name.startswith(NETWORK)}
     others = {name: t for name, t in tensors.items() if name not in weights}
     weights = _fitting(weights, restorer, file)
-    _check_steps(others, preset, restorer.num_steps, file)
+    _check_steps(others, preset, restorer.num_steps or STEPS, file)
     _check_kernels(others, preset, restorer.channels or 3, file)
     save(out, weights, _config(preset, restorer, size, step, _told(file, step, others)), _prior(preset))
     return load(out)
@@ -79,13 +80,22 @@ def _read(file: Path) -> tuple[int, dict[str, Tensor]]:
             f"{str(file)!r} is not of the official trainer: expected {', '.join(EXPECTED)}, got {_few(found)}"
         )
     step, ema = saved["step"], saved["ema"]
-    fits = isinstance(ema, dict) and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in ema.items())
-    if not isinstance(step, int) or not fits:
-        raise ValueError(f"{str(file)!r} is not of the official trainer: its step is no number, or its ema no tensors")
+    fits = isinstance(ema, dict) and all(isinstance(k, str) and _plain(v) for k, v in ema.items())
+    if type(step) is not int or step < 0 or not fits:
+        raise ValueError(
+            f"{str(file)!r} is not of the official trainer: its step is no number, or its ema no plain tensors"
+        )
     tensors = {name.removeprefix("module."): tensor.detach() for name, tensor in ema.items()}
     if not any(name.startswith(NETWORK) for name in tensors):
         raise ValueError(f"{str(file)!r} holds no network: expected tensors {NETWORK}*, got {_few(sorted(tensors))}")
     return step, tensors
+
+
+def _plain(value: object) -> bool:
+    """Whether it is a tensor of real numbers that are there: neither sparse, quantized, complex nor on no device."""
+    if not isinstance(value, Tensor) or value.is_quantized or value.is_complex():
+        return False
+    return value.layout == torch.strided and value.device.type == "cpu"
 
 
 def _fitting(weights: dict[str, Tensor], restorer: OfficialConfig, file: Path) -> dict[str, Tensor]:
@@ -95,6 +105,8 @@ def _fitting(weights: dict[str, Tensor], restorer: OfficialConfig, file: Path) -
         name = name.removeprefix(NETWORK)
         for theirs, ours in RENAMED.items():
             name = name.replace(theirs, ours)
+        if name in found:
+            raise ValueError(f"{str(file)!r} holds two tensors for {name}: it is not of the official trainer")
         found[name] = tensor.float()
     with torch.device("meta"):
         expected = restorer.build().state_dict()
@@ -162,6 +174,8 @@ def _network_and_size(preset: TrainConfig) -> tuple[OfficialConfig, int]:
             "a preset needs an image_size and a restorer convnext_unet or resnet_unet with channels, got "
             f"image_size={size} and {restorer}"
         )
+    if restorer.num_steps is None:
+        restorer = replace(restorer, num_steps=preset.degradation.levels or STEPS)
     return restorer, size
 
 

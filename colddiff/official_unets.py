@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from .kernels import level_at
 from .unet import RestorerConfig
 
+STEPS = 1000  # if nobody says
+
 
 @dataclass(frozen=True, kw_only=True)
 class OfficialConfig(RestorerConfig):
@@ -22,17 +24,18 @@ class OfficialConfig(RestorerConfig):
         channels: of the images, in and out; None is what the data has, or 3.
         multipliers: features of each level, in those of the first layer; each level halves the resolution.
         residual: predict the difference from x rather than x0 itself.
-        num_steps: T of the label by which the network is told the time, i = t T - 1; the degradation's, where it has
-            steps.
+        num_steps: T of the label by which the network is told the time, i = t T - 1; None is that of the training's
+            degradation, or 1000 where it has none.
     """
 
     channels: int | None = None
     multipliers: tuple[int, ...] = ()
     residual: bool = False
-    num_steps: int = 1000
+    num_steps: int | None = None
 
     def check(self) -> None:
-        numbers = (1 if self.channels is None else self.channels, self.num_steps, len(self.multipliers))
+        optional = (1 if number is None else number for number in (self.channels, self.num_steps))
+        numbers = (*optional, len(self.multipliers))
         if min(*numbers, *self.multipliers) < 1:
             raise ValueError(f"channels, num_steps and multipliers must be >= 1, got {self}")
 
@@ -58,7 +61,9 @@ class OfficialUNet(nn.Module, ABC):
         block = 2 ** (len(self.config.multipliers) - 1)
         h = centred.to(next(self.parameters()).dtype)
         h = F.pad(h, (0, -width % block, 0, -height % block), mode="replicate")
-        out = self.predict(h, time_label(t, self.config.num_steps).to(h.dtype))[..., :height, :width].to(x.dtype)
+        out = self.predict(h, time_label(t, self.config.num_steps or STEPS).to(h.dtype))[..., :height, :width].to(
+            x.dtype
+        )
         return ((out + centred if self.config.residual else out) + 1) / 2
 
 

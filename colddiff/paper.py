@@ -44,7 +44,10 @@ BLURS: dict[str, tuple[Callable[[int, float], SigmaSchedule], Border]] = {
     "Exponential": (lambda T, std: ExponentialSigma(rate=std), "circular"),
     "Exponential_reflect": (lambda T, std: ExponentialSigma(rate=std), "reflect"),
     "Special_6_routine": (lambda T, std: LinearSigma(start=0.35, slope=0.01), "reflect"),
-    "Linear_Accum_Std": (lambda T, std: AccumulatingSigma(start=std / T, target=std), "circular"),
+    "Linear_Accum_Std": (
+        lambda T, std: AccumulatingSigma(start=std / T, target=std) if T > 1 else ConstantSigma(sigma=std),
+        "circular",
+    ),
     "Linear_Dec_Std": (lambda T, std: DecreasingSigma(target=std), "circular"),
 }
 MASKS = {

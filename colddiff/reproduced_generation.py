@@ -20,7 +20,7 @@ from .degradations.gaussian_noise import GaussianNoise
 from .degradations.iterated_blur import IteratedBlur
 from .files import check_target, write_text
 from .generation import compare
-from .judges import Judges, feature_sense, together
+from .judges import Judges, check_images, feature_sense, together
 from .metrics import summary
 from .perception import Perception, features_of, fid
 from .priors import SYMMETRY_BREAKING, ChannelGaussian
@@ -101,7 +101,6 @@ class GenerationTable:
 
 
 def generation_table(
-    table: str,
     data: str,
     out: str | Path,
     *,
@@ -122,18 +121,21 @@ def generation_table(
     pixels have no published numbers.
     """
     if row is not None and row not in GENERATION:
-        raise LookupError(f"table {table} has no row {row!r}; known: {', '.join(GENERATION)}")
-    out, number = Path(out), images or NUMBER
+        raise LookupError(f"table generation has no row {row!r}; known: {', '.join(GENERATION)}")
+    check_images(images)
+    out = Path(out)
     for suffix in ("md", "json"):
-        check_target(out / f"{table}.{suffix}")
+        check_target(out / f"generation.{suffix}")
     side = PAPER_SIDE if row is not None else 32
     training, test = (load_data(data, split=split, size=side) for split in ("train", "test"))
+    number = min(images or NUMBER, len(test))
     base = TrainConfig(
-        data=data, degradation=_blur(side), prior=ChannelGaussian(), out=str(out / "generation-cold"), image_size=side,
-        minutes=minutes, size=size, seed=seed, device=device, eight_bit=False, flip=training.images.shape[1] == 3,
+        data=data, degradation=_blur(side), prior=ChannelGaussian(), out=str(out / f"generation-{side}px-cold"),
+        image_size=side, minutes=minutes, size=size, seed=seed, device=device, eight_bit=False,
+        flip=training.images.shape[1] == 3,
     )  # fmt: skip
     base = replace(base, **changes or {})
-    hot = replace(base, degradation=HOT, prior=None, out=str(out / "generation-hot"))
+    hot = replace(base, degradation=HOT, prior=None, out=str(out / f"generation-{side}px-hot"))
     runs = {"cold": trained(base, progress=progress), "hot": trained(hot, progress=progress)}
     sense = feature_sense(features, runs["cold"], training, out, progress)
     rows, pictures = {}, []
@@ -145,7 +147,10 @@ def generation_table(
         pictures.append((name, new[:SHOWN]))
     protocol = {
         "data": f"{data}, {side} x {side}, {number} images with seeds {seed} and up, beside as many test images",
-        "training": f"L1, {minutes:g} minutes per run, network {size}, seed {seed}",
+        "training": f"L1, network {size}, seed {seed}; "
+        + "; ".join(
+            f"{k}: {r.config['training']['minutes']} minutes, {r.config['step']} steps" for k, r in runs.items()
+        ),
         "copies": "share of images that are nearer to one training image than 95% of test images are",
         "detail": "median contrast between neighbouring pixels, as a share of that of test images",
         "FID*, KID*": sense.told,
@@ -163,6 +168,10 @@ def _blur(side: int) -> IteratedBlur:
     return IteratedBlur(
         num_steps=300, kernel_size=taps, sigmas=ExponentialSigma(start=scale, rate=0.01), ends_in_mean=True
     )
+
+
+def _told(name: str, run: Run) -> str:
+    return f"{name}: {run.config['training']['minutes']} minutes, {run.config['step']} steps"
 
 
 def _generated(

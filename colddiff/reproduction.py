@@ -17,7 +17,7 @@ from .baselines import baseline_for
 from .checkpoint import Run
 from .data import ImageData, load_data
 from .files import check_target, write_text
-from .judges import Direction, Judges, direction, feature_sense, together
+from .judges import Direction, Judges, check_images, direction, feature_sense, together
 from .measuring import PICTURED, Kept, measure
 from .metrics import summary
 from .perception import Perception, fid
@@ -36,7 +36,8 @@ NAMES = {
     "naive": "naive (Algorithm 1)",
     "improved": "improved (Algorithm 2)",
 }
-INPUTS = {"float32": "x_T in float32, from the paper's own chain of steps", "8 bits": "x_T rounded to 8 bits"}
+INPUTS = {"float32": "x_T in float32{}", "8 bits": "x_T rounded to 8 bits"}
+CHAIN = ", from the paper's own chain of steps"
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,8 @@ def reproduce(
         LookupError: no such table or row. What training and reading raise.
     """
     out = Path(out)
+    experiment_of(table, row or "mnist")
+    check_images(images)
     channels = load_data(data, split="test", size=32).images.shape[1] if row is None else None
     row = row or ("mnist" if channels == 1 else "cifar10")
     experiment = experiment_of(table, row)
@@ -176,9 +179,10 @@ def reproduce(
     training = load_data(data, split="train", size=experiment.side)
     n = min(len(test), images or len(test))
     sense: Perception | None = None
-    columns = []
+    columns, budgets = [], dict[str, str]()
     for input, config in runs_for(table, base):
         run = trained(config, progress=progress)
+        budgets[input] = f"{run.config['training']['minutes']} minutes, {run.config['step']} steps"
         sense = sense or feature_sense(features, run, training, out, progress)
         columns.append(_column(input, run, test, sense, n, batch_size, seed, progress))
     assert sense is not None
@@ -186,9 +190,10 @@ def reproduce(
         "data": f"{data}, test split, the first {n} of {len(test)} images",
         "size": f"{experiment.side} x {experiment.side}, plain bilinear resize, no crop from a larger one",
         "RMSE": "one root mean square over all values of all images, in [0, 1]; restored images clipped, not rounded",
-        "training": f"L1, {minutes:g} minutes per run, network {size}, seed {seed}",
+        "training": f"{base.loss}, network {base.restorer or size}, seed {base.seed}; "
+        + "; ".join(f"{input}: {told}" for input, told in budgets.items()),
         "FID*, KID*": sense.told,
-    } | INPUTS
+    } | {input: told.format(CHAIN if table == BLURRED else "") for input, told in INPUTS.items()}
     return Reproduction(table, row, RESTORATION[table][row], columns, protocol)
 
 
@@ -212,7 +217,9 @@ def runs_for(table: str, base: TrainConfig) -> Iterator[tuple[str, TrainConfig]]
     the other's pictures.
     """
     if table == BLURRED:
-        net = base.restorer if isinstance(base.restorer, UNetConfig) else UNetConfig.of_size(base.size)
+        net = base.restorer or UNetConfig.of_size(base.size)
+        if not isinstance(net, UNetConfig):
+            raise ValueError(f"deblurring puts a unet behind the Wiener estimate, not {net.registered_name}")
         base = replace(base, restorer=WienerUNetConfig(net=net))
     yield "float32", replace(base, out=f"{base.out}-float32", eight_bit=False, input_noise=FLOAT32_NOISE)
     yield "8 bits", replace(base, out=f"{base.out}-8bit")

@@ -116,9 +116,7 @@ def _save(x: Tensor, restored: Tensor, clean: Tensor | None, job: Job, target: P
 
 
 def _degraded(run: Run, x: Tensor, start: float, generator: torch.Generator) -> Tensor:
-    if run.degradation.required_params:
-        raise ValueError(f"{str(run.path)!r} was trained on pairs: what damages pictures is not known to it")
-    return run.degradation(x, start, run.degradation.draw(x, generator))
+    return run.damage(x, start, run.damage.draw(x, generator))
 
 
 def _restored(

@@ -134,9 +134,10 @@ def momentum(
         before, after = D.noise_scale(t), D.noise_scale(s)
         x0 = R(x, t)
         e = C(x0, t) - x
-        z = (s > 0).to(x.dtype).reshape(-1, 1, 1, 1) * draw_noise(x, generator)
+        z = (s > 0).reshape(-1, 1, 1, 1) * draw_noise(x, generator)
         fresh = (before**2 - after**2).clamp(min=0).sqrt() * z
-        x = _where_later(s, t, x - ((after / before) ** 2 - 1) * e + fresh + C.change(x0, t, s), x)
+        moved = x - ((after / before) ** 2 - 1) * e + fresh + C.change(x0, t, s)
+        x = _where_later(s, t, moved.to(x.dtype), x)
         yield State(x, x0, s)
 
 
@@ -160,7 +161,7 @@ def perturbed(delta: float) -> Sampler:
     ) -> Iterator[State]:
         for t, s in pairwise(_on_device(times, x)):
             x0 = R(x, t)
-            z = delta * (s > 0).to(x.dtype).reshape(-1, 1, 1, 1) * draw_noise(x, generator)
+            z = (delta * (s > 0).reshape(-1, 1, 1, 1) * draw_noise(x, generator)).to(x.dtype)
             x = _where_later(s, t, D(x0, s) + z, x)
             yield State(x, x0, s)
 

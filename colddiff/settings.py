@@ -213,7 +213,8 @@ def images_for(
         if images.params.keys() != needed:
             raise ValueError(
                 f"{config.degradation.registered_name} needs {', '.join(needed) or 'no params'} from {name}, which "
-                f"brings {', '.join(images.params) or 'none'}: pairs are from_images(clean, damaged)"
+                f"brings {', '.join(images.params) or 'none'}: pairs are from_images(clean, damaged), other images "
+                "data.beside(images, others)"
             )
     if data.images.shape[1] != held_out.images.shape[1]:
         raise ValueError(f"data has {data.images.shape[1]} channels, held_out {held_out.images.shape[1]}")
@@ -231,6 +232,8 @@ def restorer_for(config: TrainConfig, data: ImageData) -> RestorerConfig:
     shape = config.restorer or UNetConfig.of_size(config.size, channels=channels, **small)
     if isinstance(shape, UNetConfig | DiffusersUNetConfig | OfficialConfig):
         shape = _with_channels(shape, channels)
+    if isinstance(shape, OfficialConfig) and shape.num_steps is None:
+        shape = replace(shape, num_steps=config.degradation.levels)
     elif isinstance(shape, NoiseParametrization | Flow):
         if shape.degradation != config.degradation:
             raise ValueError(

@@ -164,14 +164,36 @@ def train(
     return checkpoint.load(run_dir, device=config.device, net=None if spec is not None else ema)
 
 
-def trained(config: TrainConfig, *, progress: bool = True) -> Run:
-    """The run of a training: as it is found in `config.out`, gone on with, or made."""
-    folder = Path(config.out)
-    if (folder / "config.json").is_file():
-        run = checkpoint.load(folder, device=config.device)
-        if run.config["step"] == run.config["training"]["total_steps"]:
-            return run
-    return train(config, resume=bool(snapshots(folder)), progress=progress)
+def trained(
+    config: TrainConfig, data: ImageData | None = None, held_out: ImageData | None = None, *, progress: bool = True
+) -> Run:
+    """The run of a training: as it is found in `config.out`, gone on with, or made.
+
+    Raises:
+        ValueError: a run of another training is there.
+    """
+    if not complete(config):
+        resume = bool(snapshots(Path(config.out)))
+        return train(config, data=data, held_out=held_out, resume=resume, progress=progress)
+    if data is not None:
+        _check_same_data(Path(config.out), data)
+    return checkpoint.load(config.out, device=config.device)
+
+
+def complete(config: TrainConfig) -> bool:
+    """Whether the run of a training is there and came to its end.
+
+    Raises:
+        ValueError: a run of another training is there.
+    """
+    file = Path(config.out) / "config.json"
+    if not file.is_file():
+        return False
+    told, now = read_json(file), config.to_config()
+    changed = _changed(now, told["training"])
+    if changed:
+        raise ValueError(f"{config.out!r} is a run of another training: {changed}; give another folder")
+    return bool(told["step"] == told["training"]["total_steps"])
 
 
 # --- one step --------------------------------------------------------------------------------------------------------
@@ -222,7 +244,8 @@ def _picture(path: Path, R: FastRestorer, checks: Batches, device: torch.device)
     batch, degradation = next(checks.one_pass(device, 8)), checks.degradation
     x = degradation(batch.x0, 1.0, batch.params)
     ask: Restorer = R if batch.condition is None else R.bind(batch.condition)
-    rows = [("clean", batch.x0), ("degraded", x)]
+    seen = [] if batch.condition is None else [("beside", batch.condition)]
+    rows = [("clean", batch.x0), *seen, ("degraded", x)]
     for name, steps in (("one_shot", 1), (suited_sampler(degradation), 10)):
         times = time_grid(min(steps, degradation.levels or steps), levels=degradation.level_times())
         drawn = [generator_for(checks.seed, "picture", i) for i in range(len(x))]
@@ -247,11 +270,16 @@ def _starting_point(run_dir: Path, config: TrainConfig, resume: bool) -> Path | 
         raise FileNotFoundError(f"{str(run_dir)!r} has no checkpoint to resume from: leave out --resume")
     saved = read_json(found[-1] / "state.json")["training"]
     now = config.to_config()
-    changed = [k for k in now if k not in FREE_TO_CHANGE and now[k] != saved.get(k)]
+    changed = _changed(now, saved)
     if changed:
-        told = ", ".join(f"{k} was {saved.get(k)!r}, now {now[k]!r}" for k in changed)
-        raise ValueError(f"cannot resume with other settings: {told}")
+        raise ValueError(f"cannot resume with other settings: {changed}")
     return found[-1]
+
+
+def _changed(now: dict[str, Any], saved: dict[str, Any]) -> str:
+    """Which settings of a training are not what they were, in words."""
+    names = [name for name in now if name not in FREE_TO_CHANGE and now[name] != saved.get(name)]
+    return ", ".join(f"{name} was {saved.get(name)!r}, now {now[name]!r}" for name in names)
 
 
 def _check_same_data(run_dir: Path, data: ImageData) -> None:

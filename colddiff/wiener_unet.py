@@ -97,7 +97,10 @@ class WienerUNet(nn.Module):
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """x0_hat (B, C, H, W) in [0, 1] from x (B, C, H, W) at times t (B,)."""
         if x.shape[1:] != self.mean.shape:
-            raise ValueError(f"this restorer takes images {tuple(self.mean.shape)}, got {tuple(x.shape[1:])}")
+            raise ValueError(
+                f"this restorer was fitted to images {tuple(self.mean.shape)}, got {tuple(x.shape[1:])}: bring them to "
+                "that size (--framed, --image-size), or train a unet, which takes any"
+            )
         answer: Tensor = self.net(self.estimate(x, t).to(x.dtype), t)
         return answer
 

@@ -50,6 +50,15 @@ def test_minutes_replace_the_steps_of_a_preset(tmp_path) -> None:
     assert told["minutes"] == 0.02 and told["steps"] is None
 
 
+def test_a_file_beside_a_preset_overrides_it_and_cannot_name_one(tmp_path, capsys) -> None:
+    (tmp_path / "more.yaml").write_text("minutes: 0.02\nlr: 0.5\n")
+    told = settings_of(tmp_path, "--preset", "superres_mnist", "--config", tmp_path / "more.yaml", "--image-size", "16")
+    assert told["minutes"] == 0.02 and told["steps"] is None and told["lr"] == 0.5
+    (tmp_path / "late.yaml").write_text("preset: superres_mnist\n")
+    assert colddiff("train", "digits", "--config", tmp_path / "late.yaml", "--out", tmp_path / "other") == 2
+    assert "a preset is given on the command line" in capsys.readouterr().err
+
+
 def test_a_preset_without_a_name_is_refused(capsys, tmp_path) -> None:
     assert colddiff("train", "digits", "--preset", "deblur", "--out", tmp_path) == 2
     assert "no preset is named 'deblur'" in capsys.readouterr().err

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from tiny import NET
 
+import colddiff.training
 from colddiff import contenders, load, load_data
 from colddiff.batches import generator_for
 from colddiff.compare import GENERATING, RESTORING, TASKS, compare
@@ -52,7 +53,7 @@ def test_a_training_is_shared_by_its_samplers_and_done_once(restored, monkeypatc
     found, out = restored
     runs = sorted(file.parent.name for file in out.glob("*/config.json"))
     assert runs == [f"deblur-{name}-seed{seed}" for name in ("cold", "ddpm") for seed in (0, 1)]
-    monkeypatch.setattr(module, "train", lambda *given, **more: pytest.fail("trained again"))
+    monkeypatch.setattr("colddiff.training.train", lambda *given, **more: pytest.fail("trained again"))
     again = tiny(out, methods=("one_shot", "improved", "ddpm"))
     assert [row.values for row in again.rows] == [row.values for row in found.rows]
     tiny(out, methods=("naive",), steps=(2,))
@@ -84,8 +85,7 @@ def test_a_cell_is_what_its_definition_says(restored) -> None:
     )
     x = state.x.clamp(0, 1)
     assert found.rows[5].values["rmse"].seeds[1] == pytest.approx(float((x - x0).square().mean().sqrt()), 1e-5)
-    (folder,) = out.glob("judges-*")
-    net = module.judges(load_data("digits", split="train", size=8), folder, torch.device("cpu"), progress=False)
+    net = module.judges(load_data("digits", split="train", size=8), out, torch.device("cpu"), progress=False)
     kid = together(net.kids(features_of(net, x0), features_of(net, x))).mean
     assert found.rows[5].values["kid"].seeds[1] == pytest.approx(kid, rel=1e-3, abs=1e-5)
 
@@ -213,7 +213,7 @@ def test_a_run_of_another_training_is_not_used(restored) -> None:
 def test_what_was_interrupted_goes_on_where_it_was(tmp_path, monkeypatch) -> None:
     pytest.importorskip("torchmetrics")
     given = {"methods": ("indi",), "steps": (1,), "images": 8, "training_steps": 4}
-    called, train = [], module.train
+    called, train = [], colddiff.training.train
 
     def noted(config, **more):
         called.append((config.seed, more["resume"]))
@@ -224,7 +224,7 @@ def test_what_was_interrupted_goes_on_where_it_was(tmp_path, monkeypatch) -> Non
             signal.raise_signal(signal.SIGINT)
         return config.lr
 
-    monkeypatch.setattr(module, "train", noted)
+    monkeypatch.setattr("colddiff.training.train", noted)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr("colddiff.training.learning_rate", rate)
         tiny(tmp_path, **given)

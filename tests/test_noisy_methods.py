@@ -172,6 +172,21 @@ def test_momentum_without_blur_is_an_euler_step_of_the_reverse_equation() -> Non
     assert torch.allclose(found, expected, atol=1e-12)
 
 
+def test_a_perfect_restorer_is_recovered_by_momentum_to_the_last_digits() -> None:
+    x, op = images(), BlurNoise(sigma_max=3.0)
+    D = op.bind(op.draw(x, seeded(1)), like=x)
+    for steps in (1, 5, 50):
+        found = sample(lambda *_: x, D, D(x, 1.0), steps=steps, sampler="momentum", generator=seeded())
+        assert torch.allclose(found, x, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["momentum", "ihdm"])
+def test_a_walk_in_half_precision_stays_there(name) -> None:
+    x, op = images().bfloat16(), BlurNoise()
+    D = op.bind(op.draw(x, seeded(1)), like=x)
+    assert sample(lambda x, t: x, D, x, steps=2, sampler=name, generator=seeded()).dtype == torch.bfloat16
+
+
 def test_momentum_refuses_what_has_no_noise() -> None:
     x = images()
     with pytest.raises(NotImplementedError, match=r"GaussianBlur adds no noise.*use improved"):

@@ -278,8 +278,8 @@ EMA = "module.denoise_fn."
         (lambda c: [c], "expected step, model, ema, got list"),
         (lambda c: c["ema"], "expected step, model, ema, got module.betas, module.denoise_fn.downs"),
         (lambda c: c | {"step": "late"}, "its step is no number"),
-        (lambda c: c | {"ema": [1]}, "its ema no tensors"),
-        (lambda c: c | {"ema": {"weight": 1}}, "its ema no tensors"),
+        (lambda c: c | {"ema": [1]}, "its ema no plain tensors"),
+        (lambda c: c | {"ema": {"weight": 1}}, "its ema no plain tensors"),
         (
             lambda c: c | {"ema": kernels()},
             r"holds no network: expected tensors denoise_fn.\*, got gaussian_kernels.0.weight, ",

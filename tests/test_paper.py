@@ -1,11 +1,14 @@
 """The paper in its own words: what each routine is, its published settings, and what they are known to come to."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from kornia.filters import gaussian_blur2d
 
 import colddiff as cd
 from colddiff import paper, presets
@@ -60,12 +63,21 @@ def test_routines_without_a_name_are_refused_with_those_that_have_one() -> None:
         paper.blur("Individual_Incremental", 5, 3, 1.0, discrete=True)
 
 
+def blurred(x):
+    return gaussian_blur2d(x, (3, 3), (0.5, 0.5), border_type="reflect")
+
+
 @pytest.mark.parametrize("name", paper.RESOLUTIONS)
 def test_every_resolution_routine_is_its_steps(name) -> None:
     op = paper.resolution(name, 3)
     assert op.halving == name.endswith("factor_2") and op.blur == name.endswith("blur")
-    mode = next((m for m in ("bilinear", "area") if m in name), "bicubic")
-    assert op.mode == mode
+    mode, x = next((m for m in ("bilinear", "area") if m in name), "bicubic"), X
+    for i in range(3):
+        side = 16 // 2 ** (i + 1) if op.halving else 16 - i
+        x = blurred(x) if op.blur else x
+        x = F.interpolate(F.interpolate(x, size=side, mode=mode), size=16, mode="nearest-exact")
+        x = blurred(x) if op.blur else x
+        assert torch.allclose(op(X, (i + 1) / 3), x, atol=1e-12)
 
 
 def test_decolor_is_the_channel_mean() -> None:
@@ -96,11 +108,12 @@ def test_the_blur_of_generation_leaves_nothing_but_the_mean() -> None:
 
 @pytest.mark.parametrize("name", presets.PRESETS)
 def test_every_preset_is_a_training(name, tmp_path) -> None:
-    one = presets.preset(name)
+    one = replace(presets.preset(name), channels=1)
     others = {"others": "digits"} if one.degradation.required_params else {}
     config = one.config("digits", str(tmp_path), **others)
     assert isinstance(config, TrainConfig) and config.degradation == one.degradation and config.loss == "l1"
-    assert config.restorer.num_steps == one.degradation.levels  # the official networks are told the step
+    shape = restorer_for(config, cd.load_data("digits", split="test"))
+    assert shape.num_steps == one.degradation.levels  # the official networks are told the step
     again = TrainConfig.from_config(config.to_config())
     assert again == config
 

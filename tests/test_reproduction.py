@@ -1,12 +1,14 @@
 """The paper's tables beside ours: what is trained, what is measured, what the check of the direction answers."""
 
 import json
+import signal
 from dataclasses import replace
 
 import pytest
 import torch
 from tiny import NET
 
+import colddiff.training
 import colddiff.turns
 from colddiff import CosineBetas, GaussianNoise, IteratedBlur, Resolution, load_data, paper
 from colddiff.cli import main
@@ -82,12 +84,42 @@ def test_it_is_written_as_page_data_and_pictures(made, tmp_path) -> None:
     assert told["published"]["one_shot"]["rmse"] == 0.142
 
 
-def test_a_training_that_was_cut_is_gone_on_with(tmp_path) -> None:
+def test_a_training_that_was_cut_is_gone_on_with(tmp_path, monkeypatch) -> None:
     config = TrainConfig(data="digits", degradation=IteratedBlur(num_steps=3), out=str(tmp_path / "run"), **QUICK)
-    first = trained(config, progress=False)
-    longer = replace(config, out=str(tmp_path / "longer"))
-    assert first.config["step"] == 3 and trained(config, progress=False).path == first.path
-    assert trained(longer, progress=False).config["step"] == 3
+    rate, seen = colddiff.training.learning_rate, []
+
+    def cut(step, steps, told):
+        seen.append(step)
+        if seen == [0, 1]:
+            signal.raise_signal(signal.SIGINT)
+        return rate(step, steps, told)
+
+    monkeypatch.setattr("colddiff.training.learning_rate", cut)
+    with pytest.raises(KeyboardInterrupt):
+        trained(config, progress=False)
+    assert trained(config, progress=False).config["step"] == 3 and seen == [0, 1, 2]
+    assert trained(config, progress=False).config["step"] == 3 and seen == [0, 1, 2]
+
+
+def test_a_run_of_another_training_is_refused(made, tmp_path) -> None:
+    _, out = made
+    for changes, told in (({"steps": 4}, "steps was 3, now 4"), ({"seed": 7}, "seed was 0, now 7")):
+        with pytest.raises(ValueError, match=f"run of another training: .*{told}"):
+            reproduce("deblur", "digits", out, images=12, features="judges", changes=QUICK | changes, progress=False)
+    with pytest.raises(ValueError, match="data was 'digits', now 'photos'"):
+        config = TrainConfig(data="photos", degradation=IteratedBlur(), out=str(out / "deblur-mnist-8bit"))
+        trained(config)
+
+
+def test_what_cannot_be_judged_is_refused_before_any_training(tmp_path) -> None:
+    for images in (1, -3, 0):
+        with pytest.raises(ValueError, match="expected at least 4 images"):
+            reproduce("deblur", "digits", tmp_path, images=images)
+        with pytest.raises(ValueError, match="expected at least 4 images"):
+            generation_table("digits", tmp_path, images=images)
+    with pytest.raises(ValueError, match="puts a unet behind the Wiener estimate, not diffusers_unet"):
+        reproduce("deblur", "digits", tmp_path, changes={"restorer": "diffusers_unet"})
+    assert not list(tmp_path.iterdir())
 
 
 def test_tables_and_rows_that_are_not_there_are_refused(tmp_path) -> None:
@@ -96,7 +128,7 @@ def test_tables_and_rows_that_are_not_there_are_refused(tmp_path) -> None:
     with pytest.raises(LookupError, match="no row 'afhq'"):
         reproduce("deblur", "digits", tmp_path, row="afhq")
     with pytest.raises(LookupError, match="no row 'mnist'"):
-        generation_table("generation", "digits", tmp_path, row="mnist")
+        generation_table("digits", tmp_path, row="mnist")
     assert main(["reproduce", "denoise", "digits", "--out", str(tmp_path)]) == 2
 
 
@@ -127,7 +159,11 @@ def test_judges_are_trained_apart_and_kept(tmp_path) -> None:
     three = judges(data, tmp_path, torch.device("cpu"), progress=False)
     again = judges(data, tmp_path, torch.device("cpu"), progress=False)
     x = data[:8]
-    assert torch.equal(three(x), again(x)) and len(list(tmp_path.glob("judges-*"))) == 3
+    other = judges(load_data("digits", split="train", size=16), tmp_path, torch.device("cpu"), progress=False)
+    assert not torch.equal(other(x), three(x))  # another data set has its own
+    for file in tmp_path.glob("judges-*"):
+        assert file.suffix == ".safetensors"
+    assert torch.equal(three(x), again(x)) and len(list(tmp_path.glob("judges-*"))) == 6
     one, other = (net(x) for net in three.nets[:2])
     assert not torch.allclose(one, other) and three.num_features == 3 * one.shape[1]
     real, new = three(data[:20]).double(), three(data[20:40]).double()
@@ -171,9 +207,7 @@ def test_generation_has_hot_and_cold_with_both_symmetries(tmp_path, monkeypatch)
     quick = IteratedBlur(num_steps=5, ends_in_mean=True)
     monkeypatch.setattr("colddiff.reproduced_generation._blur", lambda side: quick)
     monkeypatch.setattr("colddiff.reproduced_generation.HOT", GaussianNoise(betas=CosineBetas(num_steps=4)))
-    table = generation_table(
-        "generation", "digits", tmp_path, images=6, features="judges", changes=QUICK, progress=False
-    )
+    table = generation_table("digits", tmp_path, images=6, features="judges", changes=QUICK, progress=False)
     assert list(table.rows) == list(WAYS)
     assert table.rows["cold, broken symmetry"]["calls"] == 5 and table.rows["hot, fixed noise"]["calls"] == 4
     flat = dict(table.pictures)["cold, perfect symmetry"]

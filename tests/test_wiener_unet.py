@@ -72,7 +72,7 @@ def test_it_is_trained_saved_and_loaded_with_its_statistics(tmp_path) -> None:
     assert float(again.net.mean.std()) > 0.05 and torch.equal(again.net.mean, run.net.mean)
     x = again.degrade(DATA[:2])
     assert again.restore(x).shape == x.shape
-    with pytest.raises(ValueError, match="takes images"):
+    with pytest.raises(ValueError, match="was fitted to images"):
         again.net(torch.rand(1, 1, 20, 16), torch.ones(1))
 
 
@@ -118,6 +118,8 @@ def test_a_conditional_restorer_walks_noise_beside_the_damaged_picture(tmp_path)
         run.sample(1)
     with pytest.raises(ValueError, match="leave start out"):
         run.restore(y, start=0.5)
+    with pytest.raises(ValueError, match="leave the mask out"):
+        run.restore(y, mask=torch.ones(1, 1, *y.shape[2:]))
 
 
 def test_the_condition_makes_a_difference_to_what_is_learned() -> None:

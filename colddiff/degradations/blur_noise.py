@@ -65,7 +65,8 @@ class BlurNoise(Degradation):
     def estimate(self, x_t: Images, x0: Images, t: Tensor, params: Params) -> Params:
         """z = (x_t - D(x0, t; z = 0)) over its scale."""
         s = self._severity(t, x_t)
-        return {"noise": (x_t - 0.5 - self._signal(x0, s, params)) / self.noise_scale(s, params)}
+        scale = torch.sin(self._angle(s)) / 2
+        return {"noise": (x_t - 0.5 - self._signal(x0, s, params)) / scale}
 
     def refresh(self, params: Params, t: Tensor, s: Tensor, eta: float, noise: Tensor) -> Params:
         """z' = sqrt(1 - rho^2) z + rho w per frequency; at eta = 1 the posterior q(x_s | x_t, x_0).
@@ -79,8 +80,8 @@ class BlurNoise(Degradation):
         return {"noise": _idct((1 - rho2).sqrt() * z + rho2.sqrt() * w, params)}
 
     def noise_scale(self, s: Tensor, params: Params) -> Tensor:
-        """sigma_t / 2, as z is that of the centred image."""
-        return torch.sin(self._angle(s)) / 2
+        """sigma_t / 2, as z is that of the centred image; none where the image is clean."""
+        return torch.where(s > 0, torch.sin(self._angle(s)) / 2, 0)
 
     def _signal(self, x: Images, s: Tensor, params: Params) -> Tensor:
         return _idct(self._gains(one_if_shared(s), params)[0] * _dct(x - 0.5, params), params)

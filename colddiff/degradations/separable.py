@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..kernels import flush_negligible, level_at, moved, on_levels, one_if_shared
+from ..kernels import cached_tables, flush_negligible, level_at, moved, on_levels, one_if_shared
 from ..separable import apply_axes, from_spectrum
 from .base import Claims, Degradation, Images, Params, of_part, to_part
 
@@ -137,9 +137,23 @@ class SeparableChain(SeparableLinear, ABC):
     def gain(self, s: Tensor, size: tuple[int, int]) -> Tensor:
         """As of any operator, but that a chain writes `spectrum` by level, and is linear in D between two."""
         assert self.levels is not None
-        level, fraction = level_at(s.cpu().reshape(-1, 1, 1, 1), self.levels)
-        lower, upper = (super(SeparableChain, self).gain(k, size) for k in (level, (level + 1).clamp(max=self.levels)))
-        return torch.lerp(lower, upper, fraction)
+        level, fraction = level_at(s.reshape(-1, 1, 1, 1), self.levels)
+        rows, columns = (self._eigenvalues(n, s.device) for n in size)
+
+        def at(k: Tensor) -> Tensor:
+            return (rows.index_select(0, k)[:, :, None] * columns.index_select(0, k)[:, None, :])[:, None]
+
+        lower = at(level)
+        if on_levels(fraction):
+            return lower
+        return torch.lerp(lower, at((level + 1).clamp(max=self.levels)), fraction)
+
+    def _eigenvalues(self, n: int, device: torch.device) -> Tensor:
+        """`spectrum` of an axis at all levels, (T + 1, n) float64, remembered."""
+        assert self.levels is not None
+        every = torch.arange(self.levels + 1)
+        found = cached_tables(("eigenvalues", self, n, device), lambda: {"": self.spectrum(n, every)[1].to(device)})
+        return found[""]
 
 
 def stack(matrices: Tensor) -> Params:
