@@ -63,17 +63,19 @@ def import_official(file: str | Path, preset: TrainConfig, out: str | Path) -> R
 def _read(file: Path) -> tuple[int, dict[str, Tensor]]:
     """Upstream's step, and the averaged tensors of its diffusion object by name."""
     if not file.is_file():
-        raise FileNotFoundError(f"no file {str(file)!r}")
+        raise FileNotFoundError(f"{str(file)!r} is {'a folder' if file.is_dir() else 'not there'}: give a .pt file")
     try:
-        saved = torch.load(file, weights_only=True, map_location="cpu")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what torch says of pickles that it refuses is said below
+            saved = torch.load(file, weights_only=True, map_location="cpu")
     except pickle.UnpicklingError:
         raise ValueError(
             f"{str(file)!r} is not read: it is no PyTorch checkpoint, or holds more than tensors and numbers, which "
             "could execute code"
         ) from None
     except Exception as error:  # whatever the reader stumbles over in a file that is cut short
-        line = str(error).partition("\n")[0][:100]
-        raise ValueError(f"{str(file)!r} is not a readable checkpoint, download it again: {line}") from None
+        line = f"{type(error).__name__} {error}".partition("\n")[0][:100].strip()
+        raise ValueError(f"{str(file)!r} is not a readable checkpoint, download it again ({line})") from None
     found = sorted(map(str, saved)) if isinstance(saved, dict) else [type(saved).__name__]
     if not isinstance(saved, dict) or any(key not in saved for key in EXPECTED):
         raise ValueError(

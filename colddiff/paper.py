@@ -81,7 +81,7 @@ def blur(routine: str, num_steps: int, kernel_size: int, kernel_std: float, disc
         if discrete:
             raise ValueError("Individual_Incremental has no discrete end: leave discrete out")
         return WideningBlur(num_steps=num_steps)
-    sigmas, border = _named(routine, BLURS)
+    sigmas, border = _named(routine, BLURS, "Individual_Incremental")
     own = {"Special_6_routine": 11, "Linear_Accum_Std": None, "Linear_Dec_Std": None}
     return IteratedBlur(
         num_steps=num_steps, kernel_size=own.get(routine, kernel_size), sigmas=sigmas(num_steps, kernel_std),
@@ -157,8 +157,8 @@ def noise(num_steps: int) -> Degradation:
     return GaussianNoise(betas=CosineBetas(num_steps=num_steps))
 
 
-def _named(routine: str, known: dict[str, T]) -> T:
+def _named(routine: str, known: dict[str, T], *others: str) -> T:
     if routine not in known:
-        names = ", ".join(known)
+        names = ", ".join([*known, *others])
         raise LookupError(f"the paper has no routine {routine!r}{suggestion(routine, known)}; known: {names}")
     return known[routine]

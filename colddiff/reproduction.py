@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from . import viz
 from .baselines import baseline_for
@@ -24,7 +26,7 @@ from .perception import Perception, fid
 from .presets import PRESETS, Preset
 from .published import RESTORATION, Numbers
 from .settings import Size, TrainConfig
-from .training import trained
+from .training import complete, trained
 from .unet import UNetConfig
 from .ways import cells
 from .wiener_unet import FLOAT32_NOISE, WienerUNetConfig
@@ -181,6 +183,8 @@ def reproduce(
     sense: Perception | None = None
     columns, budgets = [], dict[str, str]()
     for input, config in runs_for(table, base):
+        if progress and not complete(config):
+            tqdm.write(f"training for {input}: {config.out}", file=sys.stderr)
         run = trained(config, progress=progress)
         budgets[input] = f"{run.config['training']['minutes']} minutes, {run.config['step']} steps"
         sense = sense or feature_sense(features, run, training, out, progress)

@@ -192,7 +192,9 @@ def complete(config: TrainConfig) -> bool:
     told, now = read_json(file), config.to_config()
     changed = _changed(now, told["training"])
     if changed:
-        raise ValueError(f"{config.out!r} is a run of another training: {changed}; give another folder")
+        raise ValueError(
+            f"{config.out!r} is a run of another training: {changed}; give what it was made with, or another folder"
+        )
     return bool(told["step"] == told["training"]["total_steps"])
 
 

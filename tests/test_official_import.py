@@ -263,8 +263,8 @@ def test_a_file_that_is_cut_short_is_refused(tmp_path: Path, share: float) -> No
 
 
 def test_a_file_that_is_missing_or_no_checkpoint_is_refused(tmp_path: Path) -> None:
-    assert "no file" in refusal(tmp_path / "none.pt", preset(), tmp_path / "run")
-    assert "no file" in refusal(tmp_path, preset(), tmp_path / "run")
+    assert "is not there" in refusal(tmp_path / "none.pt", preset(), tmp_path / "run")
+    assert "is a folder" in refusal(tmp_path, preset(), tmp_path / "run")
     (tmp_path / "text.pt").write_text("weights\n")
     assert "is no PyTorch checkpoint" in refusal(tmp_path / "text.pt", preset(), tmp_path / "run")
 

@@ -182,3 +182,20 @@ def test_operators_agree_with_outputs_of_the_official_classes(name, dtype) -> No
         for k, x_t in zip(z["t"].tolist(), centred(z, "xt"), strict=True):
             off = float((op(x0, k / op.levels, params) - x_t).abs().max())
             assert off <= 1e-6 + 1e-7 * k, f"step {k}: {off:.1e}"
+
+
+@pytest.mark.parametrize(
+    "op, params, told",
+    [
+        (paper.mask("Random_Incremental", 5, 0.1), {"center": torch.zeros(2)}, r"shape \(2, 2\), got \(2,\)"),
+        (paper.snow(1, 5), {"layer": torch.zeros(2, 1, 16, 15)}, r"'layer' of Snow must have shape \(2, 1, 16, 16\)"),
+        (paper.colour_mask(5, 1.0), {"color": torch.zeros(2, 1, 1, 1)}, r"shape \(2, 3, 1, 1\), got \(2, 1, 1, 1\)"),
+        (paper.noise(5), {"noise": torch.zeros(2, 3, 8, 8)}, r"'noise' of GaussianNoise must have shape"),
+        (paper.animorph(5), {"target": torch.zeros(2, 1, 16, 16)}, r"'target' of Animorph must have shape"),
+    ],
+)
+def test_params_of_wrong_shapes_and_names_are_named(op, params, told) -> None:
+    with pytest.raises(ValueError, match=told):
+        op(X, 0.5, params)
+    with pytest.raises(TypeError, match=f"needs the param '{next(iter(params))}'"):
+        op(X, 0.5, {"colour": torch.zeros(2, 3, 1, 1)})

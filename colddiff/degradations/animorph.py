@@ -31,6 +31,10 @@ class Animorph(VariancePreserving):
     unpaired = True
     claims = Claims.DIFFERENTIABLE | Claims.TRACEABLE | Claims.POINTWISE
 
+    @property
+    def param_shapes(self) -> dict[str, tuple[int | str, ...]]:
+        return {"target": ("C", "H", "W")}
+
     def end(self, params: Params) -> Tensor:
         return 2 * params["target"] - 1
 

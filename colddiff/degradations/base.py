@@ -130,6 +130,11 @@ class Degradation(Configurable, ABC):
         """Params partly redrawn between times t > s: the noise that DDIM with eta > 0 injects."""
         raise NotImplementedError(f"{type(self).__name__} has no noise to refresh: use eta = 0")
 
+    @property
+    def param_shapes(self) -> dict[str, tuple[int | str, ...]]:
+        """The params that `bind` must be given, and their shapes behind the batch: numbers, "C", "H", "W"."""
+        return {}
+
     def noise_scale(self, s: Tensor, params: Params) -> Tensor:
         """By what D multiplies its param `noise`, standard normal, at severity s: (B, 1, 1, 1), where it adds some."""
         raise NotImplementedError(f"{type(self).__name__} adds no noise, which this sampler lives on: use improved")
@@ -161,7 +166,7 @@ class Degradation(Configurable, ABC):
         Raises:
             TypeError: not float tensors, or a missing param. ValueError: shapes that do not fit, or t outside [0, 1].
         """
-        if params is None and not self.deterministic:
+        if params is None and not self.deterministic and not self.required_params:
             raise TypeError(
                 f"{type(self).__name__} is random: pass params, e.g. op(x, t, op.draw(x, generator)), "
                 "and the same ones for the whole trajectory"
@@ -206,6 +211,14 @@ class Degradation(Configurable, ABC):
             if not isinstance(value, Tensor) or value.dim() == 0 or value.shape[0] != like.shape[0]:
                 got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
                 raise ValueError(f"param {name!r} must be a tensor with one row per image, {len(like)}, got {got}")
+        sides = dict(zip("CHW", like.shape[1:], strict=True))
+        for name, letters in self.param_shapes.items():
+            shape = tuple(sides[side] if isinstance(side, str) else side for side in letters)
+            if name not in params:
+                raise TypeError(f"{type(self).__name__} needs the param {name!r}, which `draw` makes, got {[*params]}")
+            if tuple(params[name].shape[1:]) != shape:
+                got, expected = tuple(params[name].shape), (len(like), *shape)
+                raise ValueError(f"param {name!r} of {type(self).__name__} must have shape {expected}, got {got}")
         dtype = computing_dtype(like.dtype)
         return {
             name: value.to(like.device, dtype if value.is_floating_point() else None, non_blocking=True)

@@ -49,6 +49,10 @@ class BlurNoise(Degradation):
                 f"{self.sigma_max}, {self.min_gain} and {self.log_snr}"
             )
 
+    @property
+    def param_shapes(self) -> dict[str, tuple[int | str, ...]]:
+        return {"noise": ("C", "H", "W")}
+
     def degrade(self, x: Images, s: Tensor, params: Params) -> Images:
         noisy = 0.5 + self._signal(x, s, params) + self.noise_scale(s, params) * params["noise"]
         return torch.where(s > 0, noisy, x)

@@ -56,6 +56,10 @@ class ColourMask(Radial):
     def prior(self) -> str | None:
         return "constant" if self.reverse else None
 
+    @property
+    def param_shapes(self) -> dict[str, tuple[int | str, ...]]:
+        return {"color": ("C", 1, 1)}
+
     def end(self, x: Images, params: Params) -> Tensor:
         return params["color"]
 

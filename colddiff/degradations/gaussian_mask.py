@@ -50,6 +50,10 @@ class GaussianMask(Radial):
     def sigmas(self) -> list[float]:
         return super().sigmas() if self.growing else [self.kernel_std] * self.num_steps
 
+    @property
+    def param_shapes(self) -> dict[str, tuple[int | str, ...]]:
+        return {"center": (2,)} if self.random_center else {}
+
     def end(self, x: Images, params: Params) -> Tensor:
         return params["fill"]
 

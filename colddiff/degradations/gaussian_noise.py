@@ -29,6 +29,10 @@ class GaussianNoise(VariancePreserving):
     prior = "standard_normal"
     claims = Claims.MONOTONE | Claims.DIFFERENTIABLE | Claims.TRACEABLE
 
+    @property
+    def param_shapes(self) -> dict[str, tuple[int | str, ...]]:
+        return {"noise": ("C", "H", "W")}
+
     def end(self, params: Params) -> Tensor:
         return params["noise"]
 

@@ -74,6 +74,10 @@ class Snow(Degradation):
     def levels(self) -> int:
         return self.num_steps
 
+    @property
+    def param_shapes(self) -> dict[str, tuple[int | str, ...]]:
+        return {"layer": (1, "H", "W"), "vertical": ()}
+
     def degrade(self, x: Images, s: Tensor, params: Params) -> Images:
         k, fraction = level_at(one_if_shared(s), self.num_steps)
         lower = torch.where(k.reshape(-1, 1, 1, 1) > 0, self._snowed(x, k, params), x)

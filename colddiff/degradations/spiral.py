@@ -56,6 +56,10 @@ class Spiral(Blend):
     def deterministic(self) -> bool:
         return not self.random_fill
 
+    @property
+    def param_shapes(self) -> dict[str, tuple[int | str, ...]]:
+        return {"color": ("C", 1, 1)} if self.random_fill else {}
+
     def end(self, x: Images, params: Params) -> Tensor:
         return params["color"] if self.random_fill else params["fill"]
 
