@@ -197,5 +197,7 @@ def test_operators_agree_with_outputs_of_the_official_classes(name, dtype) -> No
 def test_params_of_wrong_shapes_and_names_are_named(op, params, told) -> None:
     with pytest.raises(ValueError, match=told):
         op(X, 0.5, params)
+    if op.estimable:
+        return  # a sampler may find them
     with pytest.raises(TypeError, match=f"needs the param '{next(iter(params))}'"):
         op(X, 0.5, {"colour": torch.zeros(2, 3, 1, 1)})

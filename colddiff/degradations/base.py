@@ -215,6 +215,8 @@ class Degradation(Configurable, ABC):
         for name, letters in self.param_shapes.items():
             shape = tuple(sides[side] if isinstance(side, str) else side for side in letters)
             if name not in params:
+                if self.estimable:  # it may be found later
+                    continue
                 raise TypeError(f"{type(self).__name__} needs the param {name!r}, which `draw` makes, got {[*params]}")
             if tuple(params[name].shape[1:]) != shape:
                 got, expected = tuple(params[name].shape), (len(like), *shape)
