@@ -207,7 +207,8 @@ def compare(
     protocol = {
         "data": f"{data}, test split, the first {n} of {len(test)} images, {' x '.join(map(str, shape))}",
         "degradation": str(D),
-        "training": f"{_worded(budget)} per run, {restorer or f'U-Net {size}'}, L1, seeds {', '.join(map(str, seeds))}",
+        "training": f"{_worded(budget)} per run, {restorer or f'U-Net {size}'}, L1 unless said",
+        "seeds": ", ".join(map(str, seeds)),
         "steps trained": ", ".join(f"{name} {' / '.join(map(str, found))}" for name, found in told.items()),
         "time": f"of {min(batch_size, n)} images at once on {pick_device(device)} in float32, the fastest of {TAKES}",
         "[lowest, highest]": f"of the seeds; chance alone sets two of them apart in {_chance(len(seeds)):.0%} of cases",

@@ -122,7 +122,8 @@ def test_every_method_is_a_training_that_is_allowed(methods, tmp_path) -> None:
     base = module.TrainConfig(data="digits", out="x", degradation=BLUR)
     for name, method in methods.items():
         config = module._config(base, method, BLUR, 8, tmp_path / name, 0)
-        assert (config.condition == BLUR) == method.beside and config.loss == "l1"
+        assert (config.condition == BLUR) == method.beside
+        assert config.loss == ("l2" if method.training in ("ihdm", "blur_noise") else "l1")
         hot = isinstance(config.degradation, GaussianNoise | contenders.BlurNoise) or method.degradation(BLUR, 8).prior
         assert config.eight_bit != bool(hot)
     shared = [m.training for m in methods.values()]
@@ -206,7 +207,7 @@ def test_a_place_that_cannot_be_written_is_found_before_training(tmp_path) -> No
 
 def test_a_run_of_another_training_is_not_used(restored) -> None:
     _, out = restored
-    with pytest.raises(ValueError, match="steps was 3, now 4; give another folder"):
+    with pytest.raises(ValueError, match="steps was 3, now 4; give what it was made with"):
         tiny(out, methods=("one_shot",), training_steps=4)
 
 
