@@ -198,7 +198,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_very_weights_of_one_that_was_not(
     with pytest.raises(Interrupted) as stop:
         train(config, progress=False)
     assert (stop.value.step, stop.value.signum) == (3, signum)
-    assert "--resume" in str(stop.value)
+    assert "everything is saved" in str(stop.value)
     train(config, resume=True, progress=False)
     assert_same(tmp_path / "run", undisturbed)
     assert entries(tmp_path / "run", "loss") == entries(undisturbed, "loss")
