@@ -279,9 +279,10 @@ def _starting_point(run_dir: Path, config: TrainConfig, resume: bool) -> Path | 
 
 
 def _changed(now: dict[str, Any], saved: dict[str, Any]) -> str:
-    """Which settings of a training are not what they were, in words."""
-    names = [name for name in now if name not in FREE_TO_CHANGE and now[name] != saved.get(name)]
-    return ", ".join(f"{name} was {saved.get(name)!r}, now {now[name]!r}" for name in names)
+    """Which settings of a training are not what they were, in words; one that did not exist then had its default."""
+    before = {name: saved.get(name, getattr(TrainConfig, name, None)) for name in now}
+    names = [name for name in now if name not in FREE_TO_CHANGE and now[name] != before[name]]
+    return ", ".join(f"{name} was {before[name]!r}, now {now[name]!r}" for name in names)
 
 
 def _check_same_data(run_dir: Path, data: ImageData) -> None:

@@ -19,7 +19,7 @@ from colddiff.published import RESTORATION
 from colddiff.reproduced_generation import GENERATION, WAYS, _blur, generation_table
 from colddiff.reproduction import reproduce, runs_for
 from colddiff.settings import TrainConfig
-from colddiff.training import trained
+from colddiff.training import complete, trained
 
 pytest.importorskip("torchmetrics")
 
@@ -109,6 +109,18 @@ def test_a_run_of_another_training_is_refused(made, tmp_path) -> None:
     with pytest.raises(ValueError, match="data was 'digits', now 'photos'"):
         config = TrainConfig(data="photos", degradation=IteratedBlur(), out=str(out / "deblur-mnist-8bit"))
         trained(config)
+
+
+def test_a_run_from_before_a_setting_existed_had_its_default(tmp_path) -> None:
+    config = TrainConfig(data="digits", degradation=IteratedBlur(num_steps=3), out=str(tmp_path / "run"), **QUICK)
+    trained(config, progress=False)
+    file = tmp_path / "run" / "config.json"
+    told = json.loads(file.read_text())
+    del told["training"]["decay"], told["training"]["input_noise"]
+    file.write_text(json.dumps(told))
+    assert complete(config)
+    with pytest.raises(ValueError, match="decay was True, now False"):
+        complete(replace(config, decay=False))
 
 
 def test_what_cannot_be_judged_is_refused_before_any_training(tmp_path) -> None:
