@@ -62,6 +62,8 @@ def judges(training: ImageData, folder: Path, device: torch.device, *, progress:
 def feature_sense(features: str, run: Run, training: ImageData, out: Path, progress: bool) -> Perception:
     """Inception where it was asked for ("inception") or can be had ("auto"); else three networks ("judges").
 
+    Its net is `Judges` either way.
+
     Args:
         features: which.
         run: whose images are to be seen.
@@ -73,10 +75,8 @@ def feature_sense(features: str, run: Run, training: ImageData, out: Path, progr
         raise LookupError(f"features must be auto, inception or judges, got {features!r}")
     if features != "judges":
         try:
-            net = inception(run)
-            return Perception(
-                "Inception of torch-fidelity, as published numbers", "Inception", net.to(run.device).eval()
-            )
+            net = Judges([inception(run)]).to(run.device).eval()
+            return Perception("Inception of torch-fidelity, as published numbers", "Inception", net)
         except (OSError, ModuleNotFoundError) as error:
             if features == "inception":
                 raise

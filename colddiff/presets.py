@@ -54,8 +54,8 @@ class Preset:
 
 EIGHT_BIT = (("eight_bit", True),)
 FLIP = (("flip", True),)
-BOTH = (*EIGHT_BIT, *FLIP)
-A100 = (("batch_size", 100), ("steps", 350_000))
+FLIP_AND_EIGHT_BIT = (*EIGHT_BIT, *FLIP)
+OF_CELEBA_HOLES = (("batch_size", 100), ("steps", 350_000))
 
 CIFAR_BLUR = paper.blur("Special_6_routine", 50, 11, 0.1)
 CELEBA_BLUR = paper.blur("Exponential_reflect", 200, 15, 0.01)
@@ -70,8 +70,8 @@ PRESETS = {
     "deblur_cifar10":      Preset("table 1", CIFAR_BLUR, 32, restorer="resnet_unet", changes=FLIP),
     "deblur_celeba":       Preset("table 1", CELEBA_BLUR, 128, changes=FLIP),
     "inpaint_mnist":       Preset("table 2", SMALL_MASK, 32, 1, changes=EIGHT_BIT),
-    "inpaint_cifar10":     Preset("table 2", SMALL_MASK, 32, restorer="resnet_unet", changes=BOTH),
-    "inpaint_celeba":      Preset("table 2", CELEBA_MASK, 128, changes=(*FLIP, *A100)),
+    "inpaint_cifar10":     Preset("table 2", SMALL_MASK, 32, restorer="resnet_unet", changes=FLIP_AND_EIGHT_BIT),
+    "inpaint_celeba":      Preset("table 2", CELEBA_MASK, 128, changes=(*FLIP, *OF_CELEBA_HOLES)),
     "superres_mnist":      Preset("table 3", paper.resolution(HALVED, 3), 32, 1),
     "superres_cifar10":    Preset("table 3", paper.resolution(HALVED, 3), 32, restorer="resnet_unet"),
     "superres_celeba":     Preset("table 3", paper.resolution(HALVED, 4), 128, changes=FLIP),
@@ -79,8 +79,8 @@ PRESETS = {
     "snow_celeba":         Preset("snowification", paper.snow(4, 200), 128, changes=(*FLIP, ("batch_size", 16))),
     "decolor_cifar10":     Preset("colorization", paper.decolor("Linear", 20), 32, changes=FLIP),
     "decolor_celeba":      Preset("colorization", paper.decolor("Linear", 20), 64, changes=FLIP),
-    "generate_celeba":     Preset("generation, cold", GENERATION_BLUR, 128, changes=BOTH),
-    "generate_afhq":       Preset("generation, cold", GENERATION_BLUR, 128, changes=BOTH),
+    "generate_celeba":     Preset("generation, cold", GENERATION_BLUR, 128, changes=FLIP_AND_EIGHT_BIT),
+    "generate_afhq":       Preset("generation, cold", GENERATION_BLUR, 128, changes=FLIP_AND_EIGHT_BIT),
     "noise_celeba":        Preset("generation, hot", paper.noise(200), 128, changes=FLIP),
     "noise_afhq":          Preset("generation, hot", paper.noise(200), 128, changes=FLIP),
     "animorph_celeba":     Preset("generation, from animals (--others AFHQ)", paper.animorph(200), 128, changes=FLIP),

@@ -191,8 +191,8 @@ def _generated(
 def _measured(
     new: Tensor, training: ImageData, test: ImageData, sense: Perception, device: torch.device
 ) -> dict[str, Any]:
-    assert sense.net is not None
-    judged = sense.net if isinstance(sense.net, Judges) else Judges([sense.net])
+    judged = sense.net
+    assert isinstance(judged, Judges)
     real = test[: len(new)]
     seen = [
         torch.cat([features_of(judged, part.to(device)) for part in images.split(100)])  # type: ignore[no-untyped-call]

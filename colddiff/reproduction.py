@@ -242,8 +242,8 @@ def _column(
         run, test, compared, sense, baseline=own, images=n, batch_size=batch_size, seed=seed,
         eight_bit=input == "8 bits", chain=input == "float32", progress=progress,
     )  # fmt: skip
-    assert sense.net is not None
-    judged = sense.net if isinstance(sense.net, Judges) else Judges([sense.net])
+    judged = sense.net
+    assert isinstance(judged, Judges)
     seen = {c.method: judged.kids(clean, torch.cat(k.features)) for c, k in zip(compared, kept, strict=True)}
     by_name = dict(zip((c.method for c in compared), kept, strict=True))
     rows = {name: _row(k, clean, seen[name]) for name, k in by_name.items()}

@@ -173,8 +173,6 @@ def test_judges_are_trained_apart_and_kept(tmp_path) -> None:
     x = data[:8]
     other = judges(load_data("digits", split="train", size=16), tmp_path, torch.device("cpu"), progress=False)
     assert not torch.equal(other(x), three(x))  # another data set has its own
-    for file in tmp_path.glob("judges-*"):
-        assert file.suffix == ".safetensors"
     assert torch.equal(three(x), again(x)) and len(list(tmp_path.glob("judges-*"))) == 6
     one, other = (net(x) for net in three.nets[:2])
     assert not torch.allclose(one, other) and three.num_features == 3 * one.shape[1]
@@ -235,3 +233,17 @@ def test_the_blur_of_generation_has_the_papers_widths_in_shares_of_the_image() -
     small = _blur(32)
     assert small.kernel_size == 7 and float(small.sigmas.sigmas(1)[0]) == 0.25
     assert float(small.spectrum(32, torch.tensor([299]))[1][0, 1]) < 0.01  # all but the mean is gone before it goes
+
+
+def test_inception_is_a_judge_like_the_others(made, monkeypatch) -> None:
+    class Two(torch.nn.Module):
+        num_features = 2
+
+        def forward(self, x):
+            return x.mean(dim=(1, 2, 3))[:, None].expand(-1, 2) + x.amax(dim=(1, 2, 3))[:, None]
+
+    _, out = made
+    monkeypatch.setattr("colddiff.judges.inception", lambda run: Two())
+    table = reproduce("deblur", "digits", out, images=12, features="inception", changes=QUICK, progress=False)
+    assert len(table.columns[0].rows["one_shot"]["kids"]) == 1
+    assert table.protocol["FID*, KID*"] == "Inception of torch-fidelity, as published numbers"
