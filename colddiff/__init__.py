@@ -83,12 +83,12 @@ from .unet import UNetConfig as UNetConfig
 if TYPE_CHECKING:
     from . import paper as paper
     from . import presets as presets
-    from .checkpoint import Run as Run
     from .checkpoint import load as load
     from .data import ImageData as ImageData
     from .data import from_images as from_images
     from .data import load_data as load_data
     from .report import evaluate as evaluate
+    from .run import Run as Run
     from .settings import TrainConfig as TrainConfig
     from .training import train as train
     from .wiener_unet import WienerUNetConfig as WienerUNetConfig

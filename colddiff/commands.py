@@ -14,15 +14,17 @@ import torch
 
 from . import viz
 from .batches import generator_for
-from .checkpoint import Run, load, pick_device
+from .checkpoint import load
 from .data import ImageData, beside, load_data
 from .degradations.base import Degradation
 from .files import check_target, write_text
 from .framing import Framing
 from .perception import comes_with_library, wants_training
 from .pictures import to_tensor
+from .processes import pick_device
 from .report import evaluate, report_files, write_card
 from .restoring import Job, restore_files
+from .run import Run
 from .settings import TrainConfig, held_out_for
 from .texts import number, numbers
 from .training import train

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from . import metrics, paper
 from .batches import generator_for
-from .checkpoint import Run, load, pick_device
+from .checkpoint import load
 from .compared import Comparison, files_of
 from .contenders import GENERATING, RESTORING, Method
 from .data import ImageData, load_data
@@ -31,7 +31,9 @@ from .judges import Judges, judges, together
 from .measuring import PICTURED
 from .perception import FEWEST, INSTALL_METRICS, features_of, fid
 from .priors import LowresGMM, begin
+from .processes import pick_device
 from .registry import suggestion
+from .run import Run
 from .samplers import State, walk
 from .schedules import Exponential
 from .settings import Size, TrainConfig, data_for, held_out_for

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from . import viz
 from .batches import generator_for
-from .checkpoint import Run
 from .data import load_data
 from .degradations.base import Degradation
 from .report import Report, evaluate, write_card
+from .run import Run
 from .samplers import walk
 from .settings import TrainConfig
 from .training import complete, trained

@@ -11,10 +11,10 @@ from tqdm import tqdm
 from . import metrics
 from .baselines import Baseline
 from .batches import generator_for
-from .checkpoint import Run
 from .data import ImageData
 from .perception import Perception, features_of
 from .restoration import restore
+from .run import Run
 from .samplers import SAMPLERS, sample
 from .ways import Cell
 

@@ -12,11 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .checkpoint import Run, load, save
+from .checkpoint import load, save
 from .degradations.iterated_blur import IteratedBlur
 from .framing import Framing
 from .official_unets import STEPS, OfficialConfig
 from .priors import Fitted, Prior
+from .run import Run
 from .settings import TrainConfig
 
 EXPECTED = ("step", "model", "ema")

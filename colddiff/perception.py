@@ -14,10 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .checkpoint import SHIPPED, Run
+from .checkpoint import SHIPPED
 from .data import ImageData
 from .kernels import exact_matmul
 from .registry import suggestion
+from .run import Run
 from .tensors import load_weights, write_tensors
 from .turns import FEWEST_TRAINING, TurnClassifier, train_classifier
 

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 
 from . import metrics, viz
 from .baselines import Baseline, baseline_for, kind_for
-from .checkpoint import Run
 from .conclusion import Tried, conclude
 from .data import ImageData
 from .files import write_text
 from .generation import Generation, check_generation
 from .measuring import PICTURED, Kept, measure
 from .perception import Perception, choose, fid, kid, with_error
+from .run import Run
 from .ways import Cell, cells
 
 

@@ -14,7 +14,6 @@ from tqdm import tqdm
 
 from . import viz
 from .chains import CosineBetas, ExponentialSigma
-from .checkpoint import Run
 from .data import ImageData, load_data
 from .degradations.gaussian_noise import GaussianNoise
 from .degradations.iterated_blur import IteratedBlur
@@ -25,6 +24,7 @@ from .metrics import summary
 from .perception import Perception, features_of, fid
 from .priors import SYMMETRY_BREAKING, ChannelGaussian
 from .published import GENERATION
+from .run import Run
 from .settings import Size, TrainConfig
 from .training import trained
 

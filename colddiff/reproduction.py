@@ -16,7 +16,6 @@ from tqdm import tqdm
 
 from . import viz
 from .baselines import baseline_for
-from .checkpoint import Run
 from .data import ImageData, load_data
 from .files import check_target, write_text
 from .judges import Direction, Judges, check_images, direction, feature_sense, together
@@ -25,6 +24,7 @@ from .metrics import summary
 from .perception import Perception, fid
 from .presets import PRESETS, Preset
 from .published import RESTORATION, Numbers
+from .run import Run
 from .settings import Size, TrainConfig
 from .training import complete, trained
 from .unet import UNetConfig

@@ -13,12 +13,12 @@ from tqdm import tqdm
 
 from . import metrics, viz
 from .batches import generator_for
-from .checkpoint import Run
 from .files import check_target, write_json
 from .framing import Framing
 from .grids import time_grid
 from .pictures import IMAGE_SUFFIXES, to_tensor
 from .reading import listed
+from .run import Run
 from .samplers import Sampler
 from .tiling import TILE
 

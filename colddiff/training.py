@@ -22,14 +22,15 @@ from . import checkpoint, viz
 from .baselines import baseline_for
 from .batches import Batches, generator_for, seed_for
 from .budget import cpu_threads, steps_in
-from .checkpoint import Run, pick_device
 from .data import ImageData
 from .fast import CompiledModel, FastRestorer, pick_precision
 from .files import read_json
 from .grids import time_grid
 from .interruption import Interrupted, interruptible
 from .objective import loss_on, restoration_loss, validation_loss
+from .processes import pick_device
 from .restoration import restore, suited_sampler
+from .run import Run
 from .runlog import Log, tensorboard_writer
 from .samplers import Restorer, named_sampler
 from .settings import FREE_TO_CHANGE, TrainConfig, images_for, prior_for, restorer_for

@@ -12,9 +12,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import colddiff as cd
-from colddiff.checkpoint import FORMAT, load, pick_device
+from colddiff.checkpoint import FORMAT, load
 from colddiff.degradations import GaussianMask, GaussianNoise
 from colddiff.fast import pick_precision
+from colddiff.processes import pick_device
 from colddiff.training import train
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from colddiff.checkpoint import Run
 from colddiff.degradations import GaussianBlur
+from colddiff.run import Run
 from colddiff.settings import TrainConfig
 from colddiff.unet import UNetConfig
 

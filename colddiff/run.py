@@ -1,0 +1,240 @@
+"""A trained restorer with the degradation it undoes: what users hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .baselines import Baseline
+from .captured import captured
+from .degradations.base import Degradation, Images
+from .fast import FastRestorer
+from .framing import Framing
+from .grids import time_grid
+from .kinds import as_batch, mapped
+from .priors import Prior, begin, generate
+from .restoration import restore, suited_sampler
+from .samplers import Generators, Sampler, State, named_sampler, one_shot, walk
+from .tiling import TILE, check_memory, tiled
+
+STEPS = 20  # restorer calls of a restore
+PIXELS_AT_ONCE = 2**20  # that are generated
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained restorer with the degradation it undoes; weights and degradation cannot be separated.
+
+    Args:
+        net: the network, in evaluation mode.
+        degradation: what it was trained to undo.
+        prior: where generation starts, or None.
+        config: all of config.json.
+        path: the directory.
+        precision: "fp32" or "bf16" for the network; images stay float32.
+        compile: whether the network goes through torch.compile.
+        baseline: the classical restorer to compare with, fitted to the training images, or None.
+    """
+
+    net: nn.Module = field(repr=False)
+    degradation: Degradation
+    prior: Prior | None
+    config: dict[str, Any] = field(repr=False)
+    path: Path
+    precision: str = "fp32"
+    compile: bool = False
+    baseline: Baseline | None = field(default=None, repr=False)
+
+    @cached_property
+    def R(self) -> FastRestorer:
+        """x0_hat from x (B, C, H, W) at times t (B,), in the run's precision, without gradients; see `FastRestorer`."""
+        return FastRestorer(self.net, self.precision, self.compile)
+
+    @cached_property
+    def condition(self) -> Degradation | None:
+        """What damaged the pictures that the network sees beside x, where it was trained with a condition."""
+        told = self.config.get("training", {}).get("condition")
+        return None if told is None else Degradation.from_config(told)
+
+    @property
+    def damage(self) -> Degradation:
+        """What damages the pictures that it restores.
+
+        Raises:
+            ValueError: it was trained on pairs, or on images of which any may stand beside any.
+        """
+        op = self.condition or self.degradation
+        if op.required_params:
+            raise ValueError(
+                f"{str(self.path)!r} was trained with the {', '.join(op.required_params)} of each image: what damages "
+                "pictures is not known to it"
+            )
+        return op
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.net.parameters()).device
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the images it was trained on."""
+        image = self.config["image"]
+        return image["channels"], *image["size"]
+
+    @property
+    def framing(self) -> Framing:
+        """The rule by which pictures were read for its training: size, crop, colour, background."""
+        colour = "grey" if self.shape[0] == 1 else "rgb"
+        return Framing.from_config(self.config["data"].get("framing") or {"type": "framing", "colour": colour})
+
+    def restore(
+        self,
+        images: Any,
+        *,
+        start: float | Tensor = 1.0,
+        steps: int | None = None,
+        sampler: Sampler | str | None = None,
+        mask: Any = None,
+        seed: int = 0,
+        tile: int | None = TILE,
+    ) -> Any:
+        """Clean images from damaged ones whose params nobody knows: the same kind as was given, clamped to [0, 1].
+
+        Args:
+            images: a tensor (B, C, H, W) in [0, 1], any H and W; or what else `kinds.mapped` takes: arrays, Pillow
+                pictures, paths, lists of them. Files and pictures are read as those of the training were, but for
+                their size.
+            start: how damaged they are, in (0, 1].
+            steps: restorer calls; 20 if left out, fewer where the degradation has fewer levels. Ignored by one_shot.
+            sampler: a sampler or its name; None takes `restoration.suited_sampler`.
+            mask: true (white) where the picture is missing, for degradations with missing pixels: a tensor
+                (B or 1, 1, H, W), an array or a picture.
+            seed: of what has to be drawn: image i of all that were given draws from seed + i.
+            tile: side in pixels of what the network sees at once, see `tiling.tiled`; None is the whole picture.
+
+        Raises:
+            ValueError: images that do not fit the run, or the memory of the machine.
+        """
+        hole = None if mask is None else as_batch(mask, replace(self.framing, colour="grey").read)[0] > 0.5
+
+        def restored(x: Tensor, places: Sequence[int]) -> Tensor:
+            own = start[list(places)] if isinstance(start, Tensor) and start.dim() else start
+            holes = hole[list(places)] if hole is not None and len(hole) > 1 else hole
+            drawn = [torch.Generator().manual_seed(seed + i) for i in places]
+            walked = self.walk(x, start=own, steps=steps, sampler=sampler, mask=holes, generator=drawn, tile=tile)
+            for state in walked:
+                x = state.x
+            return x.clamp(0, 1)
+
+        return mapped(restored, images, self.framing.read)
+
+    def walk(
+        self,
+        x: Images,
+        *,
+        start: float | Tensor = 1.0,
+        steps: int | None = None,
+        sampler: Sampler | str | None = None,
+        mask: Tensor | None = None,
+        generator: Generators = None,
+        tile: int | None = TILE,
+    ) -> Iterator[State]:
+        """`restore` of a tensor (B, C, H, W), one `State` after another and not clamped: for progress and trajectories.
+
+        The mask is (B or 1, 1, H, W), true where the picture is missing.
+        """
+        if x.dim() != 4 or x.shape[1] != self.shape[0]:
+            raise ValueError(f"expected images (B, {self.shape[0]}, H, W), got {tuple(x.shape)}")
+        x = x.to(self.device)
+        check_memory(x)
+        sampler = sampler or suited_sampler(self.degradation)
+        chosen = named_sampler(sampler) if isinstance(sampler, str) else sampler
+        levels = self.degradation.level_times()
+        if steps is None:
+            below = STEPS if levels is None else int((levels[1:] <= torch.as_tensor(start).max().cpu() + 1e-6).sum())
+            steps = max(1, min(STEPS, below))
+        times = time_grid(1 if chosen is one_shot else steps, start, levels=levels)
+        if self.condition is not None:
+            if mask is not None:
+                raise ValueError("a conditional restorer sees the picture whole: leave the mask out")
+            return self._walk_beside(x, times, chosen, generator)
+        R = self.R if tile is None else tiled(self.R, tile)
+        return restore(
+            R, self.degradation, x, times, sampler=chosen, mask=mask, generator=generator,
+            capture=captured if self.compile else None,
+        )  # fmt: skip
+
+    def _walk_beside(
+        self, condition: Images, times: Tensor, sampler: Sampler, generator: Generators
+    ) -> Iterator[State]:
+        """From the prior to clean images, beside damaged pictures as the condition; without tiles."""
+        if self.prior is None or float(times[0].min()) < 1:
+            raise ValueError("a conditional restorer starts from its prior, at t = 1: leave start out")
+        one = generator is None or isinstance(generator, torch.Generator)
+        own = [generator] * len(condition) if one else generator
+        D, x = begin(self.degradation, self.prior, tuple(condition.shape[1:]), own, self.device)  # type: ignore[arg-type]
+        return walk(self.R.bind(condition), D, x, times=times, sampler=sampler, generator=generator)
+
+    def degrade(self, images: Any, t: float | Tensor = 1.0, *, seed: int = 0) -> Any:
+        """Images of any kind that `restore` takes, degraded to time t: the same kind, clamped to [0, 1].
+
+        Args:
+            images: clean images.
+            t: in [0, 1], one for all, or a tensor with one per image.
+            seed: of what is random: image i of all that were given is damaged with seed + i.
+        """
+
+        damage = self.damage
+
+        def degraded(x: Tensor, places: Sequence[int]) -> Tensor:
+            own = t[list(places)] if isinstance(t, Tensor) and t.dim() else t
+            drawn = damage.draw_each(x, [torch.Generator().manual_seed(seed + i) for i in places])
+            return damage(x, own, drawn).clamp(0, 1)
+
+        return mapped(degraded, images, self.framing.read)
+
+    def sample(
+        self, n: int | Sequence[int], *, steps: int = 50, sampler: Sampler | str | None = None, seed: int = 0,
+        batch_size: int | None = None,
+    ) -> Images:  # fmt: skip
+        """New images (n, C, H, W) in [0, 1]: image i has seed `seed + i`, whatever n is; or give the seeds.
+
+        Args:
+            n: how many, or the seeds themselves.
+            steps: restorer calls.
+            sampler: `restoration.suited_sampler` if none is given.
+            seed: of the first image.
+            batch_size: images at a time; if left out, a million pixels' worth, and fewer where a GPU has no room.
+        """
+        if self.condition is not None:
+            raise ValueError(f"{str(self.path)!r} needs a picture beside the noise: use restore")
+        if self.prior is None:
+            raise ValueError(f"{str(self.path)!r} has no prior to start from: it restores, and does not generate")
+        seeds = range(seed, seed + n) if isinstance(n, int) else n
+        generators = [torch.Generator().manual_seed(s) for s in seeds]
+        if not generators or (batch_size is not None and batch_size < 1):
+            raise ValueError(f"expected at least one image, and one at a time, got {n} and {batch_size}")
+        chosen = sampler or suited_sampler(self.degradation)
+        chosen = named_sampler(chosen) if isinstance(chosen, str) else chosen
+        made, size = [], batch_size or max(1, PIXELS_AT_ONCE // (self.shape[1] * self.shape[2]))
+        while generators:
+            part = [torch.Generator().set_state(g.get_state()) for g in generators[:size]]
+            try:
+                images = generate(
+                    self.R, self.degradation, self.prior, self.shape, part,
+                    steps=steps, sampler=captured(chosen) if self.compile else chosen, device=self.device,
+                )  # fmt: skip
+            except torch.OutOfMemoryError:
+                if batch_size is not None or size == 1:
+                    raise
+                size = (size + 1) // 2
+                continue
+            made.append(images.clamp(0, 1))
+            generators = generators[size:]
+        return torch.cat(made)
