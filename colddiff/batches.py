@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 from kornia.geometry.transform import hflip
@@ -14,6 +12,7 @@ from torch import Tensor
 from .data import ImageData
 from .degradations.base import Degradation, Params
 from .samplers import draw_noise
+from .seeds import generator_for
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class Batches:
         indices, generators = [], []
         for p in range(position, position + self.size):
             epoch, k = divmod(p, len(self.data))
-            indices.append(permutation(len(self.data), self.seed, epoch)[k])
+            indices.append(self.data.order(self.seed, epoch)[k])
             generators.append(generator_for(self.seed, "sample", p))
         rows = torch.stack(indices)
         x0 = self.data[rows].to(device, non_blocking=True)
@@ -127,20 +126,3 @@ def random_times(degradation: Degradation, u: Tensor) -> Tensor:
     if levels is None:
         return 1 - u
     return levels[1 + (u * (len(levels) - 1)).long()]
-
-
-def generator_for(*key: int | str) -> torch.Generator:
-    """A CPU generator whose stream depends on the key alone."""
-    return torch.Generator().manual_seed(seed_for(*key))
-
-
-def seed_for(*key: int | str) -> int:
-    """A 63-bit seed from a key, the same on every machine."""
-    digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") >> 1
-
-
-@lru_cache(maxsize=4)
-def permutation(n: int, seed: int, epoch: int) -> Tensor:
-    """The order of n images in an epoch."""
-    return torch.randperm(n, generator=generator_for(seed, "epoch", epoch))

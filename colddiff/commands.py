@@ -13,7 +13,6 @@ from typing import Any
 import torch
 
 from . import viz
-from .batches import generator_for
 from .checkpoint import load
 from .data import ImageData, beside, load_data
 from .degradations.base import Degradation
@@ -25,6 +24,7 @@ from .processes import pick_device
 from .report import evaluate, report_files, write_card
 from .restoring import Job, restore_files
 from .run import Run
+from .seeds import generator_for
 from .settings import TrainConfig, held_out_for
 from .texts import number, numbers
 from .training import train

@@ -17,7 +17,6 @@ from torch import Tensor
 from tqdm import tqdm
 
 from . import metrics, paper
-from .batches import generator_for
 from .checkpoint import load
 from .compared import Comparison, files_of
 from .contenders import GENERATING, RESTORING, Method
@@ -36,6 +35,7 @@ from .registry import suggestion
 from .run import Run
 from .samplers import State, walk
 from .schedules import Exponential
+from .seeds import generator_for
 from .settings import Size, TrainConfig, data_for, held_out_for
 from .spreads import Row, Spread
 from .training import complete, trained

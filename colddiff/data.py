@@ -14,6 +14,7 @@ from .embedded import EMBEDDED
 from .framing import Framing
 from .reading import listed, read_all
 from .registry import suggestion
+from .seeds import permutation
 from .sources import Source, alone, in_memory, in_memory_pairs, in_pairs
 from .splits import SPLITS, members, row_names
 
@@ -39,6 +40,16 @@ class ImageData:
     def __getitem__(self, index: slice | Tensor) -> Tensor:
         """Float32 images in [0, 1]."""
         return self.images[index].float() / 255
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of every image."""
+        channels, height, width = self.images.shape[1:]
+        return channels, height, width
+
+    def order(self, seed: int, epoch: int) -> Tensor:
+        """The indices (N,) in the order of an epoch."""
+        return permutation(len(self), seed, epoch)
 
     @property
     def framing(self) -> Framing:

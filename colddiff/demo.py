@@ -8,12 +8,12 @@ from pathlib import Path
 from torch import Tensor
 
 from . import viz
-from .batches import generator_for
 from .data import load_data
 from .degradations.base import Degradation
 from .report import Report, evaluate, write_card
 from .run import Run
 from .samplers import walk
+from .seeds import generator_for
 from .settings import TrainConfig
 from .training import complete, trained
 

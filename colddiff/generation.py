@@ -13,11 +13,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from .batches import generator_for
 from .data import ImageData
 from .kernels import exact_matmul
 from .perception import FEWEST, Perception, features_of, fid, kid, with_error
 from .run import Run
+from .seeds import generator_for
 
 LARGEST_SIDE = 64  # pixels at which images are compared, at most
 MOST_TRAINING = 50_000  # images that are searched: a copy of one that is left out would go unseen

@@ -11,11 +11,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from .batches import seed_for
 from .data import ImageData
 from .metrics import Summary, summary
 from .perception import FEWEST, INSTALL_METRICS, Perception, inception, kid
 from .run import Run
+from .seeds import seed_for
 from .tensors import load_weights, write_tensors
 from .turns import TurnClassifier, train_classifier
 

@@ -10,12 +10,12 @@ from tqdm import tqdm
 
 from . import metrics
 from .baselines import Baseline
-from .batches import generator_for
 from .data import ImageData
 from .perception import Perception, features_of
 from .restoration import restore
 from .run import Run
 from .samplers import SAMPLERS, sample
+from .seeds import generator_for
 from .ways import Cell
 
 PICTURED = 8

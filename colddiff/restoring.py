@@ -12,7 +12,6 @@ from torch import Tensor
 from tqdm import tqdm
 
 from . import metrics, viz
-from .batches import generator_for
 from .files import check_target, write_json
 from .framing import Framing
 from .grids import time_grid
@@ -20,6 +19,7 @@ from .pictures import IMAGE_SUFFIXES, to_tensor
 from .reading import listed
 from .run import Run
 from .samplers import Sampler
+from .seeds import generator_for
 from .tiling import TILE
 
 MEASURED = "metrics.json"

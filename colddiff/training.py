@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from . import checkpoint, viz
 from .baselines import baseline_for
-from .batches import Batches, generator_for, seed_for
+from .batches import Batches
 from .budget import cpu_threads, steps_in
 from .data import ImageData
 from .fast import CompiledModel, FastRestorer, pick_precision
@@ -33,6 +33,7 @@ from .restoration import restore, suited_sampler
 from .run import Run
 from .runlog import Log, tensorboard_writer
 from .samplers import Restorer, named_sampler
+from .seeds import generator_for, seed_for
 from .settings import FREE_TO_CHANGE, TrainConfig, images_for, prior_for, restorer_for
 from .snapshots import load_snapshot, save_snapshot, snapshots
 from .unet import RestorerConfig

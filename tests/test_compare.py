@@ -12,7 +12,7 @@ from tiny import NET
 
 import colddiff.training
 from colddiff import contenders, load, load_data
-from colddiff.batches import generator_for
+from colddiff.seeds import generator_for
 from colddiff.compare import GENERATING, RESTORING, TASKS, compare
 from colddiff.compared import Comparison
 from colddiff.curves import curves

@@ -10,11 +10,12 @@ from folders import numbers, parquet, pictures
 from PIL import Image
 
 from colddiff import splits
-from colddiff.batches import Batches, permutation, random_times
+from colddiff.batches import Batches, random_times
 from colddiff.data import ImageData, load_data
 from colddiff.degradations import GaussianBlur, IteratedBlur, PixelMask
 from colddiff.framing import Framing
 from colddiff.pictures import fit, read_image, read_images, to_tensor
+from colddiff.seeds import permutation
 from colddiff.splits import HELD_OUT, held_out
 
 HELD = ["photos/6", "photos/19", "photos/41", "photos/50", "photos/55"]
