@@ -53,15 +53,15 @@ class Batches:
     noise: float = 0.0
     condition: Degradation | None = None
 
-    def at(self, position: int, device: torch.device) -> Batch:
-        """The batch that starts at a global position."""
-        indices, generators = [], []
-        for p in range(position, position + self.size):
-            epoch, k = divmod(p, len(self.data))
-            indices.append(self.data.order(self.seed, epoch)[k])
-            generators.append(generator_for(self.seed, "sample", p))
-        rows = torch.stack(indices)
-        x0 = self.data[rows].to(device, non_blocking=True)
+    def read(self, position: int) -> Tensor:
+        """The images (B, C, H, W) of the batch that starts at a global position, as they are."""
+        return self.data[self._rows(position)]
+
+    def at(self, position: int, device: torch.device, images: Tensor | None = None) -> Batch:
+        """The batch that starts at a global position; of its images, if they have been read."""
+        rows = self._rows(position)
+        generators = [generator_for(self.seed, "sample", p) for p in range(position, position + self.size)]
+        x0 = (self.data[rows] if images is None else images).to(device, non_blocking=True)
         augment = self._augmentation(x0, generators)
         u = torch.cat([torch.rand(1, generator=g, dtype=torch.float64) for g in generators])
         t = random_times(self.degradation, u).to(device, non_blocking=True)
@@ -71,6 +71,11 @@ class Batches:
         )  # fmt: skip
         brought = {name: augment(value.to(device)) for name, value in self.data.params_at(partners).items()}
         return self._batch(augment(x0), t, brought, generators)
+
+    def _rows(self, position: int) -> Tensor:
+        """Which images (B,) a batch has."""
+        places = (divmod(p, len(self.data)) for p in range(position, position + self.size))
+        return torch.stack([self.data.order(self.seed, epoch)[k] for epoch, k in places])
 
     def one_pass(self, device: torch.device, limit: int | None = None) -> Iterator[Batch]:
         """Every image once, in order, unaugmented, with params keyed by its index: for validation."""

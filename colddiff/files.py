@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import shutil
+import stat
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+LARGEST_JSON = 2**20  # bytes; a run's config has some thousand
+DEEPEST_JSON = 64
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
@@ -14,11 +21,25 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     check_target(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    part.unlink(missing_ok=True)  # a link that somebody left there would be written through
     try:
         write(part)
+        synced(part)
         part.replace(path)
+        synced(path.parent)
     finally:
         part.unlink(missing_ok=True)
+
+
+def synced(path: Path) -> None:
+    """Have a file's bytes, or a folder's names, on the disk before anything is built on them: power may fail."""
+    if path.is_dir() and os.name == "nt":
+        return  # its folders cannot be opened
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def check_target(path: Path) -> None:
@@ -32,6 +53,35 @@ def check_target(path: Path) -> None:
         raise ValueError(f"cannot write {str(path)!r}: {str(above)!r} is read-only")
 
 
+def check_room(folder: Path, needed: int, what: str) -> None:
+    """Raise unless a folder can be written to, or made, and its disk has `needed` bytes: worth asking before long work.
+
+    Raises:
+        OSError: what is in the way, and what to do.
+    """
+    above = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
+    try:
+        with tempfile.TemporaryFile(dir=above) as probe:
+            probe.write(b"colddiff")
+    except OSError as error:
+        raise OSError(f"cannot write into {str(above)!r}: {error.strerror}; give another folder") from None
+    free = shutil.disk_usage(above).free
+    if free < needed:
+        raise OSError(
+            f"{what} need {size_in_words(needed)} in {str(folder)!r}, and its disk has {size_in_words(free)} left: "
+            "free some, or give a folder on another disk"
+        )
+
+
+def size_in_words(size: float) -> str:
+    """Bytes as people write them: 1.5 MB."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"
+
+
 def write_text(path: Path, text: str) -> None:
     """`write_whole` for a text."""
     write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
@@ -43,10 +93,67 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The JSON in a file, with a clear error where there is none."""
+    """The JSON in a file that anybody may have written, with a clear error where there is none.
+
+    Raises:
+        FileNotFoundError: no such file. ValueError: it is no plain file, larger than `LARGEST_JSON`, or what `parsed`
+        refuses.
+    """
+    check_plain(path)
+    with path.open("rb") as stream:
+        content = stream.read(LARGEST_JSON + 1)
+    if len(content) > LARGEST_JSON:
+        raise ValueError(f"{str(path)!r} is larger than {LARGEST_JSON:,} bytes, which no such file is")
+    return parsed(content, path)
+
+
+def parsed(content: bytes, path: Path) -> Any:
+    """JSON as every reader understands it.
+
+    Raises:
+        ValueError: no JSON in UTF-8, a key that is there twice, a number that is not finite, values too deep in others.
+    """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise FileNotFoundError(f"no file {str(path)!r}") from None
-    except (ValueError, RecursionError) as error:
+        value = json.loads(
+            content.decode(), object_pairs_hook=_without_duplicates, parse_constant=_finite, parse_float=_finite
+        )
+        layer, depth = [value], 0
+        while layer:
+            if (depth := depth + 1) > DEEPEST_JSON:
+                raise ValueError(f"values lie in each other deeper than {DEEPEST_JSON}")
+            layer = [inner for outer in layer if isinstance(outer, dict | list)
+                     for inner in (outer.values() if isinstance(outer, dict) else outer)]  # fmt: skip
+    except RecursionError:
+        raise ValueError(f"{str(path)!r} is not valid JSON: values lie in each other too deep") from None
+    except ValueError as error:
         raise ValueError(f"{str(path)!r} is not valid JSON: {error}") from None
+    return value
+
+
+def check_plain(path: Path) -> None:
+    """Raise unless it is a plain file, or a link to one: a pipe would be waited for, a device has no end.
+
+    Raises:
+        FileNotFoundError: it is not there. ValueError: it is something else.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        raise FileNotFoundError(f"no file {str(path)!r}") from None
+    if not stat.S_ISREG(mode):
+        raise ValueError(f"{str(path)!r} is {'a folder' if stat.S_ISDIR(mode) else 'a pipe or device'}, not a file")
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"the key {twice[:60]!r} is there twice")
+    return found
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(value := float(text)):
+        raise ValueError(f"{text[:20]} is no finite number")
+    return value

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import FrameType
+
+# Seconds in which two signals are one: a terminal or SLURM signals torchrun and its workers, and torchrun passes it on.
+ECHO = 2.0
 
 
 class Interrupted(KeyboardInterrupt):
@@ -25,23 +30,29 @@ class Interrupted(KeyboardInterrupt):
 
 @dataclass
 class Stopped:
-    """The signal that asked to stop, if one did."""
+    """The signal that asked to stop, if one did, and when it came."""
 
     signum: int | None = None
+    since: float = 0.0
 
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[Stopped]:
-    """SIGINT and SIGTERM are noted, for the loop to finish its step and save; a second one stops at once."""
+    """SIGINT and SIGTERM are noted, for the loop to finish its step and save; a second one stops at once.
+
+    Raises:
+        KeyboardInterrupt: the second signal came; its number is the argument.
+    """
     stopped = Stopped()
     if threading.current_thread() is not threading.main_thread():
         yield stopped
         return
 
     def note(signum: int, frame: FrameType | None) -> None:
-        if stopped.signum is not None:
-            raise KeyboardInterrupt
-        stopped.signum = signum
+        if stopped.signum is None:
+            stopped.signum, stopped.since = signum, time.monotonic()
+        elif time.monotonic() - stopped.since > (ECHO if "TORCHELASTIC_RUN_ID" in os.environ else 0):
+            raise KeyboardInterrupt(signum)
 
     before = {s: signal.signal(s, note) for s in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -1,17 +1,82 @@
-"""Which process of how many this is, and on which device."""
+"""Which process of how many this is, on which device, and what they share."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
 import torch
+
+T = TypeVar("T")
 
 
 def pick_device(device: str) -> torch.device:
-    """A device from its name; "auto" is a CUDA card where there is one."""
+    """A device from its name; "auto" is a CUDA card where there is one, under torchrun the one of this process."""
     if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and "LOCAL_RANK" in os.environ:
+        device = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
         chosen = torch.device(device)
         torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from None
     return chosen
+
+
+def join(device: str) -> Any:
+    """An accelerate engine on that device, which makes this one of torchrun's processes where there are some.
+
+    Raises:
+        ValueError: accelerate has no such device. RuntimeError: it does not see torchrun's processes.
+    """
+    from accelerate import Accelerator  # a second to import
+
+    where = pick_device(device)
+    if where.type == "cuda" and where.index is not None:
+        torch.cuda.set_device(where)
+    accelerator = Accelerator(cpu=where.type == "cpu")
+    if accelerator.device.type != where.type:
+        raise ValueError(f"cannot work on device {device!r}: accelerate offers {accelerator.device.type!r} here")
+    # Under torchrun without a GPU a plain Accelerator silently gives every process a world of its own.
+    if int(os.environ.get("WORLD_SIZE", "1")) != accelerator.num_processes:
+        raise RuntimeError(
+            f"torchrun started {os.environ['WORLD_SIZE']} processes, accelerate sees {accelerator.num_processes}"
+        )
+    return accelerator
+
+
+def place() -> tuple[int, int]:
+    """(rank, number) of this process; (0, 1) where it is alone."""
+    if not torch.distributed.is_initialized():
+        return 0, 1
+    return torch.distributed.get_rank(), torch.distributed.get_world_size()
+
+
+def is_first() -> bool:
+    """Whether this is the process that writes files and talks."""
+    return place()[0] == 0
+
+
+def agreed(value: int, choose: Callable[[list[int]], int]) -> int:
+    """One number for all processes, chosen from those that each has."""
+    return choose(_from_all(value))
+
+
+def shared(work: Callable[[int], T], number: int) -> Iterable[T]:
+    """work(0), work(1), ... work(number - 1), each done by one of the processes; all of them get all, in order."""
+    rank, world = place()
+    mine = {i: work(i) for i in range(rank, number, world)}
+    everyones = {i: result for part in _from_all(mine) for i, result in part.items()}
+    return [everyones[i] for i in range(number)]
+
+
+def _from_all(value: Any) -> list[Any]:
+    """What every process has; they trust each other."""
+    _, world = place()
+    if world == 1:
+        return [value]
+    found: list[Any] = [None] * world
+    torch.distributed.all_gather_object(found, value)
+    return found

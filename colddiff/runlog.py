@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ class Log:
             write_text(path, "".join(line + "\n" for line in kept))
 
     def write(self, *, step: int, **entry: float) -> None:
+        """Append numbers; those that are not finite are left out, as JSON has no word for them."""
+        entry = {name: value for name, value in entry.items() if math.isfinite(value)}
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step} | entry) + "\n")

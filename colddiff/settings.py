@@ -49,11 +49,13 @@ class TrainConfig(Configurable):
         colour: grey, rgb, or auto for grey where every picture is.
         background: what transparent pictures are laid over, in [0, 1]: one number, or three.
         bad_share: of pictures that cannot be read, above which training does not begin.
+        stream: leave the images where they are, and read those of a step when it comes: for more than memory holds.
+        workers: threads per process that read streamed images ahead.
         size: of the U-Net that is taken where no restorer is named, in parameters for images of 32 pixels and more.
         restorer: the network; None takes a U-Net of that size.
         predict: what the network predicts: x0; for Gaussian noise the noise (epsilon) or velocity; for a straight line
             to an endpoint (interpolate) its direction (flow).
-        batch_size: images per step and process, `accumulate` times.
+        batch_size: images per step, split over the processes, `accumulate` times.
         accumulate: batches per optimizer step.
         lr: peak learning rate, reached after warmup_steps.
         warmup_steps: of the learning rate; at most a tenth of all.
@@ -73,6 +75,7 @@ class TrainConfig(Configurable):
         prior: where generation starts; None takes what suits the degradation.
         seed: of everything random.
         validate_every, checkpoint_every, sample_every, log_every: in steps.
+        keep: how many of the last checkpoints are kept; the one of the lowest validation loss is kept beside them.
         tensorboard: write the log for TensorBoard too, into the run's folder.
         device: "auto", "cpu", "cuda".
     """
@@ -92,6 +95,8 @@ class TrainConfig(Configurable):
     colour: Literal["auto", "grey", "rgb"] = "auto"
     background: tuple[float, ...] = (1.0,)
     bad_share: float = 0.1
+    stream: bool = False
+    workers: int = 2
     size: Size = "5M"
     restorer: RestorerConfig | None = None
     predict: Literal["x0", "epsilon", "velocity", "flow"] = "x0"
@@ -116,6 +121,7 @@ class TrainConfig(Configurable):
     checkpoint_every: int = 1000
     sample_every: int = 1000
     log_every: int = 10
+    keep: int = 2
     tensorboard: bool = False
     device: str = "auto"
 
@@ -126,9 +132,9 @@ class TrainConfig(Configurable):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise ValueError(f"{name} must be > 0, got {value}")
-        for name in ("validate_every", "checkpoint_every", "sample_every", "log_every"):
+        for name in ("validate_every", "checkpoint_every", "sample_every", "log_every", "keep", "workers"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be >= 1 step, got {getattr(self, name)}")
+                raise ValueError(f"{name} must be >= 1, got {getattr(self, name)}")
         if not 0 <= self.ema_decay < 1 or min(self.warmup_steps, self.shift, self.input_noise) < 0:
             raise ValueError("ema_decay must be in [0, 1), warmup_steps, shift and input_noise >= 0")
         if self.condition is not None and self.condition.required_params:
@@ -170,7 +176,8 @@ class TrainConfig(Configurable):
 
 # What may differ between a run and its continuation: where and how often, not what.
 FREE_TO_CHANGE = {
-    "out", "device", "compile", "validate_every", "checkpoint_every", "sample_every", "log_every", "tensorboard"
+    "out", "device", "compile", "validate_every", "checkpoint_every", "sample_every", "log_every", "keep", "workers",
+    "tensorboard",
 }  # fmt: skip
 
 

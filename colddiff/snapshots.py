@@ -1,50 +1,102 @@
-"""The state of a training on disk: RUN/checkpoints/step-00001000, written whole, the last few kept."""
+"""The state of a training on disk: RUN/checkpoints/step-00001000, written whole, the last few and the best kept."""
 
 from __future__ import annotations
 
+import hashlib
 import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from errno import EDQUOT, ENOSPC
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from .files import read_json, write_json
+from .files import check_room, read_json, synced, write_json, write_text
 from .tensors import load_weights, read_tensors, write_tensors
 
-KEPT = 2
+SUMS = "SHA256SUMS"  # as the program sha256sum writes and checks it
 
 
 def save_snapshot(
-    run_dir: Path, net: nn.Module, ema: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]
-) -> Path:
-    """Write weights, averaged weights, optimizer moments and `state` (which holds "step"); drop the oldest."""
+    run_dir: Path, net: nn.Module, ema: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any],
+    keep: int = 2,
+) -> Path:  # fmt: skip
+    """Write weights, averaged weights, optimizer moments and `state`; drop all but the last few and the best.
+
+    Args:
+        run_dir: of the run.
+        net, ema, optimizer: whose tensors are written.
+        state: holds "step"; its "validation_loss" says which is best.
+        keep: how many of the last are kept.
+
+    Raises:
+        OSError: the disk is full, say; the snapshots that were there are as they were.
+    """
     folder = run_dir / "checkpoints"
     target = folder / f"step-{state['step']:08d}"
     part = folder / f".{target.name}.part"
-    for torn in folder.glob(".*.part"):  # of a process that was killed
-        shutil.rmtree(torn, ignore_errors=True)
-    part.mkdir(parents=True)
     try:
+        part.mkdir(parents=True)
         write_tensors(part / "model.safetensors", net.state_dict())
         write_tensors(part / "ema.safetensors", ema.state_dict())
         moments = optimizer.state_dict()["state"]
         flat = {f"{i}.{name}": value for i, entry in moments.items() for name, value in entry.items()}
         write_tensors(part / "optimizer.safetensors", flat)
         write_json(part / "state.json", state)
-        shutil.rmtree(target, ignore_errors=True)
+        write_text(part / SUMS, "".join(f"{_digest(file)}  {file.name}\n" for file in sorted(part.iterdir())))
+        _drop(target)  # torn, or it would not be written again
         part.rename(target)
+        synced(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    for old in snapshots(run_dir)[:-KEPT]:
-        shutil.rmtree(old, ignore_errors=True)
+    for old in set(snapshots(run_dir)[:-keep]) - {best_snapshot(run_dir)}:
+        _drop(old)
     return target
 
 
 def snapshots(run_dir: Path) -> list[Path]:
-    """The complete snapshots of a run, oldest first."""
+    """The snapshots of a run, oldest first, as far as they were finished; see `torn`."""
     folder = run_dir / "checkpoints"
-    return sorted(p for p in folder.glob("step-*") if (p / "state.json").is_file()) if folder.is_dir() else []
+    return sorted(p for p in folder.glob("step-*") if (p / SUMS).is_file()) if folder.is_dir() else []
+
+
+def best_snapshot(run_dir: Path) -> Path | None:
+    """The snapshot of the lowest validation loss, or None before the first validation."""
+    losses = {}
+    for snapshot in snapshots(run_dir):
+        with suppress(OSError, ValueError, AttributeError):  # one that cannot be read is nobody's best
+            losses[snapshot] = read_json(snapshot / "state.json").get("validation_loss")
+    known = {snapshot: loss for snapshot, loss in losses.items() if loss is not None}
+    return min(known, key=lambda snapshot: known[snapshot]) if known else None
+
+
+def last_good(run_dir: Path) -> Path | None:
+    """The newest snapshot that is as it was written; of newer ones a warning says what became of them."""
+    for snapshot in reversed(snapshots(run_dir)):
+        fault = torn(snapshot)
+        if fault is None:
+            return snapshot
+        warnings.warn(f"left out checkpoint {str(snapshot)!r}: {fault}", stacklevel=3)
+    return None
+
+
+def torn(snapshot: Path) -> str | None:
+    """What is wrong with a snapshot's files, or None where every checksum is that of the file."""
+    try:
+        lines = (snapshot / SUMS).read_text(encoding="utf-8").splitlines()
+        sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+        missing = {"model.safetensors", "ema.safetensors", "optimizer.safetensors", "state.json"} - sums.keys()
+        if missing:
+            return f"{SUMS} lacks {', '.join(sorted(missing))}"
+        for name, digest in sums.items():
+            if Path(name).name != name or _digest(snapshot / name) != digest:
+                return f"{name} is not as it was written"
+    except (OSError, ValueError) as error:
+        return f"it cannot be read: {error}"
+    return None
 
 
 def load_snapshot(folder: Path, net: nn.Module, ema: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
@@ -54,11 +106,68 @@ def load_snapshot(folder: Path, net: nn.Module, ema: nn.Module, optimizer: torch
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     entries: dict[int, dict[str, Tensor]] = {}
     for key, value in read_tensors(folder / "optimizer.safetensors").items():
-        index, name = key.split(".")
-        parameter = parameters[int(index)]
+        index, _, name = key.partition(".")
+        parameter = parameters[int(index)] if index.isdecimal() and int(index) < len(parameters) else None
+        if parameter is None or value.shape not in (parameter.shape, ()):
+            raise ValueError(f"{key[:100]} in {str(folder)!r}, {tuple(value.shape)}, is no moment of this network")
         # The fused optimizer walks raw memory: a moment must have its parameter's strides.
-        moment = torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape and value.dim() else value
+        moment = torch.empty_like(parameter).copy_(value) if value.dim() else value
         entries.setdefault(int(index), {})[name] = moment
     optimizer.load_state_dict({"state": entries, "param_groups": optimizer.state_dict()["param_groups"]})
     state: dict[str, Any] = read_json(folder / "state.json")
     return state
+
+
+@contextmanager
+def saving(run_dir: Path) -> Iterator[None]:
+    """What is written in there is saved, or the error says what there is to go on from.
+
+    Raises:
+        OSError: the disk is full, or its folder gone; what was saved before is as it was.
+    """
+    try:
+        yield
+    except OSError as error:
+        found = snapshots(run_dir)
+        kept = f"the last checkpoint is {found[-1].name}" if found else "there is no checkpoint yet"
+        cure = "free some space" if error.errno in (ENOSPC, EDQUOT) else "mend that"
+        raise OSError(
+            f"cannot write into {str(run_dir)!r}: {error.strerror or error}; {kept}: {cure}, then go on with --resume"
+        ) from None
+
+
+def clear_away(run_dir: Path) -> None:
+    """Delete what processes left half written, or half deleted, that were killed."""
+    for left in [*run_dir.glob(".*.part*"), *run_dir.glob("checkpoints/.*")]:
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+
+
+def check_disk(run_dir: Path, net: nn.Module, keep: int) -> None:
+    """Raise unless the run's disk has room for its snapshots: weights, averaged weights and two moments, each.
+
+    Raises:
+        OSError: a folder that cannot be written to, or a disk that is too full.
+    """
+    weights = sum(t.nbytes for t in net.state_dict().values())
+    there = sum(file.stat().st_size for file in run_dir.rglob("*.safetensors")) if run_dir.is_dir() else 0
+    # The last ones, the best, the one being written; then the run's own weights, old and new.
+    check_room(run_dir, max(0, 4 * weights * (keep + 2) + 2 * weights - there), "a training's checkpoints")
+
+
+# --- helpers ---------------------------------------------------------------------------------------------------------
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _drop(snapshot: Path) -> None:
+    """Delete a snapshot; of one that is half deleted nothing is found."""
+    if snapshot.exists():
+        gone = snapshot.with_name(f".{snapshot.name}.gone")
+        snapshot.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)

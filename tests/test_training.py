@@ -2,10 +2,6 @@
 
 import itertools
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,7 +9,8 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from folders import numbers, pictures
+from folders import numbers
+from runs import entries
 from safetensors.torch import load_file
 from torch import nn
 
@@ -22,50 +19,10 @@ from colddiff import checkpoint, training
 from colddiff.batches import Batches
 from colddiff.data import ImageData, from_images, load_data
 from colddiff.degradations import GaussianBlur, GaussianNoise, Interpolate, PixelNoise
-from colddiff.interruption import Interrupted
 from colddiff.parametrization import Epsilon
 from colddiff.settings import TrainConfig, images_for, prior_for, restorer_for
-from colddiff.snapshots import KEPT, save_snapshot, snapshots
+from colddiff.snapshots import snapshots
 from colddiff.training import learning_rate, restoration_loss, train
-
-
-def entries(run_dir: Path, name: str) -> list[float]:
-    lines = [json.loads(line) for line in (run_dir / "log.jsonl").read_text().splitlines()]
-    return [line[name] for line in lines if name in line]
-
-
-def tensors_of(run_dir: Path) -> dict[str, torch.Tensor]:
-    """The averaged weights, and everything in the last snapshot."""
-    found = dict(load_file(run_dir / "model.safetensors"))
-    for file in sorted(snapshots(run_dir)[-1].glob("*.safetensors")):
-        found |= {f"{file.stem}.{name}": value for name, value in load_file(file).items()}
-    return found
-
-
-def assert_same(one: Path, other: Path) -> None:
-    a, b = tensors_of(one), tensors_of(other)
-    assert a.keys() == b.keys()
-    different = [name for name in a if not torch.equal(a[name], b[name])]
-    assert not different, f"{len(different)} of {len(a)} tensors differ"
-
-
-@pytest.fixture
-def signal_after(monkeypatch):
-    """Sends the process a signal in the middle of a step."""
-
-    def arrange(step: int, *signums: int) -> None:
-        original = training._step
-
-        def stepping(*args, **kwargs):
-            if args[4] == step - 1:
-                for signum in signums:
-                    signal.raise_signal(signum)
-            return original(*args, **kwargs)
-
-        monkeypatch.setattr(training, "_step", stepping)
-
-    return arrange
-
 
 # --- learning --------------------------------------------------------------------------------------------------------
 
@@ -172,168 +129,7 @@ def test_the_average_has_the_running_means_of_the_network(own):
     assert torch.equal(run.net.norm.running_mean, latest["norm.running_mean"])
 
 
-# --- going on --------------------------------------------------------------------------------------------------------
-
-HARD = {
-    "accumulate": 2,
-    "steps": 8,
-    "flip": True,
-    "restorer": tiny.NET.from_config(tiny.NET.to_config() | {"dropout": 0.3}),
-}
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    out = tmp_path_factory.mktemp("undisturbed") / "run"
-    train(tiny.config(out, **HARD), progress=False)
-    return out
-
-
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_a_run_that_was_stopped_goes_on_to_the_very_weights_of_one_that_was_not(
-    signum, undisturbed, signal_after, tmp_path
-):
-    config = tiny.config(tmp_path / "run", **HARD)
-    signal_after(3, signum)
-    with pytest.raises(Interrupted) as stop:
-        train(config, progress=False)
-    assert (stop.value.step, stop.value.signum) == (3, signum)
-    assert "everything is saved" in str(stop.value)
-    train(config, resume=True, progress=False)
-    assert_same(tmp_path / "run", undisturbed)
-    assert entries(tmp_path / "run", "loss") == entries(undisturbed, "loss")
-    assert entries(tmp_path / "run", "lr") == entries(undisturbed, "lr")
-
-
-def test_the_handlers_of_the_caller_are_back_after_a_training(signal_after, tmp_path):
-    before = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
-    signal_after(1, signal.SIGINT)
-    with pytest.raises(Interrupted):
-        train(tiny.config(tmp_path / "run"), progress=False)
-    assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == before
-
-
-def test_a_second_signal_stops_at_once(signal_after, tmp_path):
-    signal_after(2, signal.SIGINT, signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt) as stop:
-        train(tiny.config(tmp_path / "run"), progress=False)
-    assert not isinstance(stop.value, Interrupted)
-
-
-@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_the_command_with_its_code_and_a_run_that_loads(signum, code, tmp_path):
-    out = tmp_path / "run"
-    command = [sys.executable, "-W", "error", "-m", "colddiff", "train", "digits", "--degradation", "gaussian_blur"]
-    command += ["--out", str(out), "--steps", "100000", "--batch-size", "8", "--device", "cpu", "--log-every", "1"]
-    for field, value in tiny.NET.to_config().items():
-        command += [f"--restorer.{field}" if field != "type" else "--restorer", str(value)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        deadline = time.monotonic() + 60
-        while not (out / "log.jsonl").exists() and time.monotonic() < deadline and process.poll() is None:
-            time.sleep(0.05)
-        process.send_signal(signum)
-        _, told = process.communicate(timeout=60)
-    assert process.returncode == code, told
-    assert "everything is saved, go on with --resume" in told and "Traceback" not in told
-    run = checkpoint.load(out, device="cpu")
-    assert run.config["step"] >= 1 and run.restore(torch.rand(1, 1, 8, 8)).isfinite().all()
-    assert not [*out.rglob("*.part*")]
-
-
-def test_resuming_a_finished_run_changes_nothing(undisturbed):
-    before = tensors_of(undisturbed)
-    train(tiny.config(undisturbed, **HARD), resume=True, progress=False)
-    after = tensors_of(undisturbed)
-    assert all(torch.equal(before[name], after[name]) for name in before)
-
-
-def test_resuming_with_other_settings_names_them(undisturbed):
-    with pytest.raises(ValueError, match=r"other settings: batch_size was 8, now 4, lr was 0\.001, now 0\.1"):
-        train(tiny.config(undisturbed, **HARD | {"batch_size": 4, "lr": 0.1}), resume=True)
-    with pytest.raises(ValueError, match=r"degradation was .*3\.0.*, now .*4\.0"):
-        train(tiny.config(undisturbed, **HARD | {"degradation": GaussianBlur(sigma_max=4.0)}), resume=True)
-
-
-def test_a_run_is_neither_overwritten_nor_resumed_out_of_nothing(undisturbed, tmp_path):
-    with pytest.raises(ValueError, match="holds a run already: add --resume"):
-        train(tiny.config(undisturbed, **HARD))
-    with pytest.raises(FileNotFoundError, match="no checkpoint to resume from"):
-        train(tiny.config(tmp_path / "none"), resume=True)
-    (tmp_path / "file").write_text("")
-    with pytest.raises(ValueError, match="is a file: give a folder"):
-        train(tiny.config(tmp_path / "file"))
-
-
-def test_a_run_does_not_go_on_with_other_data(tmp_path):
-    folder = pictures(tmp_path / "data", 30, mode="L")
-    config = tiny.config(tmp_path / "run", data=str(folder))
-    train(config, progress=False)
-    train(config, resume=True, progress=False)
-    n = len(load_data(folder))
-    pictures(folder, 20, mode="L", first=30)
-    now = len(load_data(folder))
-    with pytest.raises(ValueError, match=rf"cannot resume, .*images was {n}, now {now}; bring them back") as caught:
-        train(config, resume=True, progress=False)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_torn_snapshot_is_skipped_and_cleared_away(tmp_path, signal_after):
-    config = tiny.config(tmp_path / "run", checkpoint_every=2)
-    signal_after(4, signal.SIGINT)
-    with pytest.raises(Interrupted):
-        train(config, progress=False)
-    folder = tmp_path / "run" / "checkpoints"
-    (folder / "step-00000005").mkdir()
-    (folder / "step-00000005" / "model.safetensors").write_bytes(b"half")
-    (folder / ".step-00000009.part").mkdir()
-    assert snapshots(tmp_path / "run")[-1].name == "step-00000004"
-    train(config, resume=True, progress=False)
-    assert [s.name for s in snapshots(tmp_path / "run")] == ["step-00000004", "step-00000006"]
-    assert not [*folder.glob(".*")]
-
-
-def test_a_snapshot_that_cannot_be_written_leaves_nothing(tmp_path):
-    net = tiny.NET.build()
-    optimizer = torch.optim.Adam(net.parameters())
-    with pytest.raises(ValueError, match="JSON compliant"):
-        save_snapshot(tmp_path, net, net, optimizer, {"step": 1, "seconds": float("nan")})
-    assert not [*(tmp_path / "checkpoints").iterdir()]
-
-
-def test_only_the_last_snapshots_are_kept(tmp_path):
-    train(tiny.config(tmp_path / "run", checkpoint_every=1), progress=False)
-    kept = [f"step-{k:08d}" for k in range(7 - KEPT, 7)]
-    assert [s.name for s in snapshots(tmp_path / "run")] == kept
-
-
 # --- what it leaves --------------------------------------------------------------------------------------------------
-
-
-def test_a_run_has_weights_config_log_and_pictures_and_nothing_half_written(undisturbed):
-    names = {str(p.relative_to(undisturbed)) for p in undisturbed.rglob("*") if p.is_file()}
-    snapshot = {f"checkpoints/step-00000008/{n}" for n in ("model", "ema", "optimizer")}
-    expected = {"config.json", "model.safetensors", "prior.safetensors", "log.jsonl", "samples/step-00000008.png"}
-    expected |= {"baseline.safetensors"}
-    assert names == expected | {f"{s}.safetensors" for s in snapshot} | {"checkpoints/step-00000008/state.json"}
-
-
-def test_the_log_is_json_lines_with_loss_rate_and_speed(undisturbed):
-    lines = [json.loads(line) for line in (undisturbed / "log.jsonl").read_text().splitlines()]
-    steps = [line for line in lines if "loss" in line]
-    assert [line["step"] for line in steps] == list(range(1, 9))
-    assert all(line.keys() == {"step", "loss", "lr", "images_per_second", "seconds"} for line in steps)
-    assert lines[-1].keys() == {"step", "validation_loss", "bf16_drift"}
-
-
-def test_a_torn_log_is_mended_on_resume(tmp_path, signal_after):
-    config = tiny.config(tmp_path / "run")
-    signal_after(3, signal.SIGINT)
-    with pytest.raises(Interrupted):
-        train(config, progress=False)
-    with (tmp_path / "run" / "log.jsonl").open("a") as log:
-        log.write('{"step": 5, "loss": 1.0}\n{"step": 4, "lo')
-    train(config, resume=True, progress=False)
-    assert len(entries(tmp_path / "run", "loss")) == 6
 
 
 def test_a_training_that_fails_at_its_first_step_leaves_no_run(tmp_path):
@@ -341,21 +137,6 @@ def test_a_training_that_fails_at_its_first_step_leaves_no_run(tmp_path):
     with pytest.raises(ValueError, match="takes a condition of 1 channels"):
         train(config, progress=False)
     assert not (tmp_path / "run").exists()
-
-
-def test_a_loss_that_is_not_finite_stops_the_training(tmp_path):
-    with pytest.raises(RuntimeError, match=r"the loss is nan at step .*: try a smaller lr"):
-        train(tiny.config(tmp_path / "run", restorer=None, steps=3), net=Broken(), progress=False)
-    assert not snapshots(tmp_path / "run")
-
-
-class Broken(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.scale = nn.Parameter(torch.tensor(float("nan")))
-
-    def forward(self, x, t):
-        return x * self.scale
 
 
 def test_minutes_become_steps_that_the_config_remembers(tmp_path):
@@ -508,51 +289,7 @@ def test_a_config_survives_json():
     assert TrainConfig.from_config(json.loads(json.dumps(config.to_config()))) == config
 
 
-# --- several processes -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.slow
-def test_two_processes_train_as_one_with_twice_the_batch(tmp_path):
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "colddiff"]
-    command += ["train", "digits", "--degradation", "gaussian_blur", "--degradation.sigma_max", "3", "--device", "cpu"]
-    command += ["--steps", "4", "--precision", "fp32", "--warmup-steps", "2", "--log-every", "1"]
-    for field, value in tiny.NET.to_config().items():
-        command += [f"--restorer.{field}" if field != "type" else "--restorer", str(value)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*command, "--batch-size", "4", "--out", str(tmp_path / "two")],
-        env=environment, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("| start | method") == 1
-    train(tiny.config(tmp_path / "one", steps=4), progress=False)
-    one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
-    assert all(torch.allclose(one[name], two[name], atol=1e-5) for name in one)
-
-
-@pytest.mark.slow
-def test_two_processes_stop_at_the_same_step_and_save(tmp_path):
-    out = tmp_path / "run"
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "colddiff"]
-    command += ["train", "digits", "--degradation", "gaussian_blur", "--device", "cpu", "--steps", "100000"]
-    command += ["--batch-size", "4", "--log-every", "1", "--out", str(out)]
-    for field, value in tiny.NET.to_config().items():
-        command += [f"--restorer.{field}" if field != "type" else "--restorer", str(value)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
-        deadline = time.monotonic() + 90
-        while not (out / "log.jsonl").exists() and time.monotonic() < deadline and process.poll() is None:
-            time.sleep(0.1)
-        process.send_signal(signal.SIGTERM)
-        _, told = process.communicate(timeout=60)
-    assert process.returncode != 0
-    steps = {
-        line.partition("stopped after step ")[2].partition(";")[0]
-        for line in told.splitlines()
-        if "stopped after" in line
-    }
-    assert len(steps) == 1, told
-    assert checkpoint.load(out, device="cpu").config["step"] == int(steps.pop())
+# --- what follows from the degradation --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,84 @@
+"""Where a training goes on: from which checkpoint, with which settings, on which images."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .data import ImageData
+from .files import read_json
+from .settings import FREE_TO_CHANGE, TrainConfig
+from .snapshots import last_good, snapshots
+
+SAME_DATA = ("images", "size", "channels", "framing", "left_out")  # of a protocol, for a run to go on
+
+
+def starting_point(run_dir: Path, config: TrainConfig, resume: bool) -> Path | None:
+    """The checkpoint to go on from, or None for a new run; a warning says what is not as it was.
+
+    Raises:
+        ValueError: a run is there and was not to be resumed, or settings that decide what comes out are others now.
+    """
+    if run_dir.exists() and not run_dir.is_dir():
+        raise ValueError(f"{str(run_dir)!r} is a file: give a folder for the run")
+    if not resume:
+        if snapshots(run_dir) or (run_dir / "config.json").exists():
+            raise ValueError(f"{str(run_dir)!r} holds a run already: add --resume to go on, or give another --out")
+        return None
+    found = last_good(run_dir)
+    if found is None:
+        if (run_dir / "config.json").exists():
+            raise ValueError(
+                f"{str(run_dir)!r} holds a run without a checkpoint to go on from: give another --out, or delete it"
+            )
+        warnings.warn(f"{str(run_dir)!r} has no checkpoint to resume from: begun anew", stacklevel=3)
+        return None
+    saved, now = read_json(found / "state.json")["training"], config.to_config()
+    other = changed(now, saved)
+    if other:
+        raise ValueError(f"cannot resume with other settings: {other}")
+    free = _differences(now, saved, FREE_TO_CHANGE - {"out"})
+    if free:
+        warnings.warn(f"going on with other settings: {free}", stacklevel=3)
+    return found
+
+
+def environment(device: torch.device, processes: int, threads: int) -> dict[str, Any]:
+    """What the last bits of a training depend on, beside its settings."""
+    return {"torch": torch.__version__, "device": device.type, "processes": processes, "threads": threads}
+
+
+def tell_environment(now: dict[str, Any], saved: dict[str, Any]) -> None:
+    """Warn where a training goes on elsewhere: its weights then agree but for rounding."""
+    other = _differences(now, saved, now.keys())
+    if other:
+        warnings.warn(f"going on elsewhere, the same but for rounding: {other}", stacklevel=3)
+
+
+def changed(now: dict[str, Any], saved: dict[str, Any]) -> str:
+    """Which settings that decide what comes out are not what they were, in words."""
+    return _differences(now, saved, now.keys() - FREE_TO_CHANGE)
+
+
+def check_same_data(run_dir: Path, data: ImageData) -> None:
+    """Raise where a run was begun on other images than it would go on with."""
+    if not (run_dir / "config.json").exists():  # written after the first snapshot
+        return
+    saved, now = read_json(run_dir / "config.json")["data"], data.protocol
+    other = [k for k in SAME_DATA if saved.get(k) != now.get(k)]
+    if other:
+        told = ", ".join(f"{k} was {saved.get(k)}, now {now.get(k)}" for k in other)
+        raise ValueError(
+            f"cannot resume, the data are no longer those of {str(run_dir)!r}: {told}; bring them back to what they "
+            "were, or train anew with another --out"
+        )
+
+
+def _differences(now: dict[str, Any], saved: dict[str, Any], names: Any) -> str:
+    """What is not what it was; a setting that did not exist then had its default."""
+    before = {name: saved.get(name, getattr(TrainConfig, name, None)) for name in now}
+    told = [name for name in now if name in names and now[name] != before[name]]
+    return ", ".join(f"{name} was {before[name]!r}, now {now[name]!r}" for name in told)
