@@ -10,7 +10,7 @@ from typing import Any
 
 from jsonargparse import ActionYesNo, ArgumentParser
 
-from . import commands, demo, experiments, listing
+from . import commands, demo, doctor, experiments, listing
 from .registry import Configurable, field_types
 from .settings import Size, TrainConfig
 from .tiling import TILE
@@ -125,6 +125,13 @@ def _inspect_arguments(p: ArgumentParser) -> None:
     p.add_argument("run", type=str, help="what `colddiff train` wrote")
 
 
+def _doctor_arguments(p: ArgumentParser) -> None:
+    p.add_argument("run", type=str | None, nargs="?", default=None, help="a run to look at too, finished or not")
+    p.add_argument("--compile", action=SWITCH, default=False, help="try torch.compile too: takes up to minutes")
+    p.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda")
+    p.add_argument("--json", action=SWITCH, default=False, help="as JSON")
+
+
 def _reproduce_arguments(p: ArgumentParser) -> None:
     p.add_argument("table", type=str, help="deblur, inpaint, superres or generation")
     p.add_argument("data", type=str, help="the data set, for example a folder of parquet files of MNIST")
@@ -207,6 +214,11 @@ COMMANDS = {
     "sample": Command("generate new images with a run", _sample_arguments, commands.sample_images),
     "eval": Command("measure a run on images", _eval_arguments, commands.evaluate_run),
     "inspect": Command("what a run is and how its training went", _inspect_arguments, commands.inspect_run),
+    "doctor": Command(
+        "what is wrong with a machine or a run: versions, threads, fast paths, training, a run's files",
+        _doctor_arguments,
+        doctor.diagnose,
+    ),
     "reproduce": Command(
         "a table of the paper with ours beside it",
         _reproduce_arguments,

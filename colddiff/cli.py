@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import re
 import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from typing import Any, NoReturn
 
@@ -23,7 +24,9 @@ from .presets import preset
 from .registry import suggestion
 from .settings import TrainConfig
 
-USER_ERRORS = (ValueError, TypeError, LookupError, OSError, ImportError, RuntimeError)
+USER_ERRORS = (
+    ValueError, TypeError, LookupError, OSError, ImportError, RuntimeError, OverflowError
+)  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,14 +36,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments, overrides = split_overrides(config_first(list(sys.argv[1:] if argv is None else argv)))
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _printing_any_name():
             warnings.simplefilter("default", UserWarning)  # a line for the user, whatever -W says of bugs
             warnings.showwarning = _one_line_warning
             if not arguments:
                 make_parser().print_help()
-                return 2
+                return _say("expected a command", 2)
             _run(arguments, overrides)
-            sys.stdout.flush()
+            if sys.stdout is not None:  # it was closed
+                sys.stdout.flush()
     except Interrupted as stop:
         cure = "go on with --resume" if arguments[0] == "train" else "the same command goes on"
         return _say(f"{stop}, {cure}", 128 + stop.signum)
@@ -52,7 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if os.environ.get("COLDDIFF_DEBUG"):
             traceback.print_exc()
         message = error.args[0] if isinstance(error, LookupError) and error.args else error
-        return _say(_flat(message), 2)
+        return _say(_flat(message) or type(error).__name__, 2)
+    except MemoryError:
+        return _say("there is not enough memory for this: give smaller images, or fewer", 2)
     return 0
 
 
@@ -77,6 +83,9 @@ class Parser(ArgumentParser):
         line = re.sub(
             r'^Parser key "([^"]+)": Expected a (?:<class \'(\w+)\'>|typing\.)', r"--\1: expected \2", _flat(message)
         )
+        either = re.match(r'Parser key "([^"]+)": Does not validate .*? a <class \'(\w+)\'>.* Given value: (.*)', line)
+        if either:  # an option that may be left out
+            line = f"--{either[1]}: expected {either[2]}, got {either[3]}"
         unknown = re.search(r"unrecognized arguments: (--[\w-]+)", line) or re.search(r"invalid choice: '(\w+)'", line)
         if unknown:
             known = [o for p in all_parsers(self) for a in p._actions for o in a.option_strings] + list(COMMANDS)
@@ -158,6 +167,9 @@ def _run(arguments: list[str], overrides: dict[str, Any]) -> None:
     _take_preset(parser, arguments)
     parsed = parser.parse_args([a for a in arguments if not (printing and a == "--print_config")])
     given = parsed[parsed.command]
+    for name, value in vars(given).items():
+        if value == "" or value == [] or (isinstance(value, list) and "" in value):
+            raise ValueError(f"{name} is empty: give a value, or leave it out")
     if parsed.command == "train":
         _check_preset(given, arguments)
     _merge(given, overrides)
@@ -226,6 +238,20 @@ def _keywords(command: str, given: Namespace) -> dict[str, Any]:
 
 def _one_line_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     print(f"colddiff: warning: {_flat(message)}", file=sys.stderr)
+@contextlib.contextmanager
+def _printing_any_name() -> Iterator[None]:
+    """What stdout cannot write, like a file name's bytes that are no UTF-8, is escaped, as it is on stderr."""
+    stdout, before = sys.stdout, getattr(sys.stdout, "errors", None)
+    if not isinstance(stdout, io.TextIOWrapper):
+        yield
+        return
+    stdout.reconfigure(errors="backslashreplace")
+    try:
+        yield
+    finally:
+        stdout.reconfigure(errors=before)
+
+
 
 
 def _flat(message: object) -> str:

@@ -19,7 +19,7 @@ from .degradations.base import Degradation
 from .files import check_target, write_text
 from .framing import Framing
 from .perception import comes_with_library, wants_training
-from .pictures import to_tensor
+from .pictures import printable, to_tensor
 from .processes import pick_device
 from .report import evaluate, report_files, write_card
 from .restoring import Job, restore_files
@@ -31,6 +31,7 @@ from .training import train
 
 MOST_PICTURES = 1000  # on one strip
 MOST_LINES = 20  # of measured pictures
+MOST_IMAGES = 10_000  # on one sheet
 METRICS = ("rmse", "psnr", "ssim")
 
 
@@ -41,12 +42,12 @@ def degrade_picture(
     if not 2 <= steps <= MOST_PICTURES:
         raise ValueError(f"--steps must be 2 to {MOST_PICTURES} pictures, got {steps}")
     check_target(Path(out))
-    if Path(out).exists() and Path(out).samefile(image):
-        raise ValueError(f"{image!r} would be overwritten: give another --out")
     op = Degradation.from_config(degradation)
     framing = Framing(size=image_size)
     (picture,) = framing.frames(framing.open(Path(image)))
     x = (to_tensor(picture)[None].float() / 255).to(pick_device(device))
+    if Path(out).exists() and Path(out).samefile(image):
+        raise ValueError(f"{image!r} would be overwritten: give another --out")
     params = op.draw(x, generator_for(seed, "degrade"))
     D, times = op.bind(params, like=x), torch.linspace(0, 1, steps, dtype=torch.float64)
     frames = torch.cat([D(x, t) for t in times])
@@ -96,7 +97,10 @@ def restore_pictures(
     )  # fmt: skip
     count, measured = restore_files(model, images, Path(out), job)
     for m in measured[:MOST_LINES]:
-        print(f"{m.file}: " + ", ".join(_change(name, [m.damaged[name]], [m.restored[name]]) for name in m.damaged))
+        print(
+            f"{printable(m.file)}: "
+            + ", ".join(_change(name, [m.damaged[name]], [m.restored[name]]) for name in m.damaged)
+        )
     if len(measured) > MOST_LINES:
         print(f"... and {len(measured) - MOST_LINES} more in {Path(out) / 'metrics.json'}")
     if len(measured) > 1:
@@ -116,6 +120,8 @@ def sample_images(
 ) -> None:  # fmt: skip
     """Generate images on one sheet."""
     model = load(run, device=device, precision=precision, compile=compile)
+    if number > MOST_IMAGES:
+        raise ValueError(f"--number must be at most {MOST_IMAGES:,} images on one sheet, got {number}")
     images = model.sample(number, steps=steps, sampler=sampler, seed=seed)
     viz.save(viz.grid(images, zoom=max(1, 64 // images.shape[-2])), out)
     print(f"{number} images with seeds {seed} .. {seed + number - 1} in {out}")

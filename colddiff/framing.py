@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .pictures import UNREADABLE, centre, fit, read_image, resized, scaled, tiles, to_tensor
+from .pictures import centre, fit, naming, read_image, resized, scaled, tiles, to_tensor
 from .registry import Configurable, register
 
 # What a picture comes as: a file, its bytes, an open image, or pixels (C, H, W) uint8.
@@ -63,14 +63,8 @@ class Framing(Configurable):
         Raises:
             FileNotFoundError: it is not there. ValueError: it is a folder, or no readable picture.
         """
-        try:
+        with naming(file):
             return self.read(file)
-        except FileNotFoundError:
-            raise FileNotFoundError(f"no picture at {str(file)!r}") from None
-        except IsADirectoryError:
-            raise ValueError(f"{str(file)!r} is a folder: give a picture") from None
-        except UNREADABLE as error:
-            raise ValueError(f"{str(file)!r} is not a readable picture: {error}") from None
 
     def frames(self, picture: Image.Image) -> list[Image.Image]:
         """The images that a picture is cut into: one, or several tiles."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 import warnings
+from typing import Any
 
 import torch
 from torch import Tensor
+
+MOST_STEPS = 10**6
 
 
 def time_grid(steps: int, start: float | Tensor = 1.0, *, levels: Tensor | None = None) -> Tensor:
@@ -20,12 +24,18 @@ def time_grid(steps: int, start: float | Tensor = 1.0, *, levels: Tensor | None 
         Strictly decreasing times (K + 1,) or (K + 1, B), float64 on the CPU; K < steps, with a warning, where
         several steps fell on one level.
     """
-    if not isinstance(steps, int) or steps < 1:
-        raise ValueError(f"steps must be a whole number >= 1, got {steps!r}")
-    begin = torch.as_tensor(start, dtype=torch.float64).cpu()
+    try:
+        count = 0 if isinstance(steps, bool) else operator.index(steps)
+    except TypeError:
+        count = 0
+    if count < 1:
+        raise ValueError(f"steps must be a whole number >= 1, got {_shortly(steps)}")
+    if count > MOST_STEPS:
+        raise ValueError(f"steps must be at most {MOST_STEPS:,}, got {_shortly(steps)}")
+    begin = float_times(start).double().cpu()
     if begin.dim() > 1 or not bool(((begin > 0) & (begin <= 1)).all()):
         raise ValueError(f"start must be in (0, 1], one for all or one per image, got {begin.tolist()}")
-    times = torch.linspace(1, 0, steps + 1, dtype=torch.float64).reshape(-1, *[1] * begin.dim()) * begin
+    times = torch.linspace(1, 0, count + 1, dtype=torch.float64).reshape(-1, *[1] * begin.dim()) * begin
     if levels is None:
         return times
     middles = (levels[1:] + levels[:-1]) / 2
@@ -33,10 +43,28 @@ def time_grid(steps: int, start: float | Tensor = 1.0, *, levels: Tensor | None 
     times[0] = torch.maximum(times[0], levels[1])  # a start below the first level is that level
     if bool(((times[0] - begin).abs() > 1e-6).any()):
         warnings.warn(f"start {begin.tolist()} is between levels: {times[0].tolist()} is taken", stacklevel=3)
-    moved = (times[1:] < times[:-1]).reshape(steps, -1).any(dim=1)
+    moved = (times[1:] < times[:-1]).reshape(count, -1).any(dim=1)
     if not bool(moved.all()):
-        warnings.warn(f"{steps} steps on {len(levels) - 1} levels: only {int(moved.sum())} are distinct", stacklevel=3)
+        warnings.warn(f"{count} steps on {len(levels) - 1} levels: only {int(moved.sum())} are distinct", stacklevel=3)
     return times[torch.cat([torch.tensor([True]), moved])]
+
+
+def float_times(t: Any) -> Tensor:
+    """Times as a tensor of floats: of a number, of nested sequences of them, or of a tensor.
+
+    Raises:
+        TypeError: they are no numbers.
+    """
+    if isinstance(t, Tensor):
+        if t.is_floating_point():
+            return t
+        if t.is_complex():
+            raise TypeError(f"times must be real numbers in [0, 1], got a {t.dtype} tensor")
+        return t.double()
+    try:
+        return torch.tensor(t, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        raise TypeError(f"times must be numbers in [0, 1], or a tensor of them, got {_shortly(t)}") from None
 
 
 def check_grid(times: Tensor, batch: int) -> None:
@@ -52,3 +80,9 @@ def check_grid(times: Tensor, batch: int) -> None:
         raise ValueError(f"times must decrease strictly from damaged to clean, got {times.tolist()}")
     if not bool(((rows >= 0) & (rows <= 1)).all()):
         raise ValueError(f"times must be in [0, 1], got {times.tolist()}")
+
+
+def _shortly(value: Any) -> str:
+    """What was given, on one line that ends."""
+    text = " ".join(repr(value).split())
+    return text if len(text) < 80 else f"{text[:80]}..."

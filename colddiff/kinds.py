@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .pictures import to_tensor
+from .pictures import naming, to_tensor
 from .viz import to_image
 
 FARTHEST = 16.0  # from 0 that floats in [0, 1] may be with noise on them
@@ -34,11 +35,12 @@ def mapped(fn: Callable[[Tensor, Sequence[int]], Tensor], images: Any, read: Rea
         read: what makes a picture of mode L or RGB of a path or of a picture of any mode.
 
     Raises:
-        TypeError: not images. ValueError: images of no such shape.
+        TypeError: not images. ValueError: images of no such shape or range, or no readable picture.
+        FileNotFoundError: no picture at a path.
     """
     if not isinstance(images, list | tuple):
         batch, back = as_batch(images, read)
-        return back(fn(batch, range(len(batch))))
+        return back(fn(batch, range(len(batch))) if len(batch) else batch)
     batches = [as_batch(image, read) for image in images]
     ends = [*accumulate(len(batch) for batch, _ in batches)]
     answers: list[Any] = [None] * len(batches)
@@ -58,7 +60,8 @@ def as_batch(image: Any, read: Read) -> Batch:
     if isinstance(image, np.ndarray):
         return _of_array(image)
     if isinstance(image, str | Path | Image.Image):
-        picture = read(image)
+        with naming(image):
+            picture = read(image)
         return to_tensor(picture)[None].float() / 255, lambda x: to_image(x[0])
     raise TypeError(
         f"expected a tensor, an array, a Pillow picture, a path or a list of them, got {type(image).__name__}"
@@ -70,8 +73,12 @@ def _of_tensor(image: Tensor) -> Batch:
         raise ValueError(f"expected a tensor (B, C, H, W), (C, H, W) or (H, W), got shape {tuple(image.shape)}")
     if not image.is_floating_point() and image.dtype not in WHITE:
         raise TypeError(f"expected pixels of uint8, of bool, or of floats in [0, 1], got {image.dtype}")
+    if image.layout != torch.strided or image.is_meta:
+        raise TypeError(f"expected a dense tensor with values, got one of {image.layout} on {image.device}")
     batch = image[(None,) * (4 - image.dim())]
     white = WHITE.get(image.dtype)
+    if white is None:
+        _check_range(batch.float())
 
     def back(x: Tensor) -> Tensor:
         x = x if white is None else (x * white).round()
@@ -84,9 +91,9 @@ def _of_array(image: np.ndarray[Any, Any]) -> Batch:
     channels_last = image.ndim in (3, 4) and image.shape[-1] <= 4
     if not (channels_last or image.ndim == 2):
         raise ValueError(f"expected an array (N, H, W, C), (H, W, C) or (H, W), got shape {image.shape}")
-    if np.issubdtype(image.dtype, np.floating) and image.size and not np.abs(image).max() < FARTHEST:
-        raise ValueError(f"expected floats in [0, 1], got {image.min():g} to {image.max():g}: divide by 255, say")
-    tensor = torch.from_numpy(np.array(image))
+    if image.dtype.kind not in "buif" or image.dtype.itemsize > 8:
+        raise TypeError(f"expected pixels of uint8, of bool, or of floats in [0, 1], got {image.dtype}")
+    tensor = torch.from_numpy(np.array(image, dtype=image.dtype.newbyteorder("=")))
     axes = [*range(image.ndim - 3), -1, -3, -2]
     batch, tensor_back = _of_tensor(tensor if image.ndim == 2 else tensor.permute(axes))
 
@@ -96,6 +103,17 @@ def _of_array(image: np.ndarray[Any, Any]) -> Batch:
         return np.ascontiguousarray(array)
 
     return batch, back
+
+
+def _check_range(pixels: Tensor) -> None:
+    """Raise for floats that are no image, however much noise lies on it: seen once, where a user hands them in."""
+    if not pixels.numel():
+        return
+    low, high = (float(value) for value in pixels.detach().aminmax())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ValueError(f"expected floats in [0, 1], got {low:g} to {high:g}: NaN and infinity are no pixels")
+    if max(-low, high) >= FARTHEST:
+        raise ValueError(f"expected floats in [0, 1], got {low:g} to {high:g}: divide by 255, say")
 
 
 def _alike(batches: list[Tensor]) -> list[list[int]]:

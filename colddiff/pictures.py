@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import struct
 import threading
 import warnings
@@ -14,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 IMAGE_SUFFIXES = {
@@ -27,6 +29,7 @@ UNREADABLE = (
 )  # fmt: skip
 
 WHITE = (1.0,)
+SIXTEEN_BITS = 2**16 - 1
 
 
 def read_image(file: str | Path | BytesIO | Image.Image, background: tuple[float, ...] = WHITE) -> Image.Image:
@@ -35,12 +38,56 @@ def read_image(file: str | Path | BytesIO | Image.Image, background: tuple[float
     Args:
         file: of a format that Pillow reads, or an image that it has read.
         background: what transparency is laid over, one number or three in [0, 1].
+
+    Raises:
+        One of `UNREADABLE`: it is broken or no picture.
     """
     if isinstance(file, Image.Image):
         with without_warnings():
             return _plain(file, background)
+    if isinstance(file, str | Path):
+        _check_file(file)
     with without_warnings(), Image.open(file, formats=formats()) as opened:
         return _plain(opened, background)
+
+
+@contextmanager
+def naming(file: str | Path | Image.Image) -> Iterator[None]:
+    """Errors of reading a picture that was given by a user say which it is.
+
+    Raises:
+        FileNotFoundError: it is not there. ValueError: it is a folder, or no readable picture.
+    """
+    name = "this Pillow picture" if isinstance(file, Image.Image) else repr(str(file))
+    try:
+        yield
+    except FileNotFoundError:
+        raise FileNotFoundError(f"no picture at {name}{astray(str(file))}") from None
+    except IsADirectoryError:
+        raise ValueError(f"{name} is a folder: give a picture") from None
+    except UNREADABLE as error:
+        raise ValueError(f"{name} is not a readable picture: {reason(error)}") from None
+
+
+def reason(error: BaseException) -> str:
+    """Why a picture cannot be read, on one line; Pillow tells the path again, or the address of a buffer."""
+    if isinstance(error, UnidentifiedImageError):
+        return "empty, or of no format that Pillow knows"
+    if isinstance(error, Image.DecompressionBombError):
+        told = str(error).partition(",")[0]  # its size, and the limit
+        return f"{told}: make it smaller, or raise PIL.Image.MAX_IMAGE_PIXELS where you trust it"
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return next(iter(text.splitlines()), type(error).__name__)
+
+
+def printable(name: str) -> str:
+    """A name on one line of what any terminal and file takes: a newline is \\n, a byte that is no UTF-8 \\udcff."""
+    return name if name.isprintable() else repr(name)[1:-1]
+
+
+def astray(path: str) -> str:
+    """What to add where nothing is at a path: whether it is a link, to nothing or in a circle."""
+    return " (it is a link that leads nowhere)" if os.path.islink(path) else ""
 
 
 @cache
@@ -74,12 +121,24 @@ def without_warnings() -> Iterator[None]:
                 _undo.close()
 
 
+def _check_file(path: str | Path) -> None:
+    """Raise for what has no end, or never begins."""
+    mode = os.stat(path).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise ValueError("it is a pipe, a socket or a device: give a file")
+
+
 def _plain(opened: Image.Image, background: tuple[float, ...]) -> Image.Image:
+    if 0 in opened.size:
+        raise ValueError("it has no pixels")
     image = ImageOps.exif_transpose(opened)
     if image.mode == "F":
         raise ValueError("its pixels are floating-point numbers of unknown range: save it with 8 or 16 bits")
     if image.mode.startswith("I"):
-        return Image.fromarray((np.asarray(image).astype(np.float64) / 257).round().clip(0, 255).astype(np.uint8))
+        whole = np.asarray(image)
+        if whole.min() < 0 or whole.max() > SIXTEEN_BITS:
+            raise ValueError(f"its pixels are {whole.min()} to {whole.max()}: save it with 8 or 16 bits")
+        return Image.fromarray((whole.astype(np.float64) / 257).round().astype(np.uint8))
     grey = image.mode in ("1", "L", "LA", "La")
     if image.has_transparency_data:
         below = tuple(round(255 * level) for level in background)
@@ -103,7 +162,10 @@ def read_images(*files: str | Path, size: int | None = None) -> Tensor:
         files: pictures of one size, or of any with `size`.
         size: side in pixels to which they are resized and cropped.
     """
-    pictures = [read_image(file) if size is None else fit(read_image(file), size) for file in files]
+    pictures = []
+    for file in files:
+        with naming(file):
+            pictures.append(read_image(file) if size is None else fit(read_image(file), size))
     if len({picture.size for picture in pictures}) != 1:
         raise ValueError(f"expected pictures of one size, got {[p.size for p in pictures]}: give size=64, say")
     mode = "RGB" if any(picture.mode == "RGB" for picture in pictures) else "L"
@@ -122,7 +184,17 @@ def scaled(image: Image.Image, size: int) -> Image.Image:
 
 
 def resized(image: Image.Image, target: tuple[int, int]) -> Image.Image:
-    """To a width and height (bilinear, Pillow)."""
+    """To a width and height (bilinear, Pillow).
+
+    Raises:
+        ValueError: more pixels than Pillow would read: a line of pixels, enlarged until it is as wide as asked for.
+    """
+    most = Image.MAX_IMAGE_PIXELS
+    if most is not None and target[0] * target[1] > 2 * most:
+        raise ValueError(
+            f"resized from {image.width} x {image.height} it would have {target[0]} x {target[1]} pixels: "
+            "cut it first, or give a smaller size"
+        )
     return image if image.size == target else image.resize(target, Image.Resampling.BILINEAR)
 
 

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from PIL import UnidentifiedImageError
 from torch import Tensor
 from tqdm import tqdm
 
 from .framing import Framing, Raw, width_height
-from .pictures import UNREADABLE, without_warnings
+from .pictures import UNREADABLE, reason, without_warnings
 
 Named = tuple[str, Raw]  # a picture, and what to call it in a message
 
@@ -95,16 +94,11 @@ def _frames(entry: tuple[Named, ...], framing: Framing) -> Frames | str:
         try:
             pictures.append(raw if isinstance(raw, Tensor) else framing.read(raw))
         except UNREADABLE as error:
-            return f"{name} ({_reason(error)})"
-    pictures[1:] = [framing.like(picture, pictures[0]) for picture in pictures[1:]]
-    tiles = [*zip(*(framing.tensors(picture) for picture in pictures), strict=True)]
+            return f"{name} ({reason(error)})"
+    try:
+        pictures[1:] = [framing.like(picture, pictures[0]) for picture in pictures[1:]]
+        tiles = [*zip(*(framing.tensors(picture) for picture in pictures), strict=True)]
+    except ValueError as error:  # too many pixels
+        return f"{entry[0][0]} ({reason(error)})"
     size = (framing.size, framing.size)
     return Frames(tiles, framing.size is not None and any(width_height(picture) != size for picture in pictures))
-
-
-def _reason(error: BaseException) -> str:
-    """Why a picture cannot be read, on one line; Pillow tells the path again, or the address of a buffer."""
-    if isinstance(error, UnidentifiedImageError):
-        return "empty, or of no format that Pillow knows"
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return next(iter(text.splitlines()), type(error).__name__)

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from .degradations.base import BoundDegradation, Claims, Degradation, Images, as_times
+from .degradations.base import BoundDegradation, Claims, Degradation, Images, as_times, check_images
+from .grids import check_grid, float_times
 from .kernels import computing_dtype
 from .samplers import Generators, Restorer, Sampler, State, improved, one_shot, walk
 
@@ -35,6 +36,9 @@ def restore(
         generator: for what has to be drawn.
         capture: what the walk goes through, as `captured.captured`, which replays steps on a GPU.
     """
+    check_images(x)
+    times = float_times(times)
+    check_grid(times, len(x))
     if capture is not None:
         D = bind_observed(degradation, R, x, times[0], mask=mask, sampler=sampler, generator=generator)
         return walk(R, D, x, times=times, sampler=capture(sampler), generator=generator)

@@ -15,7 +15,7 @@ from . import metrics, viz
 from .files import check_target, write_json
 from .framing import Framing
 from .grids import time_grid
-from .pictures import IMAGE_SUFFIXES, to_tensor
+from .pictures import IMAGE_SUFFIXES, astray, printable, to_tensor
 from .reading import listed
 from .run import Run
 from .samplers import Sampler
@@ -91,7 +91,8 @@ def restore_files(run: Run, paths: Sequence[str | Path], out: Path, job: Job) ->
                     clean, x = x, _degraded(run, x, start, generator_for(job.seed, "restore", i))
                 restored = _restored(run, x, start, hole, job, generator_for(job.seed, "restoring", i), show=alone)
             except ValueError as error:
-                bad.append(f"{file.name}: {error}" if file.name not in str(error) and not alone else str(error))
+                name = printable(file.name)
+                bad.append(f"{name}: {error}" if name not in str(error) and not alone else str(error))
                 continue
             _save(x, restored, clean, job, target)
             if clean is not None:
@@ -183,7 +184,10 @@ def _references(job: Job, found: Sequence[tuple[Path, Path]]) -> list[Path | Non
 
 def _pictures(paths: Sequence[str | Path]) -> Iterator[tuple[Path, Path]]:
     """The picture files among paths and below folders, and how each is called from there."""
-    for path in map(Path, paths):
+    for given in paths:
+        path = Path(given)
+        if not str(given):  # which Path takes for the folder that this runs in
+            raise FileNotFoundError("no picture or folder at ''")
         if path.is_dir():
             found = [f for f in sorted(path.rglob("*")) if f.suffix.lower() in IMAGE_SUFFIXES and f.is_file()]
             if not found:
@@ -192,7 +196,7 @@ def _pictures(paths: Sequence[str | Path]) -> Iterator[tuple[Path, Path]]:
         elif path.exists():
             yield path, Path(path.name)
         else:
-            raise FileNotFoundError(f"no picture or folder at {str(path)!r}")
+            raise FileNotFoundError(f"no picture or folder at {str(path)!r}{astray(str(path))}")
 
 
 def _targets(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .degradations.base import BoundDegradation, Images, check_images
-from .grids import check_grid, time_grid
+from .grids import check_grid, float_times, time_grid
 from .kernels import normal
 from .registry import suggestion
 
@@ -236,7 +236,9 @@ def walk(
     if times is None:
         assert steps is not None
         times = time_grid(steps, start, levels=D.degradation.level_times())
-    grid = times if isinstance(times, Tensor) else torch.tensor(times, dtype=torch.float64)
+    if not callable(sampler):
+        raise TypeError(f"expected a sampler or the name of one ({', '.join(SAMPLERS)}), got {sampler!r}")
+    grid = float_times(times)
     check_grid(grid, len(x))
     return sampler(R, D, x, grid, generator=generator)
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from .embedded import EMBEDDED
 from .framing import Framing
 from .hub import downloaded, image_rows, is_hub_name, is_saved, saved
+from .pictures import astray, printable
 from .reading import Named
 from .registry import suggestion
 from .splits import (
@@ -168,10 +169,10 @@ def _by_position(clean: Source, damaged: Source) -> Source:
 
 def _parts(source: str | Path, split: str) -> tuple[list[Any], str, bool]:
     """The files or data sets of a split, its name, and whether it is still to be cut from them."""
+    _check_there(source)
     path = Path(source)
     if path.exists() and not is_saved(path):
         return locate(path, split)
-    _check_there(source)
     found = saved(path) if path.exists() else downloaded(str(source))
     if not found:
         raise ValueError(f"{str(source)!r} holds no images")
@@ -190,12 +191,16 @@ def _kind(source: str | Path) -> str:
 def _check_there(source: str | Path) -> None:
     """Raise unless it is a path, or could be a name on the hub."""
     path = Path(source)
-    near = [str(p) for p in path.parent.iterdir()] if path.parent.is_dir() else []
-    meant = suggestion(str(path), [*EMBEDDED, *near])
-    if path.exists() or (is_hub_name(str(source)) and not meant):
+    if not str(source):
+        raise FileNotFoundError("no data at '': give a name or a path, or . for the folder that this runs in")
+    if path.exists():
+        return
+    near = [str(p) for p in path.parent.iterdir() if p != path] if path.parent.is_dir() else []
+    meant = astray(str(path)) or suggestion(str(path), [*EMBEDDED, *near])
+    if is_hub_name(str(source)) and not meant:
         return
     raise FileNotFoundError(
-        f"no data at {str(path)!r}{meant}: expected a folder of images, a .parquet, .npy or .npz file, owner/name of "
+        f"no data at {str(source)!r}{meant}: expected a folder of images, a .parquet, .npy or .npz file, owner/name of "
         f"the Hugging Face hub, or one of {', '.join(EMBEDDED)}"
     )
 
@@ -221,7 +226,7 @@ def _root(path: Path) -> Path:
 def _namer(path: Path) -> Callable[[Path], str]:
     """How a file is called in messages that name the folder."""
     root = _root(path)
-    return lambda file: file.relative_to(root).as_posix()
+    return lambda file: printable(file.relative_to(root).as_posix())
 
 
 def _parquet_rows(file: Path) -> tuple[int, Iterator[Named]]:
@@ -290,7 +295,8 @@ def _eight_bit(array: np.ndarray[Any, Any], where: str, channels_first: bool = F
     if array.dtype != np.uint8:
         low, high = array.min(), array.max()
         if not (low >= 0 and high <= 1):  # not so for NaN either
-            raise ValueError(f"floats in {where} must be in [0, 1], got {low:g} to {high:g}")
+            cure = "divide by 255, say" if np.isfinite([low, high]).all() else "NaN and infinity are no pixels"
+            raise ValueError(f"floats in {where} must be in [0, 1], got {low:g} to {high:g}: {cure}")
         array = (array * 255.0).round().astype(np.uint8)
     tensor = torch.from_numpy(np.require(array, requirements=["C", "W"]))
     if tensor.dim() == 3:

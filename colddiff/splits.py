@@ -92,8 +92,10 @@ def locate(path: Path, split: str) -> tuple[list[Path], str, bool]:
         own = _split_of(path, path.parent)
         beside = [f for f in sorted(path.parent.iterdir()) if f.suffix.lower() == suffix]
         splits = {own: [path]} if own is None or split == "all" else _splits(beside, path.parent) | {own: [path]}
-    else:
+    elif path.is_dir():
         splits = _splits(_below(path), path)
+    else:
+        raise ValueError(f"{str(path)!r} is a pipe, a socket or a device: give a file or a folder")
     return choose(splits, split, str(path))
 
 

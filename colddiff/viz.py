@@ -12,6 +12,7 @@ from torch import Tensor
 from .files import write_whole
 
 GAP = 2  # pixels between pictures
+LONGEST = {"JPEG": 65500, "WEBP": 16383, "GIF": 65535, "TGA": 65535, "AVIF": 65536}  # sides of a format, in pixels
 
 
 def to_image(x: Tensor) -> Image.Image:
@@ -54,8 +55,14 @@ def save(image: Image.Image | Sequence[Image.Image], path: str | Path, *, second
     """Write a picture, or several as an animation, whole or not at all."""
     frames = [image] if isinstance(image, Image.Image) else list(image)
     path = Path(path)
-    if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
+    kind = Image.registered_extensions().get(path.suffix.lower(), "")
+    if kind not in Image.SAVE:
         raise ValueError(f"cannot write {path.name!r} as a picture: name it .png, .jpg or .gif")
+    width, height = frames[0].size
+    if max(width, height) > LONGEST.get(kind, max(width, height)):
+        raise ValueError(
+            f"{path.name!r} cannot be {width} x {height} pixels, at most {LONGEST[kind]} a side: name it .png"
+        )
     extra = {"save_all": True, "append_images": frames[1:], "duration": int(1000 * seconds), "loop": 0}
     write_whole(path, lambda part: frames[0].save(part, format=None, **(extra if len(frames) > 1 else {})))
     return path

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..grids import float_times
 from ..kernels import cached_tables, computing_dtype, exact_float32, few_threads, moved, one_if_shared
 from ..registry import Configurable
 from ..schedules import Linear, Schedule
@@ -98,6 +99,8 @@ class Degradation(Configurable, ABC):
         """`draw` with one generator per image, so that image i does not depend on its batch."""
         if len(generators) != len(like):
             raise ValueError(f"expected one generator per image, {len(like)}, got {len(generators)}")
+        if not generators:
+            return self.draw(like, torch.Generator())
         rows = [self.draw(like[i : i + 1], generator) for i, generator in enumerate(generators)]
         return {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
 
@@ -312,10 +315,7 @@ def check_images(x: Tensor) -> None:
 
 def as_times(t: Tensor | float, x: Tensor) -> Tensor:
     """t as a float tensor (B,) on the device of x; times that are still on the CPU are checked to be in [0, 1]."""
-    if not isinstance(t, Tensor):
-        t = torch.tensor(t, dtype=torch.float64)
-    if not t.is_floating_point():
-        t = t.double()
+    t = float_times(t)
     if t.dim() > 1 or (t.dim() == 1 and t.shape[0] not in (1, x.shape[0])):
         raise ValueError(f"expected one time, or one per image ({x.shape[0]},), got shape {tuple(t.shape)}")
     t = t if t.dim() else t.reshape(1)
