@@ -12,7 +12,7 @@ DATA        ?=
 VENV        := .venv
 BIN         := $(VENV)/bin
 
-.PHONY: setup demo test test-core test-slow unit lint bench bench-rmse lock clean
+.PHONY: setup demo test test-core test-slow unit fuzz lint bench bench-rmse lock clean
 
 setup: $(VENV)/ready
 $(VENV)/ready: pyproject.toml $(CONSTRAINTS)
@@ -35,6 +35,10 @@ test-core:
 
 test-slow: setup
 	$(BIN)/pytest -q -m slow
+
+# Ten minutes of files of a run spoiled at random; what is found says with which seed.
+fuzz: setup
+	$(BIN)/python tests/fuzz_readers.py --minutes 10
 
 lint: setup
 	$(BIN)/ruff check .

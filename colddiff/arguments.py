@@ -76,6 +76,7 @@ def _restore_arguments(p: ArgumentParser) -> None:
     )
     _speed(p)
     _device_and_seed(p)
+    _trust(p)
 
 
 def _sample_arguments(p: ArgumentParser) -> None:
@@ -86,6 +87,7 @@ def _sample_arguments(p: ArgumentParser) -> None:
     p.add_argument("--steps", type=int, default=50, help="restorer calls")
     _speed(p)
     _device_and_seed(p)
+    _trust(p)
 
 
 def _eval_arguments(p: ArgumentParser) -> None:
@@ -119,10 +121,12 @@ def _eval_arguments(p: ArgumentParser) -> None:
     p.add_argument("--batch-size", "--batch_size", type=int, default=128, help="images at a time")
     _speed(p)
     _device_and_seed(p)
+    _trust(p)
 
 
 def _inspect_arguments(p: ArgumentParser) -> None:
     p.add_argument("run", type=str, help="what `colddiff train` wrote")
+    _trust(p)
 
 
 def _doctor_arguments(p: ArgumentParser) -> None:
@@ -130,6 +134,7 @@ def _doctor_arguments(p: ArgumentParser) -> None:
     p.add_argument("--compile", action=SWITCH, default=False, help="try torch.compile too: takes up to minutes")
     p.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda")
     p.add_argument("--json", action=SWITCH, default=False, help="as JSON")
+    _trust(p)
 
 
 def _reproduce_arguments(p: ArgumentParser) -> None:
@@ -187,6 +192,12 @@ def _speed(p: ArgumentParser) -> None:
         help="of the network: as it was trained, where the hardware has it, if left out",
     )  # fmt: skip
     p.add_argument("--compile", action=SWITCH, default=False, help="compile the network first: pays on long work")
+
+
+def _trust(p: ArgumentParser) -> None:
+    p.add_argument(
+        "--trust-plugins", action=SWITCH, default=False, help="import installed plug-ins that the run's config names"
+    )
 
 
 def _device_and_seed(p: ArgumentParser) -> None:

@@ -136,7 +136,7 @@ class BetaTable(NoiseSchedule):
 
 def _check_betas(*betas: float) -> None:
     if not all(0 < beta < 1 for beta in betas):
-        raise ValueError(f"betas must be in (0, 1), got {betas}")
+        raise ValueError(f"betas must be in (0, 1), got {str(betas)[:100]}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from importlib.metadata import version
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import torch
@@ -19,15 +21,27 @@ from .baselines import Baseline, baseline_for, baseline_from
 from .degradations.base import Degradation
 from .fast import pick_precision
 from .files import read_json, write_json
+from .framing import Framing
 from .priors import Fitted, Prior
 from .processes import pick_device
+from .registry import Configurable, names_of
 from .run import Run
-from .tensors import load_weights, read_tensors, write_tensors
+from .tensors import check_weights, load_weights, read_tensors, write_tensors
 from .unet import RestorerConfig
 
 FORMAT = 2
 SHIPPED = Path(__file__).parent / "shipped"
-EXPECTED = ("version", "restorer", "degradation", "prior", "image", "data", "training", "precision", "step")
+MOST_CHANNELS, LONGEST_SIDE = 1024, 8192  # of the images that a run may be of
+EXPECTED: dict[str, tuple[type, ...]] = {
+    "version": (str,), "restorer": (dict, NoneType), "degradation": (dict,), "prior": (dict, NoneType),
+    "image": (dict,), "data": (dict,), "training": (dict,), "precision": (str,), "step": (int,),
+}  # fmt: skip
+LATER: dict[str, type[Configurable]] = {
+    "degradation": Degradation,
+    "condition": Degradation,
+    "restorer": RestorerConfig,
+    "prior": Prior,
+}
 
 
 def shipped() -> list[str]:
@@ -37,9 +51,9 @@ def shipped() -> list[str]:
 
 def load(
     path: str | Path, *, device: str = "auto", precision: str = "auto", compile: bool = False,
-    net: nn.Module | None = None,
+    net: nn.Module | None = None, trust_plugins: bool = False,
 ) -> Run:  # fmt: skip
-    """The run in a directory.
+    """The run in a directory, which anybody may have written: nothing in it is executed, and sizes are checked first.
 
     Args:
         path: what `train` wrote, or the name of one of the runs that come with the library: "digits".
@@ -47,6 +61,7 @@ def load(
         precision: "auto" (as trained, where the hardware has it), "fp32" or "bf16".
         compile: through torch.compile: minutes at the first call of each size, less time at every later one.
         net: a module for the weights, where the run was trained on one of the user's own.
+        trust_plugins: import installed plug-ins that the run names; else only what has been imported is known.
 
     Raises:
         FileNotFoundError: not a run. ValueError, LookupError, TypeError: a config or weights that do not fit.
@@ -59,27 +74,20 @@ def load(
             f"{name!r} is not a run: it has no config.json; `colddiff train` makes one, and {', '.join(shipped())} "
             "comes with the library"
         )
-    config = read_json(path / "config.json")
-    if not isinstance(config, dict) or config.get("library") != "colddiff":
-        raise ValueError(f"{str(path / 'config.json')!r} is not a colddiff run's config")
-    if config.get("format") != FORMAT:
-        found = config.get("format")
-        cure = "upgrade colddiff" if isinstance(found, int) and found > FORMAT else "train it again"
-        raise ValueError(f"{str(path)!r} has format {found}, this colddiff reads {FORMAT}: {cure}")
-    missing = [key for key in EXPECTED if key not in config]
-    if missing:
-        raise ValueError(f"{str(path / 'config.json')!r} lacks {', '.join(missing)}: it is not as train wrote it")
-    degradation = Degradation.from_config(config["degradation"])
-    if net is None:
-        if config["restorer"] is None:
-            raise ValueError(f"{str(path)!r} was trained on a network of your own: pass it as load(path, net=...)")
-        net = RestorerConfig.from_config(config["restorer"]).build()
+    config = read_config(path / "config.json")
+    with names_of(path / "config.json", trust_plugins=trust_plugins):
+        degradation = Degradation.from_config(config["degradation"])
+        spec = None if config["restorer"] is None else RestorerConfig.from_config(config["restorer"])
+        prior = None if config["prior"] is None else Prior.from_config(config["prior"])
+        for name, family in LATER.items():  # read when they are needed; names are looked up now
+            if (told := config["training"].get(name)) is not None:
+                family.from_config(told)
+        if framing := config["data"].get("framing"):
+            Framing.from_config(framing)
+    net = _network(spec, path) if net is None else net
     load_weights(net, path / "model.safetensors")
-    prior = None
-    if config["prior"] is not None:
-        prior = Prior.from_config(config["prior"])
-        if isinstance(prior, Fitted):
-            prior = prior.with_tensors(read_tensors(path / "prior.safetensors"))
+    if isinstance(prior, Fitted):
+        prior = prior.with_tensors(read_tensors(path / "prior.safetensors"))
     where = pick_device(device)
     if precision == "auto" and config["precision"] == "fp32":
         precision = "fp32"  # trained so, or bf16 failed its gate
@@ -94,6 +102,31 @@ def load(
     return Run(net, degradation, prior, config, path, chosen, compile, baseline)
 
 
+def read_config(file: Path) -> dict[str, Any]:
+    """All of a run's config.json, whose parts are there and of their kind; names and fields are not looked up.
+
+    Raises:
+        FileNotFoundError: no such file. ValueError: what is not a run's config, or not of this format.
+    """
+    config = read_json(file)
+    if not isinstance(config, dict) or config.get("library") != "colddiff":
+        raise ValueError(f"{str(file)!r} is not a colddiff run's config")
+    found = config.get("format")
+    if found != FORMAT:
+        cure = "upgrade colddiff" if isinstance(found, int) and found > FORMAT else "train it again"
+        raise ValueError(f"{str(file.parent)!r} has format {str(found)[:40]}, this colddiff reads {FORMAT}: {cure}")
+    missing = [key for key in EXPECTED if key not in config]
+    if missing:
+        raise ValueError(f"{str(file)!r} lacks {', '.join(missing)}: it is not as train wrote it")
+    wrong = [key for key, kinds in EXPECTED.items() if not isinstance(config[key], kinds)]
+    if not wrong and not _is_shape(config["image"]):
+        wrong = ["image"]
+    if wrong:
+        told = repr(config[wrong[0]])[:100]
+        raise ValueError(f"{str(file)!r} is not as train wrote it: its {wrong[0]} cannot be {told}")
+    return config
+
+
 def save(
     run_dir: Path, weights: dict[str, Tensor], config: dict[str, Any], prior: Prior | None,
     baseline: Baseline | None = None,
@@ -106,3 +139,32 @@ def save(
         write_tensors(run_dir / "baseline.safetensors", baseline.statistics)
     header = {"library": "colddiff", "version": version("colddiff"), "format": FORMAT}
     write_json(run_dir / "config.json", header | config | {"prior": None if prior is None else prior.to_config()})
+
+
+# --- helpers ---------------------------------------------------------------------------------------------------------
+
+
+def _is_shape(image: dict[str, Any]) -> bool:
+    """Whether it is the channels and the size of images that there could be."""
+    size = image.get("size")
+    if not isinstance(size, list) or len(size) != 2:
+        return False
+    limits = (MOST_CHANNELS, LONGEST_SIDE, LONGEST_SIDE)
+    sides = zip((image.get("channels"), *size), limits, strict=True)
+    return all(type(side) is int and 1 <= side <= limit for side, limit in sides)
+
+
+def _network(spec: RestorerConfig | None, path: Path) -> nn.Module:
+    """The network of a config, built once the header of its weights has been found to fit: a config is quickly written.
+
+    Raises:
+        ValueError: it was trained on a network of the user's, or the file holds another.
+    """
+    if spec is None:
+        raise ValueError(f"{str(path)!r} was trained on a network of your own: pass it as load(path, net=...)")
+    sketch = None
+    with contextlib.suppress(NotImplementedError, RuntimeError), torch.device("meta"):
+        sketch = spec.build()  # that of a plug-in may look at values, and there are none
+    if sketch is not None:
+        check_weights(sketch, path / "model.safetensors")
+    return spec.build()

@@ -21,7 +21,7 @@ from jsonargparse import ArgumentParser, Namespace
 from .arguments import COMMANDS
 from .interruption import Interrupted
 from .presets import preset
-from .registry import suggestion
+from .registry import suggestion, trusting_plugins
 from .settings import TrainConfig
 
 USER_ERRORS = (
@@ -176,7 +176,9 @@ def _run(arguments: list[str], overrides: dict[str, Any]) -> None:
     if printing:  # the parser has not seen the overrides
         print(yaml.safe_dump({k: v for k, v in vars(given).items() if k != "config"}, sort_keys=False), end="")
     else:
-        COMMANDS[parsed.command].run(**_keywords(parsed.command, given))
+        keywords = _keywords(parsed.command, given)
+        with trusting_plugins(keywords.pop("trust_plugins", False)):
+            COMMANDS[parsed.command].run(**keywords)
 
 
 def _take_preset(parser: Parser, arguments: list[str]) -> None:

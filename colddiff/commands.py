@@ -16,6 +16,7 @@ from . import viz
 from .checkpoint import load
 from .data import ImageData, beside, load_data
 from .degradations.base import Degradation
+from .embedded import EMBEDDED
 from .files import check_target, write_text
 from .framing import Framing
 from .perception import comes_with_library, wants_training
@@ -135,14 +136,16 @@ def evaluate_run(
     """Measure a run, write what follows and the table as Markdown, JSON and a picture, and print it."""
     model = load(run, device=device, precision=precision, compile=compile)
     own = Path("report") if comes_with_library(model) else Path(run) / "report"
+    if not out and not own.resolve().is_relative_to(own.parent.resolve()):
+        raise ValueError(f"{str(own)!r} is a link that leaves the run: give another folder with --out")
     folder = Path(out) if out else own
     for file in (*report_files(folder, generated=generate > 0), *([Path(json)] if json else [])):
         check_target(file)
     trained_on = model.config["data"]
     if _same_place(data, trained_on.get("data")):
-        damaged = damaged or trained_on.get("damaged")
+        damaged = damaged or _beside_named(trained_on.get("damaged"))
     asked = None if perception == "none" else perception
-    known = _training_images(model, training) if training or generate or wants_training(model, asked) else None
+    known = _training_images(model, training, data) if training or generate or wants_training(model, asked) else None
     report = evaluate(
         model, _read_for(model, data, split, damaged),
         starts=numbers(start, float, "--start"), steps=numbers(steps, int, "--steps"),
@@ -157,17 +160,20 @@ def evaluate_run(
     print(f"written to {', '.join(map(str, written))}" + (f" and {json}" if json else ""))
 
 
-def _training_images(run: Run, named: str | None) -> ImageData | None:
-    """What a run was trained on: as named, else where the run says, if that can still be had."""
+def _training_images(run: Run, named: str | None, data: str) -> ImageData | None:
+    """What a run was trained on: as named, the library's own, or what is measured; no place that a file alone names."""
     told = run.config["data"]
+    place, split = told.get("data"), told.get("split", "train")
     if named is not None:
-        return _read_for(run, named, told["split"] if _same_place(named, told.get("data")) else "train")
-    try:
-        return _read_for(run, told["data"], told["split"])
-    except (KeyError, OSError, LookupError, ValueError, ImportError) as error:
-        line = error.args[0] if isinstance(error, LookupError) else error
-        warnings.warn(f"what the run was trained on cannot be read, name it with --training: {line}", stacklevel=2)
-        return None
+        return _read_for(run, named, split if _same_place(named, place) else "train")
+    if place in EMBEDDED or _same_place(data, place):
+        return _read_for(run, place, split)
+    warnings.warn(
+        f"the run says that it was trained on {place!r}, which is not opened because a file says so: name it with "
+        "--training",
+        stacklevel=2,
+    )
+    return None
 
 
 def _read_for(run: Run, data: str, split: str, damaged: str | None = None) -> ImageData:
@@ -181,7 +187,7 @@ def _read_for(run: Run, data: str, split: str, damaged: str | None = None) -> Im
         )  # fmt: skip
 
     others = run.config.get("training", {}).get("others")
-    return read(data, damaged) if others is None else beside(read(data), read(others))
+    return read(data, damaged) if others is None else beside(read(data), read(_beside_named(others) or ""))
 
 
 def inspect_run(run: str) -> None:
@@ -200,6 +206,16 @@ def inspect_run(run: str) -> None:
 
 
 # --- helpers ---------------------------------------------------------------------------------------------------------
+
+
+def _beside_named(place: str | None) -> str | None:
+    """Where a run's file says that what goes with the named images is: on this machine, or the library's own."""
+    if place is None or place in EMBEDDED or Path(place).exists():
+        return place
+    raise ValueError(
+        f"the run names {place!r} beside its images, which is not on this machine, and nothing is downloaded because a "
+        "file says so: put it there, or name it (--damaged)"
+    )
 
 
 def _same_place(data: str, other: str | None) -> bool:

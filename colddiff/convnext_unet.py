@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from .official_unets import OfficialConfig, OfficialUNet, Sinusoids
 from .registry import register
+from .unet import check_sizes
 
 HEADS, HEAD_WIDTH = 4, 32  # of the linear attention
 
@@ -31,6 +32,7 @@ class ConvNextUNetConfig(OfficialConfig):
 
     def check(self) -> None:
         super().check()
+        check_sizes(widest=self.dim * max(self.multipliers))
         if self.dim < 4 or self.dim % 2:
             raise ValueError(f"dim must be even and >= 4, a sine and a cosine at a time, got {self.dim}")
 

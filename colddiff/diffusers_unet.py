@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .registry import register
-from .unet import RestorerConfig
+from .unet import RestorerConfig, check_sizes
 
 TIMESTEPS = 1000  # for which the sines and cosines of diffusers are made
 
@@ -40,6 +40,10 @@ class DiffusersUNetConfig(RestorerConfig):
     residual: bool = True
 
     def check(self) -> None:
+        check_sizes(
+            levels=len(self.block_out_channels), widest=max(self.block_out_channels, default=1),
+            blocks=self.layers_per_block, channels=self.channels or 3,
+        )  # fmt: skip
         sizes = (self.channels or 1, self.layers_per_block, self.attention_head_dim, self.norm_num_groups)
         if min(len(self.block_out_channels), *self.block_out_channels, *sizes) < 1 or self.channels == 0:
             raise ValueError(f"channels, features, layers, heads and groups must be >= 1, got {self}")

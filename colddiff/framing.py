@@ -40,8 +40,8 @@ class Framing(Configurable):
     background: tuple[float, ...] = (1.0,)
 
     def check(self) -> None:
-        if self.size is not None and self.size < 1:
-            raise ValueError(f"image size must be >= 1 pixel, got {self.size}")
+        if self.size is not None and not 1 <= self.size <= 8192:
+            raise ValueError(f"image size must be >= 1 pixel, got {self.size}, and <= 8192")
         if self.size is None and self.fit != "resize":
             raise ValueError(f"fit={self.fit!r} cuts squares of one size: give it, e.g. --image-size 64")
         if len(self.background) not in (1, 3) or not all(0 <= level <= 1 for level in self.background):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import warnings
+import zipfile
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -66,6 +67,10 @@ def _read(file: Path) -> tuple[int, dict[str, Tensor]]:
     if not file.is_file():
         raise FileNotFoundError(f"{str(file)!r} is {'a folder' if file.is_dir() else 'not there'}: give a .pt file")
     try:
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as packed:
+                if sum(record.file_size for record in packed.infolist()) > file.stat().st_size:
+                    raise ValueError("it unpacks to more than it is")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what torch says of pickles that it refuses is said below
             saved = torch.load(file, weights_only=True, map_location="cpu")
@@ -110,7 +115,7 @@ def _fitting(weights: dict[str, Tensor], restorer: OfficialConfig, file: Path) -
             name = name.replace(theirs, ours)
         if name in found:
             raise ValueError(f"{str(file)!r} holds two tensors for {name}: it is not of the official trainer")
-        found[name] = tensor.float()
+        found[name] = tensor
     with torch.device("meta"):
         expected = restorer.build().state_dict()
     wrong = [f"{name} is missing" for name in expected if name not in found]
@@ -123,6 +128,7 @@ def _fitting(weights: dict[str, Tensor], restorer: OfficialConfig, file: Path) -
     if wrong:
         kind = restorer.registered_name
         raise ValueError(f"the weights in {str(file)!r} are not those of the preset's {kind}: {_few(wrong)}")
+    found = {name: tensor.float() for name, tensor in found.items()}  # of those shapes alone: another may be endless
     if not all(bool(tensor.isfinite().all()) for tensor in found.values()):
         raise ValueError(f"the weights in {str(file)!r} are not all finite: take another file")
     return found

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .kernels import level_at
-from .unet import RestorerConfig
+from .unet import RestorerConfig, check_sizes
 
 STEPS = 1000  # if nobody says
 
@@ -34,10 +34,13 @@ class OfficialConfig(RestorerConfig):
     num_steps: int | None = None
 
     def check(self) -> None:
+        check_sizes(levels=len(self.multipliers), channels=self.channels or 3)
         optional = (1 if number is None else number for number in (self.channels, self.num_steps))
         numbers = (*optional, len(self.multipliers))
         if min(*numbers, *self.multipliers) < 1:
             raise ValueError(f"channels, num_steps and multipliers must be >= 1, got {self}")
+        if (self.num_steps or 1) > 1_000_000:
+            raise ValueError(f"num_steps must be at most 1,000,000, got {self.num_steps}")
 
 
 class OfficialUNet(nn.Module, ABC):

@@ -91,8 +91,8 @@ class Constant(Prior):
 
     def check(self) -> None:
         super().check()
-        if not self.low <= self.high:
-            raise ValueError(f"low must not exceed high, got {self.low} and {self.high}")
+        if not -10 <= self.low <= self.high <= 10:
+            raise ValueError(f"low must not exceed high, both in [-10, 10], got {self.low} and {self.high}")
 
     def sample(self, n: int, shape: Shape, generator: torch.Generator | None = None) -> Images:
         colour = torch.rand((n, shape[0], 1, 1), generator=generator)
@@ -153,7 +153,14 @@ class Fitted(Prior):
         missing = [name for name in self.expected if name not in tensors]
         if missing:
             raise ValueError(f"{type(self).__name__} needs the tensors {missing}, got {sorted(tensors)}")
+        if not self.could_be_fitted({name: tensors[name] for name in self.expected}):
+            shapes = {name: tuple(tensors[name].shape) for name in self.expected}
+            raise ValueError(f"{type(self).__name__} cannot be fitted to tensors {shapes}, or not with these numbers")
         return replace(self, fitted=Measured(dict(tensors)))
+
+    def could_be_fitted(self, tensors: dict[str, Tensor]) -> bool:
+        """Whether `measure` could have made tensors: their shapes, types and ranges."""
+        return True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,6 +184,15 @@ class GaussianMixture(Fitted):
         super().check()
         if min(self.components, self.side) < 1:
             raise ValueError(f"components and side must be >= 1, got {self.components} and {self.side}")
+
+    def could_be_fitted(self, tensors: dict[str, Tensor]) -> bool:
+        weights, means, factors = (tensors[name] for name in self.expected)
+        if {t.dtype for t in (weights, means, factors)} != {torch.float32} or (weights.dim(), means.dim()) != (1, 4):
+            return False
+        count, numbers = len(weights), means[:1].numel()
+        alike = means.shape[0] == count and means.shape[2:] == (self.side, self.side) and numbers > 0
+        drawn = bool((weights >= 0).all()) and bool(weights.sum() > 0)
+        return alike and factors.shape == (count, numbers, numbers) and drawn
 
     def measure(self, images: Images) -> dict[str, Tensor]:
         from sklearn import mixture
@@ -260,6 +276,10 @@ class Empirical(Fitted):
     """Training images themselves, at 8 bits, drawn with replacement: generation starts where a real image ends."""
 
     expected = ("images",)
+
+    def could_be_fitted(self, tensors: dict[str, Tensor]) -> bool:
+        images = tensors["images"]
+        return images.dim() == 4 and images.dtype == torch.uint8 and images.numel() > 0
 
     def measure(self, images: Images) -> dict[str, Tensor]:
         return {"images": (images.clamp(0, 1) * 255).round().to(torch.uint8)}

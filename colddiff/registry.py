@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import reprlib
 import types
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
+from weakref import WeakKeyDictionary
 
 _CLASSES: dict[str, dict[str, type[Configurable]]] = {}
+_TYPES: WeakKeyDictionary[type, dict[str, Any]] = WeakKeyDictionary()  # of fields, resolved
+
+# The file whose names are being looked up, where nothing is to be imported because it names it.
+_STRANGER: ContextVar[Path | None] = ContextVar("stranger", default=None)
+_TRUSTING: ContextVar[bool] = ContextVar("trusting", default=False)
+
+MOST_PARTS = 64  # values that are made of others, in one field: a file must not ask for millions
+LARGEST = 2**63  # of whole numbers, beyond which no tensor can follow
 
 T = TypeVar("T")
 
@@ -63,7 +76,7 @@ class Configurable:
         if isinstance(config, str):
             config = {"type": config}
         if not isinstance(config, dict) or not isinstance(config.get("type"), str):
-            raise TypeError(f'expected a name or {{"type": name, ...}} for a {cls.__name__}, got {config!r}')
+            raise TypeError(f'expected a name or {{"type": name, ...}} for a {cls.__name__}, got {_shown(config)}')
         found = lookup(cls.group, config["type"])
         if not issubclass(found, cls):
             raise TypeError(f"expected a {cls.__name__}, got {config['type']!r}, which is a {found.__name__}")
@@ -71,9 +84,8 @@ class Configurable:
         known = field_types(found)
         for key in fields:
             if key not in known:
-                raise TypeError(
-                    f"{config['type']} has no field {key!r}{suggestion(key, known)}; its fields: {', '.join(known)}"
-                )
+                near = suggestion(key, known)
+                raise TypeError(f"{config['type']} has no field {_shown(key)}{near}; its fields: {', '.join(known)}")
             default = getattr(found, key, None)
             if isinstance(default, Configurable) and isinstance(fields[key], dict) and "type" not in fields[key]:
                 fields[key] = default.to_config() | fields[key]
@@ -109,24 +121,50 @@ def plug_ins(group: str) -> list[str]:
     return sorted({point.name for point in entry_points(group=group)} - _CLASSES.get(group, {}).keys())
 
 
+@contextmanager
+def names_of(file: Path, *, trust_plugins: bool) -> Iterator[None]:
+    """Meanwhile names are those of a file that anybody may have written: it has no plug-in imported unless trusted."""
+    token = _STRANGER.set(None if trust_plugins or _TRUSTING.get() else file)
+    try:
+        yield
+    finally:
+        _STRANGER.reset(token)
+
+
+@contextmanager
+def trusting_plugins(trust: bool) -> Iterator[None]:
+    """Whether, meanwhile, plug-ins are trusted that any file names: the command line's --trust-plugins."""
+    token = _TRUSTING.set(trust)
+    try:
+        yield
+    finally:
+        _TRUSTING.reset(token)
+
+
 def lookup(group: str, name: str) -> type[Configurable]:
     """The class of that name; on a miss, installed plug-ins are asked through their entry points.
 
     Raises:
-        LookupError: no such name. TypeError: a plug-in of that name that is no member of the family.
+        LookupError: no such name, or that of a plug-in which only a file names (`names_of`). TypeError: a plug-in of
+        that name that is no member of the family.
     """
     known = _CLASSES.get(group, {})
+    kind = group.removeprefix("colddiff.").removesuffix("s")
     if name not in known:
         for point in entry_points(group=group, name=name):
+            if (file := _STRANGER.get()) is not None:
+                raise LookupError(
+                    f"{str(file)!r} names the {kind} {name!r} of a plug-in, and no file has anything imported: import "
+                    f"{point.value.partition(':')[0]} yourself, or trust it (--trust-plugins, trust_plugins=True)"
+                )
             loaded = point.load()
             if not (isinstance(loaded, type) and issubclass(loaded, Configurable) and loaded.group == group):
                 raise TypeError(f"entry point {point.value!r} of group {group} is not a registered class of that group")
             return loaded
     if name not in known:
         names = sorted([*known, *plug_ins(group)])
-        kind = group.removeprefix("colddiff.").removesuffix("s")
         raise LookupError(
-            f"no {kind} is named {name!r}{suggestion(name, names)}; known: {', '.join(names)} "
+            f"no {kind} is named {_shown(name)}{suggestion(name, names)}; known: {', '.join(names)} "
             "(one of your own is known once its module is imported, or installed with an entry point)"
         )
     return known[name]
@@ -134,14 +172,16 @@ def lookup(group: str, name: str) -> type[Configurable]:
 
 def suggestion(name: str, names: Iterable[str]) -> str:
     """`" (did you mean 'x'?)"`, or nothing where no name is close."""
-    close = difflib.get_close_matches(name, list(names), n=1)
+    close = difflib.get_close_matches(name[:100], list(names), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def field_types(cls: type) -> dict[str, Any]:
     """The annotation of each field that a config has, resolved; not of those that `measured` declares."""
-    hints = typing.get_type_hints(cls)
-    return {f.name: hints[f.name] for f in dataclasses.fields(cls) if not f.metadata.get("measured")}
+    if cls not in _TYPES:  # resolving takes thirty times as long as all the rest of making a value
+        hints = typing.get_type_hints(cls)
+        _TYPES[cls] = {f.name: hints[f.name] for f in dataclasses.fields(cls) if not f.metadata.get("measured")}
+    return _TYPES[cls]
 
 
 def measured() -> Any:
@@ -160,13 +200,17 @@ def _coerce(value: Any, annotation: Any, where: str) -> Any:
         return _coerce(value, options[0], where)
     if origin is typing.Literal:
         if value not in arguments:
-            raise ValueError(f"{where} must be one of {', '.join(map(repr, arguments))}, got {value!r}")
+            raise ValueError(f"{where} must be one of {', '.join(map(repr, arguments))}, got {_shown(value)}")
         return value
     if origin is tuple and isinstance(value, list | tuple):
         inner = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
         if len(inner) != len(value):
             raise TypeError(f"{where} must have {len(inner)} entries, got {len(value)}")
+        if len(value) > MOST_PARTS and isinstance(inner[0], type) and issubclass(inner[0], Configurable):
+            raise ValueError(f"{where} must have at most {MOST_PARTS} entries, got {len(value)}")
         return tuple(_coerce(v, a, where) for v, a in zip(value, inner, strict=True))
+    if annotation in (int, float) and isinstance(value, int) and not -LARGEST < value < LARGEST:
+        raise ValueError(f"{where} must be less than 2**63, got a number of {value.bit_length()} bits")
     if annotation is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     if isinstance(annotation, type) and issubclass(annotation, Configurable) and isinstance(value, str | dict):
@@ -174,7 +218,16 @@ def _coerce(value: Any, annotation: Any, where: str) -> Any:
     fits = isinstance(annotation, type) and isinstance(value, annotation)
     if fits and (annotation is bool or not isinstance(value, bool)):  # True is an int, but not here
         return value
-    raise TypeError(f"{where} must be {getattr(annotation, '__name__', annotation)}, got {value!r}")
+    raise TypeError(f"{where} must be {getattr(annotation, '__name__', annotation)}, got {_shown(value)}")
+
+
+def _shown(value: object) -> str:
+    """What was given, in a line that can be read."""
+    return _BRIEF.repr(value)
+
+
+_BRIEF = reprlib.Repr()
+_BRIEF.maxstring = _BRIEF.maxother = 60
 
 
 def _jsonable(value: Any) -> Any:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from .official_unets import OfficialConfig, OfficialUNet, Sinusoids
 from .registry import register
+from .unet import check_sizes
 
 GROUPS = 32  # of features that are normalised together
 
@@ -37,6 +38,7 @@ class ResNetUNetConfig(OfficialConfig):
 
     def check(self) -> None:
         super().check()
+        check_sizes(widest=self.ch * max(self.multipliers), blocks=self.blocks, levels=len(self.attend_at))
         if self.ch < GROUPS or self.ch % GROUPS:
             raise ValueError(f"ch must be a multiple of {GROUPS}, the groups that are normalised, got {self.ch}")
         if self.blocks < 1 or not 0 <= self.dropout < 1:

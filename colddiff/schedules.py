@@ -54,8 +54,8 @@ class Power(Schedule):
     exponent: float = 2.0
 
     def check(self) -> None:
-        if not 0 < self.exponent < math.inf:
-            raise ValueError(f"exponent must be > 0 and finite, got {self.exponent}")
+        if not 1e-3 <= self.exponent <= 1e3:
+            raise ValueError(f"exponent must be > 0, in [0.001, 1000], got {self.exponent}")
 
     def __call__(self, t: Tensor) -> Tensor:
         return t**self.exponent
@@ -112,8 +112,8 @@ class Bridge(Schedule):
     beta_max: float = 3e-4
 
     def check(self) -> None:
-        if not 0 < self.beta_min <= self.beta_max < math.inf:
-            raise ValueError(f"expected 0 < beta_min <= beta_max, got {self.beta_min} and {self.beta_max}")
+        if not 1e-12 <= self.beta_min <= self.beta_max <= 1e6:
+            raise ValueError(f"expected 1e-12 <= beta_min <= beta_max <= 1e6, got {self.beta_min} and {self.beta_max}")
 
     def __call__(self, t: Tensor) -> Tensor:
         first, slope = math.sqrt(self.beta_min), math.sqrt(self.beta_max) - math.sqrt(self.beta_min)
@@ -135,7 +135,7 @@ class Table(Schedule):
     def check(self) -> None:
         v = self.values
         if len(v) < 2 or v[0] != 0 or v[-1] != 1 or any(not a < b for a, b in pairwise(v)):
-            raise ValueError(f"values must increase strictly from 0 to 1, got {v}")
+            raise ValueError(f"values must increase strictly from 0 to 1, got {str(v)[:100]}")
 
     def __call__(self, t: Tensor) -> Tensor:
         values = torch.tensor(self.values, dtype=t.dtype, device="cpu").to(t.device, non_blocking=True)

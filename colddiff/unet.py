@@ -27,6 +27,18 @@ class RestorerConfig(Configurable):
         raise NotImplementedError
 
 
+# No network is larger in any of these; one that is described in a few bytes must not fill the memory.
+MOST = {"levels": 10, "widest": 8192, "blocks": 16, "channels": 2048, "patch": 64}
+
+
+def check_sizes(**sizes: int) -> None:
+    """Raise for a network that is larger than `MOST` in one of its sizes."""
+    for name, size in sizes.items():
+        if size > MOST[name]:
+            told = f"a network has at most {MOST[name]:,} " + ("features" if name == "widest" else name)
+            raise ValueError(f"{told}, this one would have {size:,}")
+
+
 # Widths by the number of parameters that they come to, with three channels and the other fields as they are by default.
 SIZES = {"0.3M": 16, "1M": 32, "5M": 64, "15M": 112, "35M": 176, "60M": 224}
 
@@ -59,6 +71,10 @@ class UNetConfig(RestorerConfig):
     dropout: float = 0.0
 
     def check(self) -> None:
+        check_sizes(
+            levels=len(self.multipliers), widest=self.width * max(self.multipliers, default=1), blocks=self.blocks,
+            channels=(self.channels or 3) + self.cond_channels, patch=self.patch,
+        )  # fmt: skip
         if (
             min(
                 1 if self.channels is None else self.channels,

@@ -14,6 +14,8 @@ from .registry import register
 from .unet import RestorerConfig, UNetConfig
 from .wiener import ROUNDING_VARIANCE, spectral_moments, wiener_estimate
 
+LONGEST_SIDE = 1024  # pixels: mean and power are kept for each
+
 
 @register("wiener_unet")
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +48,9 @@ class WienerUNetConfig(RestorerConfig):
                 f"wiener_unet is for blurs that have a spectrum, as gaussian_blur and iterated_blur, not for "
                 f"{known.registered_name}: use unet"
             )
+        size = self.size
+        if size is not None and (len(size) != 2 or not all(1 <= side <= LONGEST_SIDE for side in size)):
+            raise ValueError(f"size must be (H, W) in 1 .. {LONGEST_SIDE} pixels, got {str(size)[:100]}")
         if self.noise is not None and not 0 < self.noise < math.inf:
             raise ValueError(f"noise must be > 0, got {self.noise}")
 

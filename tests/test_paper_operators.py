@@ -106,7 +106,10 @@ def test_decreasing_sigmas_fall_evenly_to_their_own_last_step_and_make_the_targe
         (lambda: AccumulatingSigma(start=3.0, target=3.0), "0 < start < target"),
         (lambda: DecreasingSigma(target=math.inf), "target"),
         (lambda: IteratedBlur(num_steps=2000, kernel_size=None, sigmas=ExponentialSigma()), "give a kernel_size"),
-        (lambda: IteratedBlur(num_steps=90_000, kernel_size=None, sigmas=ExponentialSigma()), "give a kernel_size"),
+        (
+            lambda: IteratedBlur(num_steps=9_000, kernel_size=None, sigmas=ExponentialSigma(rate=0.001)),
+            "give a kernel_size",
+        ),
         (lambda: WideningBlur(num_steps=0), "num_steps"),
         (lambda: Snow(level=5), "level"),
         (lambda: Snow(num_steps=0), "num_steps"),

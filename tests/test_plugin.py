@@ -18,14 +18,25 @@ pytest.importorskip("pip")
 
 def python(*arguments: object, cwd: Path, installed: Path | None = None) -> str:
     """What a fresh process prints; with `installed`, one that finds the packages there."""
+    done = fresh(*arguments, cwd=cwd, installed=installed)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def failing(*arguments: object, cwd: Path, installed: Path | None = None) -> str:
+    """The one line with which a command ends in a fresh process."""
+    done = fresh(*arguments, cwd=cwd, installed=installed)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stdout + done.stderr
+    return done.stderr
+
+
+def fresh(*arguments: object, cwd: Path, installed: Path | None) -> subprocess.CompletedProcess[str]:
     path = [] if installed is None else [str(installed)]
     path += [entry for entry in (os.environ.get("PYTHONPATH"),) if entry]
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, *map(str, arguments)], capture_output=True, text=True, cwd=cwd, timeout=200,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(path), "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -77,18 +88,25 @@ def test_a_run_is_trained_on_it_and_restores_in_another_process(
     run: Path, installed: Path, picture: Path, tmp_path: Path
 ) -> None:
     assert json.loads((run / "config.json").read_text())["degradation"]["type"] == "scanlines"
-    python("-m", "colddiff", "restore", run, picture, "--out", "restored", "--steps", 2, cwd=tmp_path,
-           installed=installed)  # fmt: skip
+    asked = ("-m", "colddiff", "restore", run, picture, "--out", "restored", "--steps", 2, "--trust-plugins")
+    python(*asked, cwd=tmp_path, installed=installed)
+    trusted = f"import colddiff; colddiff.load({str(run)!r}, trust_plugins=True).restore({str(picture)!r})"
+    python("-c", trusted, cwd=tmp_path, installed=installed)
     with Image.open(tmp_path / "restored" / "picture.png") as restored:
         assert restored.size == (8, 8)
 
 
+def test_a_run_does_not_have_it_imported_by_itself(run: Path, installed: Path, picture: Path, tmp_path: Path) -> None:
+    asked = ("-m", "colddiff", "restore", run, picture, "--out", "restored")
+    refused = failing(*asked, cwd=tmp_path, installed=installed)
+    assert "names the degradation 'scanlines' of a plug-in" in refused and "--trust-plugins" in refused
+    known = f"import colddiff, colddiff_scanlines; colddiff.load({str(run)!r})"  # the user has imported it
+    python("-c", known, cwd=tmp_path, installed=installed)
+
+
 def test_a_run_whose_plug_in_is_gone_says_which(run: Path, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "colddiff", "inspect", str(run)], capture_output=True, text=True, cwd=tmp_path
-    )
-    assert done.returncode == 2 and done.stderr.count("\n") == 1
-    assert "no degradation is named 'scanlines'" in done.stderr and "installed with an entry point" in done.stderr
+    refused = failing("-m", "colddiff", "inspect", run, cwd=tmp_path)
+    assert "no degradation is named 'scanlines'" in refused and "installed with an entry point" in refused
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..grids import float_times
 from ..kernels import cached_tables, computing_dtype, exact_float32, few_threads, moved, one_if_shared
-from ..registry import Configurable
+from ..registry import MOST_PARTS, Configurable
 from ..schedules import Linear, Schedule
 
 Params = dict[str, Tensor]
@@ -350,7 +350,20 @@ def part_severity(part: Degradation, s: Tensor) -> Tensor:
 def check_fill(fill: tuple[float, ...]) -> None:
     """Raise unless a fill colour is one or several numbers in [0, 1]."""
     if not fill or not all(0 <= value <= 1 for value in fill):
-        raise ValueError(f"fill must be one number, or one per channel, in [0, 1], got {fill}")
+        raise ValueError(f"fill must be one number, or one per channel, in [0, 1], got {str(fill)[:100]}")
+
+
+def check_parts(name: str, parts: tuple[Degradation, ...]) -> None:
+    """Raise for more parts than `MOST_PARTS`, those of the parts among them: each is computed at every step."""
+    count = sum(map(_size, parts))
+    if count > MOST_PARTS:
+        raise ValueError(f"{name} must have at most {MOST_PARTS} parts, those of its parts among them, got {count}")
+
+
+def _size(op: Degradation) -> int:
+    """How many degradations one is made of, itself among them."""
+    inner = [v for field in vars(op).values() for v in (field if isinstance(field, tuple) else (field,))]
+    return 1 + sum(_size(v) for v in inner if isinstance(v, Degradation))
 
 
 def fill_colour(fill: tuple[float, ...], like: Tensor) -> Tensor:

@@ -43,9 +43,9 @@ class BlurNoise(Degradation):
     claims = Claims.MONOTONE | Claims.DIFFERENTIABLE | Claims.TRACEABLE
 
     def check(self) -> None:
-        if not 0 <= self.sigma_max < math.inf or not 0 < self.min_gain <= 1 or not 0 < self.log_snr <= 30:
+        if not 0 <= self.sigma_max <= 1e6 or not 0 < self.min_gain <= 1 or not 0 < self.log_snr <= 30:
             raise ValueError(
-                "expected sigma_max >= 0 pixels, min_gain in (0, 1] and log_snr in (0, 30], got "
+                "expected sigma_max in [0, 1e6] pixels, min_gain in (0, 1] and log_snr in (0, 30], got "
                 f"{self.sigma_max}, {self.min_gain} and {self.log_snr}"
             )
 

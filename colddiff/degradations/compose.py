@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..registry import register
-from .base import Claims, Degradation, Images, Params, of_part, part_severity, to_part
+from .base import Claims, Degradation, Images, Params, check_parts, of_part, part_severity, to_part
 
 
 @register("compose")
@@ -31,6 +31,8 @@ class Compose(Degradation):
             raise ValueError(
                 'compose needs degradations in parts, in their order: --degradation.parts "[gaussian_blur, jpeg]"'
             )
+
+        check_parts("compose", self.parts)
 
     @property
     def required_params(self) -> tuple[str, ...]:  # type: ignore[override]

@@ -15,6 +15,8 @@ from ..separable import Border, border_index, from_spectrum, spectral_basis
 from .base import Images, Params
 from .separable import SeparableLinear, spectral
 
+WIDEST_FILTER = 256  # pixels; of matrices any will do
+
 
 @register("gaussian_blur")
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +37,8 @@ class GaussianBlur(SeparableLinear):
     border: Border = "reflect"
 
     def check(self) -> None:
-        if not 0 < self.sigma_max < math.inf:
-            raise ValueError(f"sigma_max must be > 0 pixels, got {self.sigma_max}")
+        if not 0 < self.sigma_max <= 1e6:
+            raise ValueError(f"sigma_max must be > 0 pixels and at most a million, got {self.sigma_max}")
 
     # Beyond, a matrix costs more than a filter that is as long as its kernel.
     largest_side = 1024
@@ -55,6 +57,11 @@ class GaussianBlur(SeparableLinear):
 
     def tables_large(self, like: Images) -> Params:
         """Border indices, and the cosines that turn the spectrum of a kernel into its taps."""
+        if self.sigma_max > WIDEST_FILTER:
+            raise ValueError(
+                f"pictures beyond {self.largest_side} pixels are blurred by at most {WIDEST_FILTER} pixels, whose "
+                f"tables grow with the square, got sigma_max={self.sigma_max}: make them smaller (--image-size)"
+            )
         radius = math.ceil(6 * self.sigma_max) + 3
         period = 4 * radius + 2  # twice the support: what wraps around is below rounding
         omega = 2 * math.pi * torch.arange(period, dtype=torch.float64) / period

@@ -31,8 +31,8 @@ class Interpolate(Blend):
     num_steps: int | None = None
 
     def check(self) -> None:
-        if self.num_steps is not None and self.num_steps < 1:
-            raise ValueError(f"num_steps must be >= 1, got {self.num_steps}")
+        if self.num_steps is not None and not 1 <= self.num_steps <= 1_000_000:
+            raise ValueError(f"num_steps must be >= 1, got {self.num_steps}, and <= 1,000,000")
 
     @property
     def levels(self) -> int | None:

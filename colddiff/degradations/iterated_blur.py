@@ -15,7 +15,7 @@ from .base import Images, Params
 from .separable import SeparableChain, stack_of_filters
 
 # Taps of the kernels of all steps together: 512 MB.
-MOST_TAPS = 2**26
+MOST_TAPS = 2**22
 
 
 @register("iterated_blur")
@@ -44,13 +44,18 @@ class IteratedBlur(SeparableChain):
     ends_in_mean: bool = False
 
     def check(self) -> None:
-        if not 1 <= self.num_steps <= 100_000:
-            raise ValueError(f"num_steps must be in 1 .. 100,000, got {self.num_steps}")
+        if not 1 <= self.num_steps <= 10_000:
+            raise ValueError(f"num_steps must be in 1 .. 10,000, got {self.num_steps}")
         if self.kernel_size is not None and (self.kernel_size < 1 or self.kernel_size % 2 == 0):
             raise ValueError(f"kernel_size must be odd and >= 1, got {self.kernel_size}")
-        widest = float(self.sigmas.sigmas(self.num_steps).max())
+        sigmas = self.sigmas.sigmas(self.num_steps)
+        widest = float(sigmas.max())
+        if self.kernel_size is not None and self.num_steps * self.kernel_size > MOST_TAPS:
+            raise ValueError(f"{self.num_steps} kernels of {self.kernel_size} taps are too large: take fewer of both")
         if self.kernel_size is None and not self.num_steps * (4 * widest + 3) <= MOST_TAPS:
             raise ValueError(f"a sigma of {widest:.3g} pixels makes kernels too large: give a kernel_size, got None")
+        if not 1e-6 <= float(sigmas.min()) <= widest <= 1e6:
+            raise ValueError(f"sigmas must be 1e-6 to 1e6 pixels wide, got {float(sigmas.min()):.3g} .. {widest:.3g}")
 
     @property
     def levels(self) -> int:

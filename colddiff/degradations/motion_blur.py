@@ -15,6 +15,7 @@ from ..separable import Border, border_index
 from .base import Claims, Degradation, Images, Params
 
 # Points per pixel of the longest segment: each weight of the kernel is within 1e-3 of its limit.
+LONGEST = 500  # pixels; kernels grow with the square
 DENSITY = 16
 
 
@@ -44,8 +45,8 @@ class MotionBlur(Degradation):
     claims = Claims.LINEAR | Claims.DIFFERENTIABLE | Claims.TRACEABLE
 
     def check(self) -> None:
-        if not 0 < self.length < math.inf:
-            raise ValueError(f"length must be > 0 pixels, got {self.length}")
+        if not 0 < self.length <= LONGEST:
+            raise ValueError(f"length must be > 0 pixels and at most {LONGEST}, got {self.length}")
         if self.angle is not None and not math.isfinite(self.angle):
             raise ValueError(f"angle must be a number of degrees, or None to draw one per image, got {self.angle}")
 

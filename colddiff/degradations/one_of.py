@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..kernels import integers
 from ..registry import register
-from .base import Claims, Degradation, Images, Params, of_part, part_severity, to_part
+from .base import Claims, Degradation, Images, Params, check_parts, of_part, part_severity, to_part
 
 
 @register("one_of")
@@ -32,6 +32,8 @@ class OneOf(Degradation):
             raise ValueError(
                 'one_of needs degradations in options to choose from: --degradation.options "[gaussian_blur, jpeg]"'
             )
+
+        check_parts("one_of", self.options)
 
     @property
     def required_params(self) -> tuple[str, ...]:  # type: ignore[override]

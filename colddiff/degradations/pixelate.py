@@ -34,8 +34,8 @@ class Pixelate(SeparableChain):
     largest_side = 64
 
     def check(self) -> None:
-        if self.largest is not None and (self.largest < 2 or self.largest & (self.largest - 1)):
-            raise ValueError(f"largest must be a power of two, >= 2 pixels, got {self.largest}")
+        if self.largest is not None and (not 2 <= self.largest <= 2**16 or self.largest & (self.largest - 1)):
+            raise ValueError(f"largest must be a power of two, >= 2 pixels and at most 65,536, got {self.largest}")
 
     def axis(self, n: int, size: tuple[int, int]) -> Params:
         place = torch.arange(n)

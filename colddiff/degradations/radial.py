@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,11 +37,12 @@ class Radial(Blend, ABC):
     initial_mask: int = 11
 
     def check(self) -> None:
-        if not 1 <= self.num_steps <= 100_000:
-            raise ValueError(f"num_steps must be in 1 .. 100,000, got {self.num_steps}")
-        if not 0 < self.kernel_std < math.inf or self.initial_mask < 1:
+        if not 1 <= self.num_steps <= 10_000:
+            raise ValueError(f"num_steps must be in 1 .. 10,000, got {self.num_steps}")
+        if not 1e-6 <= self.kernel_std <= 1e6 or not 1 <= self.initial_mask <= 1_000_000:
             raise ValueError(
-                f"kernel_std must be > 0 pixels and initial_mask >= 1, got {self.kernel_std} and {self.initial_mask}"
+                "kernel_std must be in [1e-6, 1e6] pixels and initial_mask in 1 .. 1,000,000, got "
+                f"{self.kernel_std} and {self.initial_mask}"
             )
 
     @property

@@ -42,8 +42,8 @@ class Resolution(SeparableChain):
     blur: bool = False
 
     def check(self) -> None:
-        if not 1 <= self.num_steps <= 100_000:
-            raise ValueError(f"num_steps must be in 1 .. 100,000, got {self.num_steps}")
+        if not 1 <= self.num_steps <= 10_000:
+            raise ValueError(f"num_steps must be in 1 .. 10,000, got {self.num_steps}")
 
     @property
     def claims(self) -> Claims:  # type: ignore[override]

@@ -65,8 +65,8 @@ class Snow(Degradation):
     claims = Claims.MONOTONE | Claims.TRACEABLE  # not differentiable where it clips, at black and white
 
     def check(self) -> None:
-        if not 1 <= self.num_steps <= 100_000:
-            raise ValueError(f"num_steps must be in 1 .. 100,000, got {self.num_steps}")
+        if not 1 <= self.num_steps <= 10_000:
+            raise ValueError(f"num_steps must be in 1 .. 10,000, got {self.num_steps}")
         if self.level not in LEVELS:
             raise ValueError(f"level must be in 1 .. {len(LEVELS)}, got {self.level}")
 

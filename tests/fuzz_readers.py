@@ -1,0 +1,239 @@
+"""Mutates the files of a small run and reads them: `python tests/fuzz_readers.py --minutes 10 --seed 0`.
+
+Every outcome must be a run, or one line of ValueError, TypeError, LookupError or FileNotFoundError, within SECONDS and
+HEADROOM bytes, with nothing executed on the way. What is not is printed with the seed that makes it again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import copy
+import faulthandler
+import json
+import random
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from mutations import mutated
+from tiny import config as tiny_config
+
+from colddiff import registry
+from colddiff.checkpoint import load
+from colddiff.degradations import Compose, GaussianBlur, GaussianNoise, OneOf, PixelMask
+from colddiff.perception import FILE, _classifier
+from colddiff.priors import LowresGMM
+from colddiff.snapshots import load_snapshot, snapshots
+from colddiff.tensors import write_tensors
+from colddiff.training import train
+from colddiff.turns import TurnClassifier
+
+SECONDS = 2.0  # of one file
+HEADROOM = 2**30  # bytes of memory beyond what the process has when it begins
+LONGEST_LINE = 1000  # characters of a message
+REFUSED = (ValueError, TypeError, LookupError, FileNotFoundError)
+FORBIDDEN = ("pickle.find_class", "os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen",
+             "socket.connect", "ctypes.dlopen", "webbrowser.open")  # fmt: skip
+
+
+@dataclass
+class Target:
+    """A file of a run, and what reads it."""
+
+    name: str
+    read: Callable[[Path], object]
+    content: bytes = b""
+
+
+@dataclass
+class Found:
+    """What came of it all."""
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    findings: list[str] = field(default_factory=list)
+    runs: int = 0
+    slowest: float = 0.0
+
+
+# --- what reads ------------------------------------------------------------------------------------------------------
+
+
+def use(path: Path) -> object:
+    """Load a run and use it once, so small that the config alone could make it large."""
+    run = load(path, device="cpu")
+    assert run.condition is None or run.condition.claims is not None
+    assert run.framing is not None
+    x = torch.rand(1, run.shape[0] if run.shape[0] <= 4 else 1, 8, 8)
+    with contextlib.suppress(*REFUSED):  # said when it is used, as well as when it is loaded
+        run.restore(x, steps=1, seed=0)
+    if run.prior is not None and run.shape[1] * run.shape[2] <= 4096:
+        run.sample(1, steps=1)
+    return run
+
+
+def features(path: Path) -> object:
+    """The feature network that an evaluation finds in a run."""
+    return _classifier(load(path, device="cpu"), None, False)
+
+
+def resume(path: Path) -> object:
+    """A snapshot, read into a network and an optimizer as `train --resume` has them."""
+    net = load(path, device="cpu").net
+    optimizer = torch.optim.Adam(net.parameters())
+    folder = snapshots(path)[-1]
+    return load_snapshot(folder, net, copy.deepcopy(net), optimizer)
+
+
+# --- what is read ----------------------------------------------------------------------------------------------------
+
+
+def make_run(folder: Path) -> Path:
+    """A run with every file that a run can have."""
+    degradation = Compose(parts=(GaussianBlur(sigma_max=2.0), OneOf(options=(PixelMask(), GaussianNoise()))))
+    quiet = {"steps": 1, "checkpoint_every": 1, "prior": LowresGMM(components=2, side=2), "degradation": degradation}
+    run = train(tiny_config(folder / "run", **quiet), progress=False)
+    write_tensors(run.path / FILE, TurnClassifier(1).state_dict())
+    return run.path
+
+
+def targets(run: Path) -> list[Target]:
+    """The files that are mutated; a config more often than the others."""
+    state = snapshots(run)[-1].relative_to(run)
+    named = [("config.json", use)] * 4 + [("model.safetensors", use), ("prior.safetensors", use)]
+    named += [("baseline.safetensors", use), (FILE, features)]
+    named += [(str(state / file), resume) for file in ("state.json", "optimizer.safetensors", "model.safetensors")]
+    blur = GaussianBlur(sigma_max=2.0).to_config()  # of which there is a baseline
+    config = json.loads((run / "config.json").read_text())
+    write_tensors(run / "baseline.safetensors", {n: torch.rand(1, 8, 8) for n in ("mean", "power")})
+    (run / "config.json").write_text(json.dumps(config | {"degradation": blur}))
+    return [Target(name, read, (run / name).read_bytes()) for name, read in named]
+
+
+# --- the loop --------------------------------------------------------------------------------------------------------
+
+
+class Hang(BaseException):
+    """More than SECONDS went by."""
+
+
+class Executed(BaseException):
+    """Something ran that no file may run."""
+
+
+class Trap:
+    """An installed plug-in that must not be imported."""
+
+    name, value = "trap", "trap:Trap"
+
+    def load(self) -> None:
+        raise Executed("a plug-in was imported")
+
+
+def guard() -> None:
+    """No plug-in, no process, no pickle from now on, no more memory than HEADROOM, and an alarm against hangs."""
+    registry.entry_points = lambda *, group, name=None: [Trap()] if name in (None, "trap") else []  # type: ignore
+
+    def audit(event: str, _: object) -> None:
+        if event in FORBIDDEN and armed:
+            raise Executed(event)
+
+    def rang(*_: object) -> None:
+        raise Hang
+
+    sys.addaudithook(audit)
+    signal.signal(signal.SIGALRM, rang)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + HEADROOM, used + HEADROOM))
+
+
+armed = False
+
+
+def attempt(target: Target, run: Path, found: Found, label: str) -> None:
+    """Read one mutated file and note what came of it."""
+    global armed
+    began = time.perf_counter()
+    faulthandler.dump_traceback_later(10 * SECONDS, exit=True)  # a hang inside C: the alarm cannot reach it
+    signal.setitimer(signal.ITIMER_REAL, 2 * SECONDS)
+    armed, fault = True, ""
+    try:
+        target.read(run)
+        outcome = "read"
+    except REFUSED as error:
+        outcome = type(error).__name__
+        message = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+        if "\n" in message or not 0 < len(message) <= LONGEST_LINE:
+            fault = f"a message of {len(message)} characters: {message[:200]!r}"
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        outcome = "finding"
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        fault = f"{type(error).__name__}: {str(error)[:200]!r} at {where.filename}:{where.lineno}"
+    finally:
+        armed = False
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        faulthandler.cancel_dump_traceback_later()
+    elapsed = time.perf_counter() - began
+    found.slowest = max(found.slowest, elapsed)
+    if elapsed > SECONDS:
+        fault = fault or f"it took {elapsed:.1f} s"
+    found.runs += 1
+    found.outcomes[f"{target.name}: {outcome}"] += 1
+    if fault:
+        found.findings.append(f"{label} {target.name}: {fault}")
+        print(found.findings[-1], flush=True)
+
+
+def fuzz(seconds: float, seed: int, folder: Path, *, first: int = 0, most: int | None = None) -> Found:
+    """Mutate and read for so many seconds, or so many files; attempt i is made by (seed, i) alone."""
+    run, found = make_run(folder), Found()
+    files, end, i = targets(run), time.perf_counter() + seconds, first
+    while time.perf_counter() < end and (most is None or i < first + most):
+        rng = random.Random(f"{seed}/{i}")
+        target = rng.choice(files)
+        (run / target.name).write_bytes(mutated(target.name, target.content, rng))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            attempt(target, run, found, f"--seed {seed} --first {i}")
+        (run / target.name).write_bytes(target.content)
+        i += 1
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--first", type=int, default=0, help="begin with this attempt, to see a finding again")
+    parser.add_argument("--most", type=int, default=None, help="attempts")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    folder = Path(tempfile.mkdtemp())
+    try:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        guard()
+        found = fuzz(60 * given.minutes, given.seed, folder, first=given.first, most=given.most)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    for outcome, count in sorted(found.outcomes.items()):
+        print(f"{count:7d}  {outcome}")
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    print(f"{found.runs} files read, {len(found.findings)} findings, the slowest {found.slowest:.2f} s, "
+          f"memory grew by {grown:.0f} MiB")  # fmt: skip
+    return 1 if found.findings else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
