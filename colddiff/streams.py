@@ -1,0 +1,271 @@
+"""Data larger than memory: shards that are read row by row, in an order that depends on seed and epoch alone."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
+from pathlib import Path
+from threading import Lock
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from .data import ImageData
+from .embedded import EMBEDDED
+from .framing import Framing
+from .hub import is_hub_name, is_saved
+from .pictures import UNREADABLE, reason
+from .reading import MOST_NAMES, read_all
+from .registry import suggestion
+from .seeds import generator_for
+from .shards import Shards, block_shuffle, spread
+from .splits import SPLITS, choose, locate, named
+from .tables import hub_files, index_tables
+from .tars import index_tars, tar_files, told_split
+
+LOOKED_AT = 256  # pictures that decide size and colour
+IN_A_ROW = 1000  # broken pictures that are passed over
+SURE = 100  # pictures after which too many of them may be broken
+
+
+class Tally:
+    """How many pictures were read and how many of them were broken, by any number of threads."""
+
+    def __init__(self, bad_share: float, where: str) -> None:
+        self.bad_share, self.where = bad_share, where
+        self.read, self.bad = 0, 0
+        self.named: set[int] = set()
+        self.lock = Lock()
+
+    def count(self, row: int, fault: str) -> None:
+        """A picture more; what was wrong with it, if something was, is said once.
+
+        Raises:
+            ValueError: it is one broken picture too many.
+        """
+        with self.lock:
+            self.read += 1
+            self.bad += bool(fault)
+            if fault and self.read >= SURE and self.bad > self.bad_share * self.read:
+                raise ValueError(
+                    f"{self.bad} of the {self.read} images read from {self.where!r} are unreadable, and at most "
+                    f"{self.bad_share:.0%} may be (bad_share): {fault}"
+                )
+            if not fault or row in self.named or len(self.named) == MOST_NAMES:
+                return
+            self.named.add(row)
+        message = f"the next image of {self.where!r} stands in for one that is unreadable: {fault}"
+        # Filters of warnings are the process's, and the threads that read have set them to pass over Pillow's.
+        warnings.showwarning(UserWarning(message), UserWarning, __file__, 0)
+
+
+@dataclass(frozen=True, eq=False)
+class StreamedData:
+    """Images of one size in shards, read as they are asked for: `ImageData` by its methods, but not in memory.
+
+    Any thread may read; of several processes each has its own.
+
+    Args:
+        shards: the encoded pictures.
+        rows: (N,) int64, which of them are this data's, increasing.
+        held: (M,) int64, which are held out by their names, where the data brings no split.
+        protocol: how they were made, as of `ImageData`; "index" tells these shards from others.
+        tally: what was broken so far.
+    """
+
+    shards: Shards
+    rows: Tensor
+    held: Tensor | None
+    protocol: dict[str, Any]
+    tally: Tally = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: slice | Tensor) -> Tensor:
+        """Float32 images in [0, 1], (B, C, H, W); for a picture that is broken stands the next one that is not.
+
+        Raises:
+            ValueError: more than bad_share of those read so far are broken. OSError: a shard can no longer be read.
+        """
+        rows: Sequence[int] = range(len(self))[index] if isinstance(index, slice) else index.tolist()
+        images = [self._image(row) for row in rows]
+        return torch.stack(images).float() / 255 if images else torch.empty(0, *self.shape)
+
+    @cached_property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of every image."""
+        return self.protocol["channels"], *self.protocol["size"]
+
+    @cached_property
+    def framing(self) -> Framing:
+        """The rule by which they are read, with the colour that was decided on."""
+        return Framing.from_config(self.protocol["framing"])
+
+    def params_at(self, index: slice | Tensor) -> dict[str, Tensor]:
+        """Nothing: no params belong to streamed images."""
+        return {}
+
+    def order(self, seed: int, epoch: int) -> Tensor:
+        """The order of an epoch, a permutation (N,) of the rows: blocks at random, shuffled window by window."""
+        return _order(self, seed, epoch)
+
+    def part(self, limit: int) -> ImageData:
+        """At most `limit` of the images in memory, spread evenly over all: for what is measured on them."""
+        return _in_memory(self.shards, self.rows, limit, self.framing, self.protocol, self.tally.bad_share)
+
+    def held_out(self, limit: int) -> ImageData:
+        """At most `limit` of the images that are held out from these, in memory, spread evenly.
+
+        Raises:
+            LookupError: the data brings splits, and none for that.
+        """
+        shards, rows, found = self.shards, self.held, "test"
+        if rows is None:
+            shards, rows, _, found = _located(self.protocol["data"], "held_out")
+        told = {"split": found, "index": shards.digest}
+        beside = replace(self, shards=shards, rows=rows, held=None, protocol=self.protocol | told)
+        return beside.part(limit)
+
+    def _image(self, row: int) -> Tensor:
+        """(C, H, W) uint8."""
+        fault = ""
+        for ahead in range(min(len(self), IN_A_ROW)):
+            mine = int(self.rows[(row + ahead) % len(self)])
+            raw = self.shards.raw(mine)
+            try:
+                image = _framed(raw, self.framing, self.shape)
+            except UNREADABLE as error:
+                fault = fault or f"{self.shards.name(mine)} ({reason(error)})"
+            else:
+                self.tally.count(row, fault)
+                return image
+        raise ValueError(f"{ahead + 1} images in a row in {self.tally.where!r} are unreadable, beginning with {fault}")
+
+
+def stream_data(
+    source: str | Path,
+    *,
+    split: str = "train",
+    size: int | None = None,
+    fit: Literal["resize", "crop", "tiles"] = "resize",
+    colour: Literal["auto", "grey", "rgb"] = "auto",
+    background: tuple[float, ...] = (1.0,),
+    bad_share: float = 0.1,
+) -> StreamedData:
+    """The images of a data set that need not fit into memory; what stays there is an index of about 40 bytes each.
+
+    Args:
+        source: WebDataset shards: a folder of plain .tar files, one, or data-{000..063}.tar; or parquet shards: a
+            folder or file in the Hugging Face layout, or owner/name or owner/name:config on its hub.
+        split: as of `load_data`. A .tar file is of a split if a folder or a word of its name says so
+            (imagenet-train-0003.tar).
+        size, fit, colour, background: see `Framing`. Left out, a size is that of 256 images spread over all, if it is
+            one; "auto" is grey where these are.
+        bad_share: of the images read so far, at most, that are unreadable.
+
+    Raises:
+        FileNotFoundError: no such data. LookupError: no such split. ValueError: data that cannot be streamed.
+        ModuleNotFoundError: parquet without pyarrow, the hub without datasets.
+    """
+    known = (*SPLITS, "held_out", "all")
+    if split not in known:
+        raise LookupError(f"no split is named {split!r}{suggestion(split, known)}; known: {', '.join(known)}")
+    if not 0 <= bad_share <= 1:
+        raise ValueError(f"bad_share must be in [0, 1], got {bad_share}")
+    if fit == "tiles":
+        raise ValueError('streamed data have one image per picture: give fit "resize" or "crop"')
+    framing = Framing(size=size, fit=fit, colour=colour, background=background)
+    shards, rows, held, found = _located(str(source), split)
+    protocol = {"data": str(source), "split": found, "index": shards.digest}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pictures that are broken are met again
+        seen = _in_memory(shards, rows, LOOKED_AT, framing, protocol, bad_share)
+    decided = seen.protocol | {"images": len(rows)}
+    return StreamedData(shards, rows, held, decided, Tally(bad_share, str(source)))
+
+
+def _located(source: str, split: str) -> tuple[Shards, Tensor, Tensor | None, str]:
+    """Shards, the rows of a split in them, those that are held out by their names, and the name of the split."""
+    path = Path(source)
+    root = path if path.is_dir() else Path(source.partition("{")[0] + ".").parent  # of a pattern, too
+    shards: Shards
+    if source in EMBEDDED:
+        raise ValueError(f"{source!r} is in memory as it is: it cannot be streamed")
+    if tars := tar_files(source):
+        files, found, whole = choose(named((told_split(f, root), f) for f in tars), split, source)
+        shards, aside = index_tars(files, root, source)
+    elif path.exists():
+        if is_saved(path) or {file.suffix.lower() for file in locate(path, "all")[0]} != {".parquet"}:
+            raise ValueError(f"{source!r} holds no .tar or .parquet shards, and nothing else can be streamed")
+        files, found, whole = locate(path, split)
+        shards, aside = index_tables(files, root, source)
+    else:
+        _check_hub_name(path)
+        groups, found, whole = choose(named(hub_files(source).items()), split, source)
+        shards, aside = index_tables([address for group in groups for address in group], None, source)
+    if not whole:
+        return shards, torch.arange(len(shards)), None, found
+    held = aside.nonzero().flatten()
+    return shards, (~aside).nonzero().flatten() if split == "train" else held, held, found
+
+
+def _check_hub_name(path: Path) -> None:
+    """Raise where it is evidently a path."""
+    near = [str(p) for p in path.parent.iterdir()] if path.parent.is_dir() else []
+    meant = suggestion(str(path), near)
+    if meant or not is_hub_name(str(path)):
+        raise FileNotFoundError(
+            f"no data at {str(path)!r}{meant}: expected a folder of .tar or .parquet shards, one of them, a pattern "
+            "data-{000..063}.tar, or owner/name of the Hugging Face hub"
+        )
+
+
+def _framed(raw: bytes, framing: Framing, shape: tuple[int, int, int]) -> Tensor:
+    (image,) = framing.tensors(framing.read(raw))
+    if image.shape != shape:
+        _, height, width = image.shape
+        raise ValueError(f"it is {height} x {width} pixels, others are {shape[1]} x {shape[2]}: give an image size")
+    return image
+
+
+def _in_memory(
+    shards: Shards, rows: Tensor, limit: int, framing: Framing, protocol: dict[str, Any], bad_share: float
+) -> ImageData:
+    """Some of the images, without those that are broken."""
+    if limit < 1:
+        raise ValueError(f"expected at least 1 image, got {limit}")
+    if not len(rows):
+        raise ValueError(f"{shards.where!r} has no images in split {protocol['split']!r}")
+    some = rows[spread(_bounds(shards, rows), shards.weights, limit)].tolist()
+    entries = (((shards.name(row), shards.raw(row)),) for row in some)
+    read, bad = read_all(entries, len(some), framing, shards.where)
+    if not read or len(bad) > bad_share * len(some):
+        raise ValueError(
+            f"{len(bad)} of {len(some)} images in {shards.where!r} are unreadable, and at most {bad_share:.0%} may be "
+            f"(bad_share): {', '.join(bad[:3])}"
+        )
+    if bad:
+        warnings.warn(f"left out {len(bad)} of {len(some)} images in {shards.where!r}: {bad[0]}, ...", stacklevel=3)
+    frames = [frames.tiles[0][0] for frames in read]
+    channels = max(len(frame) for frame in frames)
+    images = torch.stack([frame.expand(channels, -1, -1) for frame in frames])
+    decided = replace(framing, colour="grey" if channels == 1 else "rgb")
+    told = {
+        "resize": framing.words if any(f.resized for f in read) else "none",
+        "size": list(images.shape[2:]), "channels": channels, "images": len(images), "framing": decided.to_config(),
+    }  # fmt: skip
+    return ImageData(images, protocol | told)
+
+
+@lru_cache(maxsize=2)
+def _order(data: StreamedData, seed: int, epoch: int) -> Tensor:
+    return block_shuffle(_bounds(data.shards, data.rows), data.shards.weights, generator_for(seed, "epoch", epoch))
+
+
+def _bounds(shards: Shards, rows: Tensor) -> Tensor:
+    """At which of these rows each block begins, and the end."""
+    return torch.searchsorted(rows, shards.blocks)
