@@ -1,5 +1,6 @@
 """Every file that somebody may take for a picture is read right, or refused in one line that says why."""
 
+import io
 import struct
 import zlib
 
@@ -159,6 +160,21 @@ def test_what_is_no_picture_ends_a_command_in_one_line_and_leaves_nothing(row, c
     code, lines = lines_of(capsys, *COMMANDS[command](file, tmp_path / "o"))
     assert code == 2 and len(lines) == 1 and lines[0].startswith("colddiff: ") and name in lines[0]
     assert inside(tmp_path) == before
+
+
+@pytest.mark.parametrize("size", [(0, 5), (5, 0), (0, 0)], ids=str)
+def test_an_open_picture_without_pixels_is_told_so(size):
+    for ask in (RUN.restore, RUN.degrade, lambda image: from_images([image], size=8)):
+        with pytest.raises(ValueError, match="it has no pixels"):
+            ask(Image.new("RGB", size))
+
+
+def test_an_open_picture_that_was_cut_is_told_so():
+    with (
+        Image.open(io.BytesIO(WHOLE["PNG"][:300])) as image,
+        pytest.raises(ValueError, match="this Pillow picture is not"),
+    ):
+        RUN.restore(image)
 
 
 @pytest.mark.parametrize("size", [(1, 4_000_000), (4_000_000, 1)], ids=str)
