@@ -25,10 +25,10 @@ from .tensors import read_tensors
 from .testing import Subject, degradation_promises
 from .testing.degradations import DEGRADATION_CHECKS, random_images_for_required_params
 from .testing.failures import NEEDS_GPU, describe, told_of
+from .training import STARVED
 
 STEPS, START = 5, 0.5  # restorer calls of a restore, and where it starts
 LINES = 200  # of the log that are read, from its end
-WAITED = 0.2  # share of the time from which on a loader is too slow
 SIDE = 32  # pixels to which the contract's images are bounded
 
 
@@ -101,9 +101,9 @@ def log(folder: Path) -> Iterator[Finding]:
 
 
 def _not_finite(entry: dict[str, float]) -> list[str]:
-    """Which numbers of an entry are none; a loss that is none may have been left out of what stands beside it."""
+    """Which numbers of an entry are none; a loss that is none is left out, and so is that of a skipped step."""
     names = [name for name, value in entry.items() if not math.isfinite(value)]
-    return names + ["loss"] * ("lr" in entry and "loss" not in entry)
+    return names + ["loss"] * ("lr" in entry and not {"loss", "skipped"} & entry.keys())
 
 
 def _told_of_training(entries: list[dict[str, float]]) -> Iterator[Finding]:
@@ -112,11 +112,11 @@ def _told_of_training(entries: list[dict[str, float]]) -> Iterator[Finding]:
         left_out = max(skipped)
         cure = "a smaller --lr, or --precision fp32" if left_out else ""
         yield Finding("skipped steps", "warning" if left_out else "ok", f"{left_out:g}", cure)
-    if waited := [e["waited"] for e in entries if "waited" in e]:
-        share = sum(waited) / len(waited)
-        slow = share > WAITED
+    if waited := [e["waited"] / e["seconds"] for e in entries if "waited" in e and e.get("seconds", 0) > 0]:
+        share = waited[-1]
+        slow = share > STARVED
         cure = "images come too slowly: a local disk, smaller files, or fewer other programs" if slow else ""
-        measured = f"{share:.0%} of the time went by waiting for images, limit {WAITED:.0%}"
+        measured = f"{share:.0%} of the time went by waiting for images, limit {STARVED:.0%}"
         yield Finding("loader", "warning" if slow else "ok", measured, cure)
 
 
