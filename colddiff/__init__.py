@@ -87,6 +87,7 @@ if TYPE_CHECKING:
     from .data import ImageData as ImageData
     from .data import from_images as from_images
     from .data import load_data as load_data
+    from .publish import push as push
     from .report import evaluate as evaluate
     from .run import Run as Run
     from .settings import TrainConfig as TrainConfig
@@ -103,6 +104,7 @@ _LAZY = {
     "evaluate": "report",
     "from_images": "data",
     "load_data": "data",
+    "push": "publish",
     "TrainConfig": "settings",
     "train": "training",
     "WienerUNetConfig": "wiener_unet",

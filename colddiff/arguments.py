@@ -10,7 +10,7 @@ from typing import Any
 
 from jsonargparse import ActionYesNo, ArgumentParser
 
-from . import commands, demo, doctor, experiments, listing
+from . import commands, demo, doctor, experiments, listing, publish
 from .registry import Configurable, field_types
 from .settings import Size, TrainConfig
 from .tiling import TILE
@@ -176,6 +176,20 @@ def _import_arguments(p: ArgumentParser) -> None:
     p.add_argument("--out", type=str, required=True, help="folder for the run")
 
 
+def _push_arguments(p: ArgumentParser) -> None:
+    p.add_argument("run", type=str, help="what `colddiff train` wrote")
+    p.add_argument("repo", type=str, help="owner/name on the Hugging Face hub; made if it is not there")
+    p.add_argument("--private", action=SWITCH, default=False, help="for nobody else to see")
+    p.add_argument("--revision", type=str | None, default=None, help="a branch; made if it is not there")
+    p.add_argument("--message", type=str | None, default=None, help="of the commit")
+    p.add_argument("--license", type=str | None, default=None, help="of the model, as the hub names it: cc-by-4.0")
+    p.add_argument(
+        "--prior", action=SWITCH, default=None,
+        help="publish where generation starts; to be said where that is training images of your own",
+    )  # fmt: skip
+    _trust(p)
+
+
 def _demo_arguments(p: ArgumentParser) -> None:
     p.add_argument("--out", type=str, default="demo", help="folder for the run and the pictures")
     p.add_argument("--minutes", type=float, default=1.0, help="of training")
@@ -237,6 +251,7 @@ COMMANDS = {
     ),
     "compare": Command("methods, by calls and by seconds", _compare_arguments, experiments.compare_methods),
     "import-official": Command("weights of the paper's code as a run", _import_arguments, experiments.import_weights),
+    "push": Command("publish a run on the Hugging Face hub", _push_arguments, publish.push_run),
     "demo": Command("train on digits for a minute, measure, and draw every stage", _demo_arguments, demo.run_demo),
 }
 

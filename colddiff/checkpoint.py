@@ -22,6 +22,7 @@ from .degradations.base import Degradation
 from .fast import pick_precision
 from .files import read_json, write_json
 from .framing import Framing
+from .model_hub import downloaded, is_model_name
 from .priors import Fitted, Prior
 from .processes import pick_device
 from .registry import Configurable, names_of
@@ -56,7 +57,8 @@ def load(
     """The run in a directory, which anybody may have written: nothing in it is executed, and sizes are checked first.
 
     Args:
-        path: what `train` wrote, or the name of one of the runs that come with the library: "digits".
+        path: what `train` wrote, the name of one of the runs that come with the library ("digits"), or owner/name of
+            the Hugging Face hub, or owner/name@revision.
         device: "auto", "cpu", "cuda", ...
         precision: "auto" (as trained, where the hardware has it), "fp32" or "bf16".
         compile: through torch.compile: minutes at the first call of each size, less time at every later one.
@@ -64,11 +66,14 @@ def load(
         trust_plugins: import installed plug-ins that the run names; else only what has been imported is known.
 
     Raises:
-        FileNotFoundError: not a run. ValueError, LookupError, TypeError: a config or weights that do not fit.
+        FileNotFoundError: not a run, or not to be had. ValueError, LookupError, TypeError: a config or weights that do
+            not fit.
     """
     name, path = str(path), Path(path)
     if not (path / "config.json").is_file() and name in shipped():
         path = SHIPPED / name
+    elif not path.exists() and is_model_name(name):
+        path = downloaded(name)
     if not (path / "config.json").is_file():
         raise FileNotFoundError(
             f"{name!r} is not a run: it has no config.json; `colddiff train` makes one, and {', '.join(shipped())} "

@@ -19,7 +19,7 @@ from .degradations.base import Degradation
 from .embedded import EMBEDDED
 from .files import check_target, write_text
 from .framing import Framing
-from .perception import comes_with_library, wants_training
+from .perception import not_ours_to_write, wants_training
 from .pictures import printable, to_tensor
 from .processes import pick_device
 from .report import evaluate, report_files, write_card
@@ -135,7 +135,7 @@ def evaluate_run(
 ) -> None:  # fmt: skip
     """Measure a run, write what follows and the table as Markdown, JSON and a picture, and print it."""
     model = load(run, device=device, precision=precision, compile=compile)
-    own = Path("report") if comes_with_library(model) else Path(run) / "report"
+    own = Path("report") if not_ours_to_write(model) else model.path / "report"
     if not out and not own.resolve().is_relative_to(own.parent.resolve()):
         raise ValueError(f"{str(own)!r} is a link that leaves the run: give another folder with --out")
     folder = Path(out) if out else own
@@ -200,7 +200,7 @@ def inspect_run(run: str) -> None:
     print(f"prior        {_dumps(config['prior'])}")
     print(f"images       {model.shape[0]} x {model.shape[1]} x {model.shape[2]}, from {_dumps(config['data'])}")
     print(f"training     step {config['step']} of {config['training']['total_steps']}, by colddiff {config['version']}")
-    log = Path(run) / "log.jsonl"
+    log = model.path / "log.jsonl"
     for line in log.read_text(encoding="utf-8").splitlines()[-2:] if log.exists() else []:
         print(f"log          {line}")
 

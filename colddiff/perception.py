@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from .checkpoint import SHIPPED
 from .data import ImageData
 from .kernels import exact_matmul
+from .model_hub import is_cached
 from .registry import suggestion
 from .run import Run
 from .tensors import load_weights, write_tensors
@@ -86,9 +87,11 @@ def wants_training(run: Run, asked: str | None) -> bool:
     return asked in ("auto", "classifier") and not _saved(run) and find_spec("torchmetrics") is not None
 
 
-def comes_with_library(run: Run) -> bool:
-    """Whether a run is one of the library's own, into whose folder nothing is written."""
-    return run.path.resolve().is_relative_to(SHIPPED.resolve())
+def not_ours_to_write(run: Run) -> str:
+    """Why nothing is written into the folder of a run, which is the library's or the hub's cache; or nothing."""
+    if run.path.resolve().is_relative_to(SHIPPED.resolve()):
+        return "the run comes with the library"
+    return "the run comes from the hub" if is_cached(run.path) else ""
 
 
 @torch.no_grad()
@@ -204,8 +207,8 @@ def _classifier(run: Run, training: ImageData | None, progress: bool) -> tuple[T
     if len(training) < FEWEST_TRAINING:
         raise _Unmeasurable(f"a classifier needs at least {FEWEST_TRAINING} training images, got {len(training)}")
     net = train_classifier(training, run.device, progress=progress)
-    if comes_with_library(run):
-        return net, "not saved, as the run comes with the library"
+    if foreign := not_ours_to_write(run):
+        return net, f"not saved, as {foreign}"
     if not (run.path / "config.json").is_file() or not os.access(run.path, os.W_OK):
         return net, "not saved, as the run has no folder that can be written"
     write_tensors(file, net.state_dict())

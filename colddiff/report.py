@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from . import metrics, viz
 from .baselines import Baseline, baseline_for, kind_for
+from .card import model_card
 from .conclusion import Tried, conclude
 from .data import ImageData
 from .files import write_text
@@ -21,6 +22,7 @@ from .generation import Generation, check_generation
 from .measuring import PICTURED, Kept, measure
 from .perception import Perception, choose, fid, kid, with_error
 from .run import Run
+from .shared import without_folders
 from .ways import Cell, cells
 
 
@@ -259,36 +261,7 @@ def _params_policy(run: Run) -> str:
 
 
 def write_card(run: Run, report: Report) -> None:
-    """RUN/README.md: a model card with the measured table and a picture of the same images row by row."""
+    """RUN/README.md: the model card with the measured table; and report.md, .json and .png beside it."""
     report.save(run.path, "report")
-    config = run.config
-    card = f"""---
-library_name: colddiff
-tags:
-- colddiff
-- cold-diffusion
-- image-restoration
----
-
-# Restorer of `{config["degradation"]["type"]}`
-
-Trained on `{config["data"]["data"]}` (split {config["data"]["split"]}) at {run.shape[1]} x {run.shape[2]} pixels,
-{config["step"]} steps, with colddiff {config["version"]}.
-
-```python
-import colddiff as cd
-
-run = cd.load("{run.path.name}")
-x0 = run.restore(x, start=1.0, steps=20)  # x: (B, {run.shape[0]}, H, W) in [0, 1]
-```
-
-![rows of the same images](report.png)
-
-{report.to_markdown()}
-The degradation, whole:
-
-```json
-{json.dumps(config["degradation"], indent=2)}
-```
-"""
-    write_text(run.path / "README.md", card)
+    shared = replace(report, protocol=without_folders(report.protocol))
+    write_text(run.path / "README.md", model_card(run, shared.to_markdown(), report.rows, shared.protocol))

@@ -89,6 +89,7 @@ NAMES = [
     "naive",
     "one_shot",
     "perturbed",
+    "push",
     "read_images",
     "register",
     "sample",
