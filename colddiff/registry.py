@@ -223,9 +223,11 @@ def _coerce(value: Any, annotation: Any, where: str) -> Any:
 
 def _shown(value: object) -> str:
     """What was given, in a line that can be read."""
-    return _BRIEF.repr(value)
+    line = _BRIEF.repr(value)
+    return line if len(line) <= LONGEST_SHOWN else line[:LONGEST_SHOWN] + "..."
 
 
+LONGEST_SHOWN = 200  # characters
 _BRIEF = reprlib.Repr()
 _BRIEF.maxstring = _BRIEF.maxother = 60
 

@@ -34,6 +34,7 @@ from colddiff.checkpoint import load
 from colddiff.degradations import Compose, GaussianBlur, GaussianNoise, OneOf, PixelMask
 from colddiff.perception import FILE, _classifier
 from colddiff.priors import LowresGMM
+from colddiff.registry import registered
 from colddiff.snapshots import load_snapshot, snapshots
 from colddiff.tensors import write_tensors
 from colddiff.training import train
@@ -76,7 +77,8 @@ def use(path: Path) -> object:
     assert run.framing is not None
     x = torch.rand(1, run.shape[0] if run.shape[0] <= 4 else 1, 8, 8)
     with contextlib.suppress(*REFUSED):  # said when it is used, as well as when it is loaded
-        run.restore(x, steps=1, seed=0)
+        run.degrade(x, 0.7)
+        run.restore(x, start=0.7, steps=2)
     if run.prior is not None and run.shape[1] * run.shape[2] <= 4096:
         run.sample(1, steps=1)
     return run
@@ -100,24 +102,24 @@ def resume(path: Path) -> object:
 
 def make_run(folder: Path) -> Path:
     """A run with every file that a run can have."""
-    degradation = Compose(parts=(GaussianBlur(sigma_max=2.0), OneOf(options=(PixelMask(), GaussianNoise()))))
-    quiet = {"steps": 1, "checkpoint_every": 1, "prior": LowresGMM(components=2, side=2), "degradation": degradation}
-    run = train(tiny_config(folder / "run", **quiet), progress=False)
+    changes = {"steps": 1, "checkpoint_every": 1, "prior": LowresGMM(components=2, side=2)}
+    run = train(tiny_config(folder / "run", **changes), progress=False)
     write_tensors(run.path / FILE, TurnClassifier(1).state_dict())
     return run.path
 
 
 def targets(run: Path) -> list[Target]:
-    """The files that are mutated; a config more often than the others."""
+    """The files that are mutated, config.json as often as all the others and with any of the operators."""
     state = snapshots(run)[-1].relative_to(run)
-    named = [("config.json", use)] * 4 + [("model.safetensors", use), ("prior.safetensors", use)]
-    named += [("baseline.safetensors", use), (FILE, features)]
+    named = [("model.safetensors", use), ("prior.safetensors", use), ("baseline.safetensors", use), (FILE, features)]
     named += [(str(state / file), resume) for file in ("state.json", "optimizer.safetensors", "model.safetensors")]
-    blur = GaussianBlur(sigma_max=2.0).to_config()  # of which there is a baseline
+    files = [Target(name, read, (run / name).read_bytes()) for name, read in named]
     config = json.loads((run / "config.json").read_text())
-    write_tensors(run / "baseline.safetensors", {n: torch.rand(1, 8, 8) for n in ("mean", "power")})
-    (run / "config.json").write_text(json.dumps(config | {"degradation": blur}))
-    return [Target(name, read, (run / name).read_bytes()) for name, read in named]
+    several = Compose(parts=(GaussianBlur(sigma_max=2.0), OneOf(options=(PixelMask(), GaussianNoise()))))
+    plain = [op() for name, op in registered("colddiff.degradations").items() if name not in ("compose", "one_of")]
+    configs = [config | {"degradation": op.to_config()} for op in (several, *plain)]
+    each = [Target("config.json", use, json.dumps(content).encode()) for content in configs]
+    return [target for other in files for target in [other] * len(each)] + each * len(files)
 
 
 # --- the loop --------------------------------------------------------------------------------------------------------
@@ -203,11 +205,12 @@ def fuzz(seconds: float, seed: int, folder: Path, *, first: int = 0, most: int |
     while time.perf_counter() < end and (most is None or i < first + most):
         rng = random.Random(f"{seed}/{i}")
         target = rng.choice(files)
+        kept = (run / target.name).read_bytes()
         (run / target.name).write_bytes(mutated(target.name, target.content, rng))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             attempt(target, run, found, f"--seed {seed} --first {i}")
-        (run / target.name).write_bytes(target.content)
+        (run / target.name).write_bytes(kept)
         i += 1
     return found
 
