@@ -13,6 +13,7 @@ from .data import ImageData
 from .degradations.base import Degradation, Params
 from .samplers import draw_noise
 from .seeds import generator_for
+from .streams import StreamedData
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Batches:
         condition: whose D(x0, 1) is the network's condition.
     """
 
-    data: ImageData
+    data: ImageData | StreamedData
     degradation: Degradation
     size: int
     seed: int

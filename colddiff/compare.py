@@ -36,7 +36,7 @@ from .run import Run
 from .samplers import State, walk
 from .schedules import Exponential
 from .seeds import generator_for
-from .settings import Size, TrainConfig, data_for, held_out_for
+from .settings import Size, TrainConfig, data_for, held_out_for, in_memory
 from .spreads import Row, Spread
 from .training import complete, trained
 from .turns import FEWEST_TRAINING
@@ -192,7 +192,7 @@ def compare(
         data=data, out=str(out), degradation=IteratedBlur(), image_size=image_size, size=size, restorer=restorer,
         device=device, **budget, **(of.changes if degradation is None else {}),
     )  # fmt: skip
-    training = data_for(base)
+    training = in_memory(data_for(base))
     test = load_data(data, split="test", size=image_size, colour=training.framing.colour)
     n, shape = min(images, len(test)), tuple(test.images.shape[1:])
     if n < FEWEST or len(training) < FEWEST_TRAINING:

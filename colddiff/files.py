@@ -10,6 +10,7 @@ import stat
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from threading import get_ident
 from typing import Any
 
 LARGEST_JSON = 2**20  # bytes; a run's config has some thousand
@@ -20,7 +21,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a file beside `path`, then put it in place: a reader never sees half of it."""
     check_target(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    part = path.with_name(f".{os.getpid()}-{get_ident()}.part{path.suffix}")  # a name that is not too long
     part.unlink(missing_ok=True)  # a link that somebody left there would be written through
     try:
         write(part)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -16,7 +16,9 @@ from tqdm import tqdm
 from .data import ImageData
 from .kernels import exact_matmul
 from .perception import FEWEST, Perception, features_of, fid, kid, with_error
+from .processes import is_first, place, shared
 from .run import Run
+from .samplers import Sampler
 from .seeds import generator_for
 
 LARGEST_SIDE = 64  # pixels at which images are compared, at most
@@ -97,10 +99,7 @@ def check_generation(
     progress: bool = True,
 ) -> Generation:
     """Compare `number` generated images with training images, and with images (N, C, H, W) that were held out."""
-    seeds = range(seed, seed + number)
-    firsts = range(0, number, batch_size)
-    bar = tqdm(firsts, desc="generating", unit=" batches", leave=False, disable=None if progress else True)
-    images = torch.cat([run.sample(seeds[first : first + batch_size]).cpu() for first in bar])
+    images = generated(run, range(seed, seed + number), progress=progress)
     trained = run.config.get("training", {})
     mirrored, shift = bool(trained.get("flip")), int(trained.get("shift", 0))
     found = compare(images, training, held_out, run.device, mirrored=mirrored, shift=shift)
@@ -108,6 +107,25 @@ def check_generation(
     if perception.net is not None and min(number, len(held_out), len(training)) >= FEWEST:
         found.values.update(_distances(perception.net, images, training, held_out, run.device, batch_size))
     return found
+
+
+def generated(
+    run: Run, seeds: Sequence[int], *, steps: int = 50, sampler: Sampler | str | None = None, progress: bool = True,
+    name: str = "generating",
+) -> Tensor:  # fmt: skip
+    """`Run.sample`, split over torchrun's processes: each gets all images (N, C, H, W), the same to the last bit."""
+    if not len(seeds):
+        raise ValueError("expected at least one image, got 0")
+    size = run.chunk
+    quiet = None if progress and is_first() else True
+    with tqdm(total=len(seeds), desc=name, unit=" images", leave=False, disable=quiet) as bar:
+
+        def chunk(k: int) -> Tensor:
+            images = run.sample(seeds[k * size : (k + 1) * size], steps=steps, sampler=sampler).cpu()
+            bar.update(len(images) * place()[1])
+            return images
+
+        return torch.cat(shared(chunk, -(-len(seeds) // size)))
 
 
 def compare(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from . import metrics
 from .baselines import Baseline
 from .data import ImageData
 from .perception import Perception, features_of
+from .processes import is_first, place, shared
 from .restoration import restore
 from .run import Run
 from .samplers import SAMPLERS, sample
@@ -29,6 +31,11 @@ class Kept:
     distances: list[dict[str, Tensor]] = field(default_factory=list)
     features: list[Tensor] = field(default_factory=list)
     pictures: list[Tensor] = field(default_factory=list)
+
+    def __add__(self, other: Kept) -> Kept:
+        return Kept(
+            self.calls, self.distances + other.distances, self.features + other.features, self.pictures + other.pictures
+        )
 
     def of(self, name: str) -> Tensor:
         return torch.cat([batch[name] for batch in self.distances])
@@ -48,25 +55,34 @@ def measure(
     progress: bool,
     chain: bool = False,
 ) -> tuple[Tensor, list[Kept]]:
-    """The features of the first clean images, and what each cell did to them; see `report.evaluate`."""
-    kept: list[Kept] = [Kept() for _ in compared]
-    clean: list[Tensor] = []
-    total = images * len(kept)
-    with tqdm(total=total, desc="evaluating", unit=" images", disable=None if progress else True, leave=False) as bar:
-        for first in range(0, images, batch_size):
+    """The features of the first clean images, and what each cell did to them; see `report.evaluate`.
+
+    Split over torchrun's processes, batch by batch: each gets all.
+    """
+    quiet = None if progress and is_first() else True
+    with tqdm(total=images * len(compared), desc="evaluating", unit=" images", disable=quiet, leave=False) as bar:
+
+        def batch(k: int) -> tuple[list[Tensor], list[Kept]]:
+            """The features of a batch, and what each cell did to it."""
+            first = k * batch_size
             part = slice(first, min(first + batch_size, images))
             x0 = data[part].to(run.device)
             keys = [generator_for(seed, "evaluation", i) for i in range(part.start, part.stop)]
             given = {name: value.to(run.device) for name, value in data.params_at(part).items()}
             params = (run.condition or run.degradation).draw_each(x0, keys) | given
-            clean += [features_of(sense.net, x0)] if sense.net else []
-            for cell, k in zip(compared, kept, strict=True):
-                restored, k.calls = _restored(run, baseline, cell, x0, params, seed, first, eight_bit, chain)
+            kept = []
+            for cell in compared:
+                restored, calls = _restored(run, baseline, cell, x0, params, seed, first, eight_bit, chain)
                 restored = restored.clamp(0, 1)
-                k.distances.append(_distances(restored, x0, sense))
-                k.features += [features_of(sense.net, restored)] if sense.net else []
-                k.pictures.append(restored[: max(0, PICTURED - first)].cpu())
-                bar.update(len(x0))
+                features = [features_of(sense.net, restored)] if sense.net else []
+                pictures = [restored[: max(0, PICTURED - first)].cpu()]
+                kept.append(Kept(calls, [_distances(restored, x0, sense)], features, pictures))
+                bar.update(len(x0) * place()[1])
+            return [features_of(sense.net, x0)] if sense.net else [], kept
+
+        batches = shared(batch, -(-images // batch_size))
+    clean = [features for found, _ in batches for features in found]
+    kept = [reduce(Kept.__add__, (batch[k] for _, batch in batches)) for k in range(len(compared))]
     return torch.cat(clean) if clean else torch.empty(0), kept
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
@@ -64,12 +64,23 @@ def agreed(value: int, choose: Callable[[list[int]], int]) -> int:
     return choose(_from_all(value))
 
 
-def shared(work: Callable[[int], T], number: int) -> Iterable[T]:
+def shared(work: Callable[[int], T], number: int) -> list[T]:
     """work(0), work(1), ... work(number - 1), each done by one of the processes; all of them get all, in order."""
     rank, world = place()
     mine = {i: work(i) for i in range(rank, number, world)}
     everyones = {i: result for part in _from_all(mine) for i, result in part.items()}
     return [everyones[i] for i in range(number)]
+
+
+def first_then_all(work: Callable[[], T]) -> T:
+    """What the first process made of some work, then the others, who find the files that it left."""
+    if not is_first():
+        torch.distributed.barrier()
+        return work()
+    result = work()
+    if place()[1] > 1:
+        torch.distributed.barrier()
+    return result
 
 
 def _from_all(value: Any) -> list[Any]:

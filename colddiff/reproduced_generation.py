@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from . import viz
 from .chains import CosineBetas, ExponentialSigma
@@ -18,7 +16,7 @@ from .data import ImageData, load_data
 from .degradations.gaussian_noise import GaussianNoise
 from .degradations.iterated_blur import IteratedBlur
 from .files import check_target, write_text
-from .generation import compare
+from .generation import compare, generated
 from .judges import Judges, check_images, feature_sense, together
 from .metrics import summary
 from .perception import Perception, features_of, fid
@@ -140,7 +138,7 @@ def generation_table(
     sense = feature_sense(features, runs["cold"], training, out, progress)
     rows, pictures = {}, []
     for name, way in WAYS.items():
-        new = torch.cat([*_generated(runs[way.training], way, number, seed, batch_size, name, progress)])
+        new = _generated(runs[way.training], way, number, seed, name, progress)
         published = None if row is None else GENERATION[row][name]
         told = {"published": published, "calls": runs[way.training].degradation.levels}
         rows[name] = told | _measured(new, training, test, sense, runs["cold"].device)
@@ -174,18 +172,13 @@ def _told(name: str, run: Run) -> str:
     return f"{name}: {run.config['training']['minutes']} minutes, {run.config['step']} steps"
 
 
-def _generated(
-    run: Run, way: Way, number: int, seed: int, batch_size: int, name: str, progress: bool
-) -> Iterator[Tensor]:
+def _generated(run: Run, way: Way, number: int, seed: int, name: str, progress: bool) -> Tensor:
     if way.sigma is not None:
         assert run.prior is not None
         run = replace(run, prior=replace(run.prior, sigma=way.sigma))
-    firsts = range(0, number, batch_size)
-    steps = run.degradation.levels
+    steps, seeds = run.degradation.levels, range(seed, seed + number)
     assert steps is not None
-    for first in tqdm(firsts, desc=name, unit=" batches", leave=False, disable=None if progress else True):
-        seeds = range(seed + first, seed + min(first + batch_size, number))
-        yield run.sample(seeds, steps=steps, sampler=way.sampler).cpu()
+    return generated(run, seeds, steps=steps, sampler=way.sampler, progress=progress, name=name)
 
 
 def _measured(

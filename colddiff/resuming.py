@@ -12,8 +12,9 @@ from .data import ImageData
 from .files import read_json
 from .settings import FREE_TO_CHANGE, TrainConfig
 from .snapshots import last_good, snapshots
+from .streams import StreamedData
 
-SAME_DATA = ("images", "size", "channels", "framing", "left_out")  # of a protocol, for a run to go on
+SAME_DATA = ("images", "size", "channels", "framing", "left_out", "index")  # of a protocol, for a run to go on
 
 
 def starting_point(run_dir: Path, config: TrainConfig, resume: bool) -> Path | None:
@@ -63,7 +64,7 @@ def changed(now: dict[str, Any], saved: dict[str, Any]) -> str:
     return _differences(now, saved, now.keys() - FREE_TO_CHANGE)
 
 
-def check_same_data(run_dir: Path, data: ImageData) -> None:
+def check_same_data(run_dir: Path, data: ImageData | StreamedData) -> None:
     """Raise where a run was begun on other images than it would go on with."""
     if not (run_dir / "config.json").exists():  # written after the first snapshot
         return

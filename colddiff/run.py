@@ -24,7 +24,6 @@ from .samplers import Generators, Sampler, State, named_sampler, one_shot, walk
 from .tiling import TILE, check_memory, tiled
 
 STEPS = 20  # restorer calls of a restore
-PIXELS_AT_ONCE = 2**20  # that are generated
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,7 @@ class Run:
         hole = None if mask is None else as_batch(mask, replace(self.framing, colour="grey").read)[0] > 0.5
 
         def restored(x: Tensor, places: Sequence[int]) -> Tensor:
-            own = start[list(places)] if isinstance(start, Tensor) and start.dim() else start
+            own = _of_each(start, places, "start")
             holes = hole[list(places)] if hole is not None and len(hole) > 1 else hole
             drawn = [torch.Generator().manual_seed(seed + i) for i in places]
             walked = self.walk(x, start=own, steps=steps, sampler=sampler, mask=holes, generator=drawn, tile=tile)
@@ -193,11 +192,21 @@ class Run:
         damage = self.damage
 
         def degraded(x: Tensor, places: Sequence[int]) -> Tensor:
-            own = t[list(places)] if isinstance(t, Tensor) and t.dim() else t
+            own = _of_each(t, places, "t")
             drawn = damage.draw_each(x, [torch.Generator().manual_seed(seed + i) for i in places])
             return damage(x, own, drawn).clamp(0, 1)
 
         return mapped(degraded, images, self.framing.read)
+
+    @property
+    def chunk(self) -> int:
+        """Images that are generated at a time: always so many, the last ones padded.
+
+        The last bits of what a network gives depend on the number of images, and on nothing else of those beside.
+        """
+        pixels = self.shape[1] * self.shape[2]
+        room, most = (2**18, 256) if self.device.type == "cuda" else (2**16, 16)
+        return max(1, min(most, room // pixels))
 
     def sample(
         self, n: int | Sequence[int], *, steps: int = 50, sampler: Sampler | str | None = None, seed: int = 0,
@@ -210,31 +219,42 @@ class Run:
             steps: restorer calls.
             sampler: `restoration.suited_sampler` if none is given.
             seed: of the first image.
-            batch_size: images at a time; if left out, a million pixels' worth, and fewer where a GPU has no room.
+            batch_size: images at a time instead of `chunk`, of which the last bits depend; fewer where a GPU has no
+                room.
         """
         if self.condition is not None:
             raise ValueError(f"{str(self.path)!r} needs a picture beside the noise: use restore")
         if self.prior is None:
             raise ValueError(f"{str(self.path)!r} has no prior to start from: it restores, and does not generate")
-        seeds = range(seed, seed + n) if isinstance(n, int) else n
-        generators = [torch.Generator().manual_seed(s) for s in seeds]
-        if not generators or (batch_size is not None and batch_size < 1):
+        seeds = [*range(seed, seed + n)] if isinstance(n, int) else [*n]
+        if not seeds or (batch_size is not None and batch_size < 1):
             raise ValueError(f"expected at least one image, and one at a time, got {n} and {batch_size}")
         chosen = sampler or suited_sampler(self.degradation)
         chosen = named_sampler(chosen) if isinstance(chosen, str) else chosen
-        made, size = [], batch_size or max(1, PIXELS_AT_ONCE // (self.shape[1] * self.shape[2]))
-        while generators:
-            part = [torch.Generator().set_state(g.get_state()) for g in generators[:size]]
+        made, size = [], batch_size or self.chunk
+        while seeds:
+            part = seeds[:size]
+            padded = part + part[-1:] * (size - len(part))
             try:
                 images = generate(
-                    self.R, self.degradation, self.prior, self.shape, part,
-                    steps=steps, sampler=captured(chosen) if self.compile else chosen, device=self.device,
+                    self.R, self.degradation, self.prior, self.shape,
+                    [torch.Generator().manual_seed(s) for s in padded], steps=steps,
+                    sampler=captured(chosen) if self.compile else chosen, device=self.device,
                 )  # fmt: skip
             except torch.OutOfMemoryError:
                 if batch_size is not None or size == 1:
                     raise
                 size = (size + 1) // 2
                 continue
-            made.append(images.clamp(0, 1))
-            generators = generators[size:]
+            made.append(images[: len(part)].clamp(0, 1))
+            seeds = seeds[size:]
         return torch.cat(made)
+
+
+def _of_each(time: float | Tensor, places: Sequence[int], name: str) -> float | Tensor:
+    """The times of the images at some places among all that were given."""
+    if not isinstance(time, Tensor) or not time.dim():
+        return time
+    if time.dim() != 1 or max(places) >= len(time):
+        raise ValueError(f"{name} must be one number, or one for every image, got shape {tuple(time.shape)}")
+    return time[list(places)]

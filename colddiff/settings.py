@@ -18,11 +18,14 @@ from .official_unets import OfficialConfig
 from .parametrization import Epsilon, Flow, NoiseParametrization, Velocity
 from .priors import Empirical, Fitted, Prior
 from .registry import Configurable, register
+from .streams import StreamedData, stream_data
 from .unet import RestorerConfig, UNetConfig
 from .wiener_unet import WienerUNetConfig
 
 Size = Literal["0.3M", "1M", "5M", "15M", "35M", "60M"]
 FITTED_TO = 10_000  # images, at most
+MEASURED_ON = 2048  # of streamed images
+CHECKED_ON = 1024  # of streamed images that are held out
 KEPT_IMAGES = 256  # of an empirical prior that nobody asked for
 Network = TypeVar("Network", bound=UNetConfig | DiffusersUNetConfig | OfficialConfig)
 FLAT = 0.02  # standard deviation within a picture below which it is one colour
@@ -172,6 +175,10 @@ class TrainConfig(Configurable):
             )
         if self.others is not None and not turned:
             raise ValueError(f"{name} has no use for other images: leave others out")
+        if self.stream and needed:
+            raise ValueError(
+                f"streamed images bring nothing with them, {name} needs {', '.join(needed)}: leave stream out"
+            )
 
 
 # What may differ between a run and its continuation: where and how often, not what.
@@ -181,35 +188,50 @@ FREE_TO_CHANGE = {
 }  # fmt: skip
 
 
-def data_for(config: TrainConfig) -> ImageData:
+def data_for(config: TrainConfig) -> ImageData | StreamedData:
     """The images that a training is about."""
+    if config.stream:
+        return _streamed(config, config.split, config.colour)
     return _images(config, config.split, config.colour, config.bad_share)
 
 
-def held_out_for(config: TrainConfig, framing: Framing) -> ImageData:
-    """The images that it is checked on, as grey or coloured as the others.
+def held_out_for(config: TrainConfig, framing: Framing, data: StreamedData | None = None) -> ImageData:
+    """The images that it is checked on, as grey or coloured as the others; of streamed ones no more than are looked at.
 
     Any share of them may be unreadable: few are held out, and one broken picture among them would be a large share.
     """
-    return _images(config, held_out_split(config), framing.colour, bad_share=1.0)
+    split = held_out_split(config)
+    if not config.stream and data is None:
+        return _images(config, split, framing.colour, bad_share=1.0)
+    if split == "train":
+        return _streamed(config, split, framing.colour).part(CHECKED_ON)
+    return (data or _streamed(config, config.split, framing.colour)).held_out(CHECKED_ON)
+
+
+def in_memory(data: ImageData | StreamedData) -> ImageData:
+    """The images, or of streamed ones a part that is spread over all: for what is measured on them."""
+    return data if isinstance(data, ImageData) else data.part(MEASURED_ON)
 
 
 def images_for(
-    config: TrainConfig, data: ImageData | None = None, held_out: ImageData | None = None
-) -> tuple[ImageData, ImageData]:
+    config: TrainConfig, data: ImageData | StreamedData | None = None, held_out: ImageData | None = None
+) -> tuple[ImageData | StreamedData, ImageData]:
     """What a training is about and what it is checked on: as given, else read, or cut from what is given.
 
     Raises:
         TypeError: something else. ValueError: images that do not go together, or not with the degradation.
     """
-    for name, given in (("data", data), ("held_out", held_out)):
-        if not isinstance(given, ImageData | None):
-            raise TypeError(f"{name} must be ImageData, which from_images makes, got {type(given).__name__}")
-    if data is None:
-        data = data_for(config)
+    if not isinstance(data, ImageData | StreamedData | None) or not isinstance(held_out, ImageData | None):
+        name, given = ("held_out", held_out) if isinstance(data, ImageData | StreamedData | None) else ("data", data)
+        raise TypeError(f"{name} must be ImageData, which from_images makes, got {type(given).__name__}")
+    given = data is not None
+    data = data_for(config) if data is None else data
+    if isinstance(data, StreamedData):
+        held_out = held_out_for(config, data.framing, data) if held_out is None else held_out
+    elif not given:
         held_out = held_out_for(config, data.framing) if held_out is None else held_out
     else:
-        _, channels, *size = data.images.shape
+        channels, *size = data.shape
         told = {"data": config.data, "split": config.split, "size": size, "channels": channels, "images": len(data)}
         data = replace(data, protocol=told | data.protocol)
         data, held_out = cut(data) if held_out is None else (data, held_out)
@@ -217,14 +239,15 @@ def images_for(
     for name, images in (("data", data), ("held_out", held_out)):
         if not len(images):
             raise ValueError(f"{name} holds no images")
-        if images.params.keys() != needed:
+        brought = images.params_at(slice(0, 0)).keys()
+        if brought != needed:
             raise ValueError(
                 f"{config.degradation.registered_name} needs {', '.join(needed) or 'no params'} from {name}, which "
-                f"brings {', '.join(images.params) or 'none'}: pairs are from_images(clean, damaged), other images "
+                f"brings {', '.join(brought) or 'none'}: pairs are from_images(clean, damaged), other images "
                 "data.beside(images, others)"
             )
-    if data.images.shape[1] != held_out.images.shape[1]:
-        raise ValueError(f"data has {data.images.shape[1]} channels, held_out {held_out.images.shape[1]}")
+    if data.shape[0] != held_out.shape[0]:
+        raise ValueError(f"data has {data.shape[0]} channels, held_out {held_out.shape[0]}")
     return data, held_out
 
 
@@ -234,7 +257,7 @@ def restorer_for(config: TrainConfig, data: ImageData) -> RestorerConfig:
     Raises:
         ValueError: it was asked to take another number of channels, or made for another noise, than the training has.
     """
-    channels, side = data.images.shape[1], min(data.images.shape[2:])
+    channels, side = data.shape[0], min(data.shape[1:])
     small = {} if side >= 32 else {"patch": 1, "multipliers": (1, 2)}
     shape = config.restorer or UNetConfig.of_size(config.size, channels=channels, **small)
     if isinstance(shape, UNetConfig | DiffusersUNetConfig | OfficialConfig):
@@ -249,7 +272,7 @@ def restorer_for(config: TrainConfig, data: ImageData) -> RestorerConfig:
             )
         shape = replace(shape, net=_with_channels(shape.net, channels))
     elif isinstance(shape, WienerUNetConfig):
-        height, width = data.images.shape[2:]
+        _, height, width = data.shape
         _with_channels(shape.net, channels)
         shape = shape.fitted_for(config.degradation, channels, (height, width), config.eight_bit, config.input_noise)
     if config.condition is not None:
@@ -303,11 +326,18 @@ def _images(config: TrainConfig, split: str, colour: Literal["auto", "grey", "rg
     )  # fmt: skip
     if config.others is None:
         return found
-    framing = replace(found.framing, size=config.image_size or min(found.images.shape[2:]))
+    framing = replace(found.framing, size=config.image_size or min(found.shape[1:]))
     return beside(found, load_data(
         config.others, split=split, size=framing.size, fit=framing.fit, colour=framing.colour,
         background=framing.background, bad_share=bad_share,
     ))  # fmt: skip
+
+
+def _streamed(config: TrainConfig, split: str, colour: Literal["auto", "grey", "rgb"]) -> StreamedData:
+    return stream_data(
+        config.data, split=split, size=config.image_size, fit=config.fit, colour=colour,
+        background=config.background, bad_share=config.bad_share,
+    )  # fmt: skip
 
 
 def _with_channels(shape: Network, channels: int) -> Network:

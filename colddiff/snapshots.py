@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from .files import check_room, read_json, synced, write_json, write_text
 from .tensors import load_weights, read_tensors, write_tensors
 
+BESIDE = 2**20  # bytes for the log, pictures and statistics
 SUMS = "SHA256SUMS"  # as the program sha256sum writes and checks it
 
 
@@ -154,7 +155,7 @@ def check_disk(run_dir: Path, net: nn.Module, keep: int) -> None:
     weights = sum(t.nbytes for t in net.state_dict().values())
     there = sum(file.stat().st_size for file in run_dir.rglob("*.safetensors")) if run_dir.is_dir() else 0
     # The last ones, the best, the one being written; then the run's own weights, old and new.
-    check_room(run_dir, max(0, 4 * weights * (keep + 2) + 2 * weights - there), "a training's checkpoints")
+    check_room(run_dir, max(0, 4 * weights * (keep + 2) + 2 * weights + BESIDE - there), "a training's checkpoints")
 
 
 # --- helpers ---------------------------------------------------------------------------------------------------------

@@ -37,8 +37,9 @@ from .run import Run
 from .runlog import Log, tensorboard_writer
 from .samplers import Restorer, named_sampler
 from .seeds import generator_for, seed_for
-from .settings import TrainConfig, images_for, prior_for, restorer_for
+from .settings import TrainConfig, images_for, in_memory, prior_for, restorer_for
 from .snapshots import check_disk, clear_away, last_good, load_snapshot, save_snapshot, saving, snapshots
+from .streams import StreamedData
 from .unet import RestorerConfig
 
 GATE = 0.02  # largest share by which bf16 may raise the validation loss
@@ -50,7 +51,7 @@ DEFAULT_MINUTES = 10.0
 
 
 def train(
-    config: TrainConfig, *, net: nn.Module | None = None, data: ImageData | None = None,
+    config: TrainConfig, *, net: nn.Module | None = None, data: ImageData | StreamedData | None = None,
     held_out: ImageData | None = None, resume: bool = False, progress: bool = True,
 ) -> Run:  # fmt: skip
     """Train a restorer and leave a run in `config.out`; under torchrun every process calls it.
@@ -58,7 +59,8 @@ def train(
     Args:
         config: what to train on what.
         net: a network of your own, called (x, t) -> x0_hat, instead of `config.restorer`.
-        data: images in memory, as `from_images` makes them, instead of those that `config.data` then merely names.
+        data: images in memory, as `from_images` makes them, or streamed ones, instead of those that `config.data` then
+            merely names.
         held_out: images that the training is checked on; a tenth of `data` if left out.
         resume: go on from the last checkpoint of `config.out`, with the same settings; without one, begin.
         progress: show a bar.
@@ -86,14 +88,16 @@ def train(
     data, held_out = images_for(config, data, held_out)
     if start is not None:
         check_same_data(run_dir, data)
-    prior = prior_for(config, data)
-    baseline = baseline_for(config.degradation, data)
+    measured = in_memory(data)
+    prior = prior_for(config, measured)
+    baseline = baseline_for(config.degradation, measured)
     torch.manual_seed(seed_for(config.seed, "weights"))
-    spec = None if net is not None else restorer_for(config, data)
+    spec = None if net is not None else restorer_for(config, measured)
     net = (spec.build() if spec is not None else net).to(device, memory_format=torch.channels_last).train()  # type: ignore[union-attr,call-overload]
     fit: Any = getattr(net, "fit", None)
     if spec is not None and fit is not None:
-        fit(data.images)
+        fit(measured.images)
+    del measured
     ema = copy.deepcopy(net).eval().requires_grad_(False)
     optimizer = torch.optim.Adam(
         net.parameters(), lr=config.lr, betas=(0.9, 0.99), fused=device.type in ("cpu", "cuda")
@@ -131,7 +135,8 @@ def train(
     saved_config = _run_config(config, spec, data, steps)
     log = Log(run_dir / "log.jsonl", after=step, tensorboard=config.tensorboard) if rank == 0 else None
     positions = itertools.count(step * config.accumulate * config.batch_size + rank * batches.size, config.batch_size)
-    feed = Feed(batches, positions, device, workers=config.workers if config.stream else 0)
+    streamed = isinstance(data, StreamedData)
+    feed = Feed(batches, positions, device, workers=config.workers if streamed else 0)
 
     def save() -> None:
         skipped, in_a_row = guard.counts()
@@ -181,7 +186,7 @@ def train(
                     speed = config.batch_size * config.accumulate * step / seconds
                     told = {"loss": float(loss), "lr": group["lr"], "images_per_second": speed, "seconds": seconds}
                     told |= {"skipped": skipped} if skipped else {}
-                    told |= {"waited": feed.waited} if config.stream else {}
+                    told |= {"waited": feed.waited} if streamed else {}
                     with saving(run_dir):
                         log.write(step=step, **told)
                     bar.set_postfix_str(_words(told))
@@ -317,7 +322,7 @@ def _words(told: dict[str, float]) -> str:
     words = [f"loss={told['loss']:.4f}", f"images={told['images_per_second']:.0f}/s"]
     words += [f"skipped={told['skipped']}"] if "skipped" in told else []
     if told.get("waited", 0) > STARVED * told["seconds"]:
-        words += [f"waits for images {told['waited'] / told['seconds']:.0%} of the time"]
+        words += [f"waits for images {told['waited'] / told['seconds']:.0%} of the time: more --workers"]
     return ", ".join(words)
 
 
@@ -339,11 +344,13 @@ def _picture(path: Path, R: FastRestorer, checks: Batches, device: torch.device)
 # --- where a training stands -----------------------------------------------------------------------------------------
 
 
-def _run_config(config: TrainConfig, spec: RestorerConfig | None, data: ImageData, steps: int) -> dict[str, Any]:
+def _run_config(
+    config: TrainConfig, spec: RestorerConfig | None, data: ImageData | StreamedData, steps: int
+) -> dict[str, Any]:
     return {
         "restorer": None if spec is None else spec.to_config(),
         "degradation": config.degradation.to_config(),
-        "image": {"channels": data.images.shape[1], "size": list(data.images.shape[2:])},
+        "image": {"channels": data.shape[0], "size": list(data.shape[1:])},
         "data": data.protocol,
         "training": config.to_config() | {"total_steps": steps},
     }

@@ -3,21 +3,21 @@
     python tests/soak_stream.py                 tar and parquet shards in a temporary folder
     python tests/soak_stream.py --pictures 5000 --kinds tar
 
-What every process keeps is read in the order of an epoch, as a training does: of the batch at position p, process r of
-R has the rows p + r B / R to p + (r + 1) B / R. At half of them the processes end, and others go on at that position.
+Every process reads its batches by the feed of a training, in the order of an epoch: of the batch at position p, process
+r of R has the rows p + r B / R to p + (r + 1) B / R. At half of them the processes end, and others go on from there.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
+import itertools
 import json
 import subprocess
 import sys
 import tarfile
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
@@ -26,10 +26,13 @@ import psutil
 import torch
 from PIL import Image
 
+from colddiff import Desaturate
+from colddiff.batches import Batches
+from colddiff.feed import Feed
 from colddiff.streams import stream_data
 
 SHARDS, DISTINCT, SIDE, BATCH = 20, 256, 64, 64
-PROCESSES, WORKERS, AHEAD = 2, 2, 4
+PROCESSES, WORKERS = 2, 2
 SAMPLES = 20  # of memory, per process
 FLAT = 0.05
 
@@ -75,21 +78,17 @@ def worker(folder: str, rank: int, first: int, last: int) -> None:
     order = data.order(0, 0)
     indexed, process, share = time.perf_counter() - began, psutil.Process(), BATCH // PROCESSES
     rows, wrong, memory, begun = [], 0, [], time.perf_counter()
-    # Of the last batch of an epoch a part may be missing: these positions are the next epoch's.
-    starts = [(p + rank * share, min(p + (rank + 1) * share, last)) for p in range(first, last, BATCH)]
-    starts = [(low, high) for low, high in starts if low < high]
-    with ThreadPoolExecutor(WORKERS) as pool:
-        waiting = []
-        for k, (low, high) in enumerate([*starts, *[(0, 0)] * AHEAD]):
-            waiting.append((order[low:high], pool.submit(data.__getitem__, order[low:high])))
-            if len(waiting) <= AHEAD:
-                continue
-            mine, read = waiting.pop(0)
-            told = (read.result().mean(dim=(1, 2, 3)) * 255).round().long()
-            wrong += int(((told - mine % DISTINCT).abs() > 2).sum())
-            rows += mine.tolist()
-            if k * SAMPLES // len(starts) != (k - 1) * SAMPLES // len(starts):
-                memory.append(process.memory_info().rss / 2**20)
+    batches = Batches(data, Desaturate(), share, seed=0)
+    starts = range(first + rank * share, last, BATCH)
+    feed = Feed(batches, itertools.count(starts.start, BATCH), torch.device("cpu"), workers=WORKERS)
+    for k, start in enumerate(starts):
+        mine = order[start : min(start + share, last)]  # of the last batch the rest is the next epoch's
+        told = (next(feed).x0[: len(mine)].mean(dim=(1, 2, 3)) * 255).round().long()
+        wrong += int(((told - mine % DISTINCT).abs() > 2).sum())
+        rows += mine.tolist()
+        if k * SAMPLES // len(starts) != (k - 1) * SAMPLES // len(starts):
+            memory.append(process.memory_info().rss / 2**20)
+    feed.close()
     seconds = time.perf_counter() - begun
     print(json.dumps({"rows": rows, "wrong": wrong, "memory": memory, "seconds": seconds, "indexed": indexed}))
 

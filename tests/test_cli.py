@@ -352,7 +352,6 @@ TRAIN = ["train", "digits", "--out", "x", "--degradation"]
         ([*TRAIN, "gaussian_blur", "--device", "gpu"], "device 'gpu' cannot be used"),
         ([*TRAIN, "gaussian_blur", "--split", "tset"], "did you mean 'test'"),
         ([*TRAIN, "gaussian_blur", "--config", "none.yaml"], "none.yaml"),
-        ([*TRAIN, "gaussian_blur", "--resume"], "no checkpoint to resume from"),
         ([*TRAIN, "gaussian_blur", "--restorer", "unet", "--restorer.channels", "3"], "images have 1: leave channels"),
         (["train", "digts", *TRAIN[2:], "gaussian_blur"], "did you mean 'digits'"),
         (["degrade", "none.png", "--degradation", "gaussian_blur"], "no picture at 'none.png'"),

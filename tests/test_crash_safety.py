@@ -1,27 +1,222 @@
 """Nothing that was saved is lost: torn checkpoints, full disks, losses that are not finite."""
 
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
 import pytest
 import tiny
 import torch
+from runs import assert_same, entries
 from torch import nn
 
-from colddiff.snapshots import save_snapshot, snapshots
-from colddiff.training import train
+from colddiff import load, snapshots, training
+from colddiff.files import check_room, size_in_words
+from colddiff.guard import Guard
+from colddiff.interruption import interruptible
+from colddiff.snapshots import best_snapshot, last_good, save_snapshot, torn
+from colddiff.training import MOST_SKIPPED, train
 
 
-def test_a_torn_snapshot_is_skipped_and_cleared_away(tmp_path, signal_after):
-    config = tiny.config(tmp_path / "run", checkpoint_every=2)
-    signal_after(4, signal.SIGINT)
-    with pytest.raises(Interrupted):
-        train(config, progress=False)
-    folder = tmp_path / "run" / "checkpoints"
-    (folder / "step-00000005").mkdir()
-    (folder / "step-00000005" / "model.safetensors").write_bytes(b"half")
-    (folder / ".step-00000009.part").mkdir()
-    assert snapshots(tmp_path / "run")[-1].name == "step-00000004"
+def names(run: Path) -> list[str]:
+    return [s.name for s in snapshots.snapshots(run)]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    """A run with checkpoints of its last two steps."""
+    out = tmp_path_factory.mktemp("whole") / "run"
+    train(tiny.config(out, checkpoint_every=1), progress=False)
+    return out
+
+
+# --- checkpoints that are not as they were written -------------------------------------------------------------------
+
+
+def cut_short(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-1])
+
+
+def flip_a_bit(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("harm", [cut_short, flip_a_bit, Path.unlink, lambda file: file.write_bytes(b"")])
+@pytest.mark.parametrize("name", ["model.safetensors", "ema.safetensors", "optimizer.safetensors", "state.json"])
+def test_a_torn_checkpoint_is_left_out_with_a_warning_and_the_one_before_it_is_used(harm, name, whole, tmp_path):
+    out = shutil.copytree(whole, tmp_path / "run")
+    harm(out / "checkpoints" / "step-00000006" / name)
+    with pytest.warns(UserWarning, match=rf"left out checkpoint .*step-00000006': .*{name}"):
+        assert last_good(out) == out / "checkpoints" / "step-00000005"
+    with pytest.warns(UserWarning, match="left out checkpoint"):
+        train(tiny.config(out, checkpoint_every=1), resume=True, progress=False)
+    assert_same(out, whole)
+    assert last_good(out) == out / "checkpoints" / "step-00000006"
+
+
+def test_the_list_of_checksums_is_checked_too_and_is_what_sha256sum_reads(whole, tmp_path):
+    snapshot = snapshots.snapshots(whole)[-1]
+    assert torn(snapshot) is None
+    if shutil.which("sha256sum"):
+        subprocess.run(["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"], cwd=snapshot, check=True)
+    copy = shutil.copytree(snapshot, tmp_path / "step-00000001")
+    for content in ("", "half a line", "0" * 64 + "  ../../config.json\n", "\0\n"):
+        (copy / "SHA256SUMS").write_text(content)
+        assert torn(copy)
+    (copy / "SHA256SUMS").write_bytes(b"\xff\xfe")
+    assert torn(copy)
+
+
+def test_where_every_checkpoint_is_torn_nothing_is_begun_over_the_run(whole, tmp_path):
+    out = shutil.copytree(whole, tmp_path / "run")
+    for snapshot in snapshots.snapshots(out):
+        cut_short(snapshot / "ema.safetensors")
+    weights = (out / "model.safetensors").read_bytes()
+    with pytest.warns(UserWarning, match="left out"), pytest.raises(ValueError, match="without a checkpoint to go on"):
+        train(tiny.config(out, checkpoint_every=1), resume=True)
+    assert (out / "model.safetensors").read_bytes() == weights
+
+
+def test_what_killed_processes_left_is_cleared_away(whole, tmp_path):
+    out = shutil.copytree(whole, tmp_path / "run")
+    left = [out / "checkpoints" / ".step-00000009.part", out / "checkpoints" / ".step-00000001.gone"]
+    for folder in left:
+        folder.mkdir()
+    left.append(out / ".model.123.part.safetensors")
+    left[-1].write_bytes(b"half")
+    train(tiny.config(out, checkpoint_every=1), resume=True, progress=False)
+    assert not any(each.exists() for each in left)
+
+
+def test_a_run_that_lost_its_weights_gets_them_back_from_the_checkpoint(whole, tmp_path):
+    out = shutil.copytree(whole, tmp_path / "run")
+    (out / "model.safetensors").unlink()
+    train(tiny.config(out, checkpoint_every=1), resume=True, progress=False)
+    assert_same(out, whole)
+
+
+def test_the_last_checkpoints_are_kept_and_the_best(tmp_path):
+    net = tiny.NET.build()
+    optimizer = torch.optim.Adam(net.parameters())
+    for step, loss in enumerate([None, 0.5, 0.1, 0.3, 0.2, 0.4], start=1):
+        save_snapshot(tmp_path, net, net, optimizer, {"step": step, "validation_loss": loss}, keep=2)
+    assert names(tmp_path) == ["step-00000003", "step-00000005", "step-00000006"]
+    assert best_snapshot(tmp_path).name == "step-00000003"
+    save_snapshot(tmp_path, net, net, optimizer, {"step": 7, "validation_loss": 0.05}, keep=1)
+    assert names(tmp_path) == ["step-00000007"]
+
+
+def test_a_run_keeps_as_many_as_it_is_told(tmp_path):
+    train(tiny.config(tmp_path / "run", checkpoint_every=1, keep=3, validate_every=2), progress=False)
+    assert len(names(tmp_path / "run")) in (3, 4)
+    assert names(tmp_path / "run")[-3:] == [f"step-{k:08d}" for k in (4, 5, 6)]
+
+
+# --- disks -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fails_at", range(0, 36, 5))
+def test_a_disk_that_fills_up_leaves_the_last_checkpoint_and_says_so(fails_at, tmp_path, monkeypatch):
+    out, config = tmp_path / "run", tiny.config(tmp_path / "run", checkpoint_every=2)
+    saved, fsync, save = [], os.fsync, training.save_snapshot
+
+    def saving(*args, **kwargs):
+        saved.append(save(*args, **kwargs))
+        monkeypatch.setattr(os, "fsync", filling_up)  # from the second checkpoint on
+
+    left = iter(range(fails_at))
+
+    def filling_up(handle: int) -> None:
+        if next(left, None) is None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(handle)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "save_snapshot", saving)
+        with pytest.raises(
+            OSError, match=r"No space left on device; the last checkpoint is step-0000000\d: free some"
+        ) as told:
+            train(config, progress=False)
+        monkeypatch.undo()
+    assert "\n" not in str(told.value)
+    good = last_good(out)
+    assert good is not None and not [*out.rglob("*.part*")]
+    if (out / "config.json").exists():
+        assert load(out, device="cpu").restore(torch.rand(1, 1, 8, 8)).isfinite().all()
     train(config, resume=True, progress=False)
-    assert [s.name for s in snapshots(tmp_path / "run")] == ["step-00000004", "step-00000006"]
-    assert not [*folder.glob(".*")]
+    train(tiny.config(tmp_path / "whole", checkpoint_every=2), progress=False)
+    assert_same(out, tmp_path / "whole")
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 8 MB of its own, where one can be had."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = shutil.which("mount") and subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)], capture_output=True
+    )
+    if not mounted or mounted.returncode:
+        pytest.skip("no disk can be mounted here")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_small_disk_that_fills_up_in_the_middle_of_a_checkpoint(small_disk, monkeypatch):
+    out, config = small_disk / "run", tiny.config(small_disk / "run", checkpoint_every=1)
+    original = training.save_snapshot
+
+    def saving(*args, **kwargs):
+        if args[4]["step"] == 4 and not (small_disk / "filler").exists():  # leave room for half of it
+            weights = (out / "model.safetensors").stat().st_size
+            room = shutil.disk_usage(small_disk).free - 2 * weights
+            (small_disk / "filler").write_bytes(bytes(room))
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(training, "save_snapshot", saving)
+    with pytest.raises(
+        OSError, match=r"No space left on device; the last checkpoint is step-00000003: free some space"
+    ):
+        train(config, progress=False)
+    assert names(out)[-1] == "step-00000003" and last_good(out) is not None
+    assert load(out, device="cpu").config["step"] == 3
+    (small_disk / "filler").write_bytes(b"")
+    train(config, resume=True, progress=False)
+    assert load(out, device="cpu").config["step"] == 6
+
+
+def test_a_disk_that_is_too_small_is_found_before_the_training(monkeypatch, tmp_path):
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**6, 10**6, 1000))
+    with pytest.raises(
+        OSError, match=r"a training's checkpoints need .* MB in .*, and its disk has 1 kB left: free some"
+    ):
+        train(tiny.config(tmp_path / "run"), progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_cannot_be_written_to_is_found_before_the_training(monkeypatch, tmp_path):
+    def refuse(**_):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    with pytest.raises(OSError, match=r"cannot write into .*: Read-only file system; give another folder"):
+        check_room(tmp_path / "a" / "b", 1, "this")
+
+
+def test_sizes_are_told_as_people_write_them():
+    assert [size_in_words(n) for n in (0, 999, 1500, 2.5e9, 4e15)] == [
+        "0 bytes",
+        "999 bytes",
+        "1.5 kB",
+        "2.5 GB",
+        "4e+03 TB",
+    ]
 
 
 def test_a_snapshot_that_cannot_be_written_leaves_nothing(tmp_path):
@@ -32,24 +227,94 @@ def test_a_snapshot_that_cannot_be_written_leaves_nothing(tmp_path):
     assert not [*(tmp_path / "checkpoints").iterdir()]
 
 
-def test_only_the_last_snapshots_are_kept(tmp_path):
-    train(tiny.config(tmp_path / "run", checkpoint_every=1), progress=False)
-    kept = [f"step-{k:08d}" for k in range(5, 7)]
-    assert [s.name for s in snapshots(tmp_path / "run")] == kept
+# --- losses that are not finite --------------------------------------------------------------------------------------
 
 
-def test_a_loss_that_is_not_finite_stops_the_training(tmp_path):
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_step_whose_loss_or_gradient_is_not_finite_changes_nothing_and_is_counted(fused):
+    weight = nn.Parameter(torch.ones(3))
+    optimizer = torch.optim.Adam([weight], lr=0.1, fused=fused)
+    guard, nan, one = Guard(torch.device("cpu")), torch.tensor(float("nan")), torch.tensor(1.0)
+    for loss, norm, counts in (
+        (one, one, (0, 0)), (nan, one, (1, 1)), (one, nan, (2, 2)), (one / 0, one, (3, 3)), (one, one, (3, 0)),
+    ):  # fmt: skip
+        weight.grad = torch.full((3,), float(loss * norm))
+        before, moment = weight.detach().clone(), optimizer.state[weight].get("exp_avg", torch.zeros(3)).clone()
+        guard.step(optimizer, loss, norm)
+        assert guard.counts() == counts
+        kept = torch.equal(weight.detach(), before) and torch.equal(optimizer.state[weight]["exp_avg"], moment)
+        assert kept == (not (loss * norm).isfinite())
+    assert float(optimizer.state[weight]["step"]) == 2
+
+
+class Fragile(nn.Module):
+    """A network whose answers are not numbers in given steps."""
+
+    def __init__(self, bad: range) -> None:
+        super().__init__()
+        self.scale, self.calls, self.bad = nn.Parameter(torch.tensor(0.5)), 0, bad
+
+    def forward(self, x, t):
+        self.calls += self.training
+        return x * self.scale * (float("nan") if self.training and self.calls - 1 in self.bad else 1)
+
+
+def fragile(out: Path, bad: range, **changes):
+    changes = {"steps": 40, "restorer": None, "checkpoint_every": 5, "log_every": 1} | changes
+    return train(tiny.config(out, **changes), net=Fragile(bad), progress=False)
+
+
+def test_a_step_without_a_finite_loss_is_skipped_and_logged(tmp_path):
+    run = fragile(tmp_path / "run", range(7, 10))
+    assert run.config["step"] == 40 and float(run.net.scale) > 0.5
+    assert max(entries(tmp_path / "run", "skipped")) == 3
+    assert len(entries(tmp_path / "run", "loss")) == 37
+    for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines():
+        json.loads(line, parse_constant=pytest.fail)
+
+
+def test_too_many_in_a_row_put_the_last_checkpoint_back_once(tmp_path):
+    with pytest.warns(
+        UserWarning, match=r"not finite for 10 steps up to step 22: the weights of step \d+ are put back"
+    ):
+        run = fragile(tmp_path / "run", range(12, 12 + MOST_SKIPPED))
+    assert run.config["step"] == 40
+    bad = [*range(12, 12 + MOST_SKIPPED), *range(30, 30 + MOST_SKIPPED)]
+    with (
+        pytest.warns(UserWarning, match="put back"),
+        pytest.raises(RuntimeError, match=r"up to step 40, as before it went"),
+    ):
+        fragile(tmp_path / "twice", bad)
+    assert last_good(tmp_path / "twice") is not None
+
+
+def test_a_training_that_goes_on_does_not_go_back_a_second_time(tmp_path):
+    out = tmp_path / "run"
+    with pytest.warns(UserWarning, match="put back"), pytest.raises(RuntimeError):
+        fragile(out, [*range(12, 22), *range(30, 40)])
+    with pytest.raises(RuntimeError, match="as before it went back"):
+        config = tiny.config(out, steps=40, restorer=None, checkpoint_every=5, log_every=1)
+        train(config, net=Fragile(range(100)), resume=True, progress=False)
+
+
+def test_a_loss_that_was_never_finite_stops_the_training_and_saves_nothing(tmp_path):
     with pytest.raises(
         RuntimeError, match=r"not finite for 3 steps up to step 3, and there is no checkpoint.*smaller lr"
     ):
-        train(tiny.config(tmp_path / "run", restorer=None, steps=3), net=Broken(), progress=False)
-    assert not snapshots(tmp_path / "run")
+        fragile(tmp_path / "run", range(9), steps=3)
+    assert not names(tmp_path / "run")
 
 
-class Broken(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.scale = nn.Parameter(torch.tensor(float("nan")))
+# --- signals ---------------------------------------------------------------------------------------------------------
 
-    def forward(self, x, t):
-        return x * self.scale
+
+def test_under_torchrun_a_signal_and_its_echo_are_one(monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    with interruptible() as stopped:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)
+        assert stopped.signum == signal.SIGINT
+        stopped.since -= 10
+        with pytest.raises(KeyboardInterrupt) as second:
+            signal.raise_signal(signal.SIGTERM)
+    assert second.value.args == (signal.SIGTERM,)

@@ -294,6 +294,7 @@ def measured(monkeypatch):
         return Nothing()
 
     monkeypatch.setattr(commands, "evaluate", evaluate)
+    monkeypatch.setattr(commands, "write_card", lambda run, report: None)
     return seen
 
 

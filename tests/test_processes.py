@@ -1,35 +1,95 @@
-"""Several processes train as one."""
+"""Several processes train, sample and measure as one."""
 
-# --- several processes -----------------------------------------------------------------------------------------------
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+from runs import entries
+from safetensors.torch import load_file
+
+from colddiff import checkpoint
+from colddiff.processes import agreed, first_then_all, is_first, place, shared
+from colddiff.training import train
+
+NETWORK = [
+    word
+    for field, value in tiny.NET.to_config().items()
+    for word in (f"--restorer.{field}" if field != "type" else "--restorer", str(value))
+]
+TRAIN = ["train", "digits", "--degradation", "gaussian_blur", "--degradation.sigma_max", "3", "--precision", "fp32"]
+TRAIN += ["--warmup-steps", "2", "--log-every", "1", "--batch-size", "8", *NETWORK]
+
+
+def torchrun(processes: int, *arguments: str) -> list[str]:
+    """The command that does a command in so many processes, alone on this machine."""
+    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+    return [*run, "-m", "colddiff", *arguments, "--device", "cpu"]
+
+
+def done(processes: int, *arguments: str) -> str:
+    """What a command in so many processes says, once it went well."""
+    command = torchrun(processes, *arguments)
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=250)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory) -> Path:
+    """A training by one process."""
+    out = tmp_path_factory.mktemp("alone") / "run"
+    train(tiny.config(out, steps=50), progress=False)
+    return out
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_several_processes_train_as_one(processes, alone, tmp_path):
+    out = tmp_path / "run"
+    said = done(processes, *TRAIN, "--steps", "50", "--out", str(out))
+    assert said.count("| start | method") == 1
+    one, many = entries(alone, "loss"), entries(out, "loss")
+    assert len(one) == len(many) == 50
+    assert max(abs(a - b) for a, b in zip(one, many, strict=True)) < 1e-6
+    weights, others = (load_file(each / "model.safetensors") for each in (alone, out))
+    assert all(torch.allclose(weights[name], others[name], atol=1e-5) for name in weights)
 
 
 @pytest.mark.slow
-def test_two_processes_train_as_one_with_twice_the_batch(tmp_path):
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "colddiff"]
-    command += ["train", "digits", "--degradation", "gaussian_blur", "--degradation.sigma_max", "3", "--device", "cpu"]
-    command += ["--steps", "4", "--precision", "fp32", "--warmup-steps", "2", "--log-every", "1"]
-    for field, value in tiny.NET.to_config().items():
-        command += [f"--restorer.{field}" if field != "type" else "--restorer", str(value)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*command, "--batch-size", "4", "--out", str(tmp_path / "two")],
-        env=environment, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("| start | method") == 1
-    train(tiny.config(tmp_path / "one", steps=4), progress=False)
-    one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
-    assert all(torch.allclose(one[name], two[name], atol=1e-5) for name in one)
+def test_a_training_goes_on_with_another_number_of_processes(alone, tmp_path):
+    out = tmp_path / "run"
+    done(2, *TRAIN, "--steps", "50", "--checkpoint-every", "10", "--out", str(out))
+    for late in sorted((out / "checkpoints").glob("step-*"))[1:]:
+        (late / "state.json").write_text("torn")
+    with pytest.warns(UserWarning, match="left out checkpoint|elsewhere.*processes was 2, now 1"):
+        train(tiny.config(out, steps=50, checkpoint_every=10), resume=True, progress=False)
+    one, many = entries(alone, "loss"), entries(out, "loss")
+    assert max(abs(a - b) for a, b in zip(one, many, strict=True)) < 1e-6
+
+
+def test_several_processes_sample_and_measure_what_one_does(tmp_path):
+    for processes in (1, 2, 4):
+        out = tmp_path / str(processes)
+        done(processes, "sample", "digits", "-n", "40", "--steps", "4", "--out", str(out / "grid.png"))
+        done(processes, "eval", "digits", "digits", "--images", "80", "--batch-size", "16", "--steps", "3",
+             "--starts", "1", "--perception", "none", "--out", str(out))  # fmt: skip
+    for name in ("grid.png", "report.json", "report.png"):
+        files = {(tmp_path / str(k) / name).read_bytes() for k in (1, 2, 4)}
+        assert len(files) == 1, name
+    assert json.loads((tmp_path / "1" / "report.json").read_text())["protocol"]["images"] == 80
 
 
 @pytest.mark.slow
 def test_two_processes_stop_at_the_same_step_and_save(tmp_path):
     out = tmp_path / "run"
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "colddiff"]
-    command += ["train", "digits", "--degradation", "gaussian_blur", "--device", "cpu", "--steps", "100000"]
-    command += ["--batch-size", "4", "--log-every", "1", "--out", str(out)]
-    for field, value in tiny.NET.to_config().items():
-        command += [f"--restorer.{field}" if field != "type" else "--restorer", str(value)]
+    command = torchrun(2, *TRAIN, "--steps", "100000", "--out", str(out))
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 90
@@ -45,3 +105,31 @@ def test_two_processes_stop_at_the_same_step_and_save(tmp_path):
     }
     assert len(steps) == 1, told
     assert checkpoint.load(out, device="cpu").config["step"] == int(steps.pop())
+
+
+@pytest.mark.slow
+def test_a_batch_that_cannot_be_split_and_a_command_that_is_not_are_refused_in_a_line(tmp_path):
+    for arguments, told in (
+        (
+            [*TRAIN, "--batch-size", "9", "--steps", "1", "--out", str(tmp_path / "run")],
+            "9 cannot be split evenly over 2",
+        ),
+        (["demo", "--out", str(tmp_path / "demo")], "demo is done by one process: start it without torchrun"),
+    ):
+        result = subprocess.run(torchrun(2, *arguments), capture_output=True, text=True, timeout=200)
+        assert result.returncode != 0 and f"colddiff: {told}" in result.stderr.replace("batch_size ", ""), result.stderr
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_process_alone_does_all_by_itself():
+    assert place() == (0, 1) and is_first()
+    assert shared(lambda k: k * k, 4) == [0, 1, 4, 9] and shared(str, 0) == []
+    assert agreed(3, max) == 3 and first_then_all(lambda: "made") == "made"
+
+
+def test_an_image_is_the_same_to_the_last_bit_whatever_is_drawn_beside_it():
+    run = checkpoint.load("digits", device="cpu")
+    many = run.sample(21, steps=3, seed=5)
+    for seeds in ([5], [8, 5], range(7, 20)):
+        images = run.sample(seeds, steps=3)
+        assert all(torch.equal(image, many[seed - 5]) for image, seed in zip(images, seeds, strict=True))
