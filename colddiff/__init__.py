@@ -91,6 +91,7 @@ if TYPE_CHECKING:
     from .report import evaluate as evaluate
     from .run import Run as Run
     from .settings import TrainConfig as TrainConfig
+    from .streams import stream_data as stream_data
     from .training import train as train
     from .wiener_unet import WienerUNetConfig as WienerUNetConfig
 
@@ -99,12 +100,13 @@ __version__ = "0.1.0"
 # Data, the training engine and the report are only loaded by those who use them.
 _LAZY = {
     "ImageData": "data",
-    "Run": "checkpoint",
+    "Run": "run",
     "load": "checkpoint",
     "evaluate": "report",
     "from_images": "data",
     "load_data": "data",
     "push": "publish",
+    "stream_data": "streams",
     "TrainConfig": "settings",
     "train": "training",
     "WienerUNetConfig": "wiener_unet",

@@ -97,7 +97,8 @@ def _eval_arguments(p: ArgumentParser) -> None:
     p.add_argument(
         "--damaged", type=str, default=None, help="the same pictures damaged, for a run that was trained on pairs"
     )
-    p.add_argument("--start", type=str, default=".25,.5,.75,1", help="start severities in (0, 1]")
+    # torchrun takes --start for its own --start-method, wherever it stands.
+    p.add_argument("--start", "--starts", type=str, default=".25,.5,.75,1", help="start severities in (0, 1]")
     p.add_argument("--steps", type=str, default="5,20", help="numbers of steps")
     p.add_argument("--images", type=str, default="500", help="how many, from the first; `all` for all")
     p.add_argument(
@@ -112,7 +113,7 @@ def _eval_arguments(p: ArgumentParser) -> None:
         "the training data once and kept with the run, or of Inception; or LPIPS",
     )  # fmt: skip
     p.add_argument("--generate", type=int, default=0, help="how many images to generate and compare with training ones")
-    p.add_argument("--training", type=str, default=None, help="the training data; where the run says, if left out")
+    p.add_argument("--training", type=str, default=None, help="the training data, if they are not DATA")
     p.add_argument("--json", type=str, default=None, help="write the report there as JSON")
     p.add_argument(
         "--out", type=str, default=None,
@@ -221,11 +222,12 @@ def _device_and_seed(p: ArgumentParser) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """A command: its line of help, what declares its arguments, what runs it."""
+    """A command: its line of help, what declares its arguments, what runs it; whether torchrun's processes split it."""
 
     help: str
     arguments: Callable[[ArgumentParser], None]
     run: Callable[..., None]
+    split: bool = False
 
 
 COMMANDS = {
@@ -234,10 +236,10 @@ COMMANDS = {
     "degrade": Command(
         "a picture at rising severities, as a strip or animation", _degrade_arguments, commands.degrade_picture
     ),
-    "train": Command("train a restorer", _train_arguments, commands.train_restorer),
+    "train": Command("train a restorer", _train_arguments, commands.train_restorer, split=True),
     "restore": Command("restore damaged pictures with a run", _restore_arguments, commands.restore_pictures),
-    "sample": Command("generate new images with a run", _sample_arguments, commands.sample_images),
-    "eval": Command("measure a run on images", _eval_arguments, commands.evaluate_run),
+    "sample": Command("generate new images with a run", _sample_arguments, commands.sample_images, split=True),
+    "eval": Command("measure a run on images", _eval_arguments, commands.evaluate_run, split=True),
     "inspect": Command("what a run is and how its training went", _inspect_arguments, commands.inspect_run),
     "doctor": Command(
         "what is wrong with a machine or a run: versions, threads, fast paths, training, a run's files",

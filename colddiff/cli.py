@@ -21,6 +21,7 @@ from jsonargparse import ArgumentParser, Namespace
 from .arguments import COMMANDS
 from .interruption import Interrupted
 from .presets import preset
+from .processes import join
 from .registry import suggestion, trusting_plugins
 from .settings import TrainConfig
 
@@ -48,8 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Interrupted as stop:
         cure = "go on with --resume" if arguments[0] == "train" else "the same command goes on"
         return _say(f"{stop}, {cure}", 128 + stop.signum)
-    except KeyboardInterrupt:
-        return _say("stopped", 128 + signal.SIGINT)
+    except KeyboardInterrupt as stop:  # the second signal says which it was
+        return _say("stopped", 128 + (stop.args[0] if stop.args else signal.SIGINT))
     except BrokenPipeError:  # `colddiff list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except USER_ERRORS as error:
@@ -175,10 +176,14 @@ def _run(arguments: list[str], overrides: dict[str, Any]) -> None:
     _merge(given, overrides)
     if printing:  # the parser has not seen the overrides
         print(yaml.safe_dump({k: v for k, v in vars(given).items() if k != "config"}, sort_keys=False), end="")
-    else:
-        keywords = _keywords(parsed.command, given)
-        with trusting_plugins(keywords.pop("trust_plugins", False)):
-            COMMANDS[parsed.command].run(**keywords)
+        return
+    command, keywords = COMMANDS[parsed.command], _keywords(parsed.command, given)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        if not command.split:
+            raise ValueError(f"{parsed.command} is done by one process: start it without torchrun")
+        join(given.device)
+    with trusting_plugins(keywords.pop("trust_plugins", False)):
+        command.run(**keywords)
 
 
 def _take_preset(parser: Parser, arguments: list[str]) -> None:
@@ -238,8 +243,6 @@ def _keywords(command: str, given: Namespace) -> dict[str, Any]:
 # --- helpers ---------------------------------------------------------------------------------------------------------
 
 
-def _one_line_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    print(f"colddiff: warning: {_flat(message)}", file=sys.stderr)
 @contextlib.contextmanager
 def _printing_any_name() -> Iterator[None]:
     """What stdout cannot write, like a file name's bytes that are no UTF-8, is escaped, as it is on stderr."""
@@ -254,6 +257,8 @@ def _printing_any_name() -> Iterator[None]:
         stdout.reconfigure(errors=before)
 
 
+def _one_line_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    print(f"colddiff: warning: {_flat(message)}", file=sys.stderr)
 
 
 def _flat(message: object) -> str:

@@ -19,9 +19,10 @@ from .degradations.base import Degradation
 from .embedded import EMBEDDED
 from .files import check_target, write_text
 from .framing import Framing
+from .generation import generated
 from .perception import not_ours_to_write, wants_training
 from .pictures import printable, to_tensor
-from .processes import pick_device
+from .processes import is_first, pick_device
 from .report import evaluate, report_files, write_card
 from .restoring import Job, restore_files
 from .run import Run
@@ -31,8 +32,8 @@ from .texts import number, numbers
 from .training import train
 
 MOST_PICTURES = 1000  # on one strip
-MOST_LINES = 20  # of measured pictures
 MOST_IMAGES = 10_000  # on one sheet
+MOST_LINES = 20  # of measured pictures
 METRICS = ("rmse", "psnr", "ssim")
 
 
@@ -46,9 +47,9 @@ def degrade_picture(
     op = Degradation.from_config(degradation)
     framing = Framing(size=image_size)
     (picture,) = framing.frames(framing.open(Path(image)))
-    x = (to_tensor(picture)[None].float() / 255).to(pick_device(device))
     if Path(out).exists() and Path(out).samefile(image):
         raise ValueError(f"{image!r} would be overwritten: give another --out")
+    x = (to_tensor(picture)[None].float() / 255).to(pick_device(device))
     params = op.draw(x, generator_for(seed, "degrade"))
     D, times = op.bind(params, like=x), torch.linspace(0, 1, steps, dtype=torch.float64)
     frames = torch.cat([D(x, t) for t in times])
@@ -66,12 +67,12 @@ def degrade_picture(
 def train_restorer(config: TrainConfig, resume: bool) -> None:
     """Train, then measure on held-out images and write the model card."""
     run = train(config, resume=resume)
-    if torch.distributed.is_initialized() and torch.distributed.get_rank() != 0:
-        return
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="left out")  # the training has said so
         data = held_out_for(config, run.framing)
     report = evaluate(run, data, starts=(0.5, 1.0), steps=(5,), images=128)
+    if not is_first():
+        return
     write_card(run, report)
     print(report.to_markdown())
     print(f"run, model card and samples in {config.out}")
@@ -120,10 +121,12 @@ def sample_images(
     seed: int,
 ) -> None:  # fmt: skip
     """Generate images on one sheet."""
-    model = load(run, device=device, precision=precision, compile=compile)
     if number > MOST_IMAGES:
         raise ValueError(f"--number must be at most {MOST_IMAGES:,} images on one sheet, got {number}")
-    images = model.sample(number, steps=steps, sampler=sampler, seed=seed)
+    model = load(run, device=device, precision=precision, compile=compile)
+    images = generated(model, range(seed, seed + number), steps=steps, sampler=sampler)
+    if not is_first():
+        return
     viz.save(viz.grid(images, zoom=max(1, 64 // images.shape[-2])), out)
     print(f"{number} images with seeds {seed} .. {seed + number - 1} in {out}")
 
@@ -153,6 +156,8 @@ def evaluate_run(
         batch_size=batch_size, seed=seed, eight_bit=input == "8bit", chain=input == "chain",
         perception=asked, training=known, generated=generate,
     )  # fmt: skip
+    if not is_first():
+        return
     written = report.save(folder)
     if json:
         write_text(Path(json), report.to_json())

@@ -21,6 +21,7 @@ from .files import write_text
 from .generation import Generation, check_generation
 from .measuring import PICTURED, Kept, measure
 from .perception import Perception, choose, fid, kid, with_error
+from .processes import first_then_all
 from .run import Run
 from .shared import without_folders
 from .ways import Cell, cells
@@ -99,7 +100,7 @@ def evaluate(
     generated: int = 0,
     progress: bool = True,
 ) -> Report:
-    """Measure a run on images.
+    """Measure a run on images; under torchrun every process calls it, does its share, and gets the whole report.
 
     Samplers get only what a restore would have: params are read off the damaged picture, estimated after a first
     restorer call, or drawn anew; rows that use the true ones are labelled oracle. Where a classical restorer is known
@@ -129,7 +130,8 @@ def evaluate(
     compared = list(cells(run.degradation, starts, steps, named, conditional=run.condition is not None))
     sense = Perception("not measured")
     if perception is not None:
-        sense = choose(run, perception, training=training, images=n, progress=progress)
+        asked = perception
+        sense = first_then_all(lambda: choose(run, asked, training=training, images=n, progress=progress))
     options: dict[str, Any] = {"batch_size": batch_size, "seed": seed, "progress": progress}
     clean, kept = measure(
         run, data, compared, sense, baseline=baseline, images=n, eight_bit=eight_bit, chain=chain, **options

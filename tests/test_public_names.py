@@ -85,6 +85,7 @@ NAMES = [
     "improved",
     "load",
     "load_data",
+    "stream_data",
     "momentum",
     "naive",
     "one_shot",
