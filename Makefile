@@ -12,7 +12,7 @@ DATA        ?=
 VENV        := .venv
 BIN         := $(VENV)/bin
 
-.PHONY: setup demo test test-core test-slow unit fuzz lint bench bench-rmse lock clean
+.PHONY: setup demo test test-core test-slow unit fuzz soak lint bench bench-rmse lock clean
 
 setup: $(VENV)/ready
 $(VENV)/ready: pyproject.toml $(CONSTRAINTS)
@@ -39,6 +39,11 @@ test-slow: setup
 # Ten minutes of files of a run spoiled at random; what is found says with which seed.
 fuzz: setup
 	$(BIN)/python tests/fuzz_readers.py --minutes 10
+
+# Half an hour: a training killed 200 times, then 100,000 streamed pictures.
+soak: setup
+	COLDDIFF_KILLS=200 $(BIN)/pytest -q tests/test_killed.py
+	$(BIN)/python tests/soak_stream.py
 
 lint: setup
 	$(BIN)/ruff check .

@@ -12,13 +12,13 @@ from tiny import NET
 
 import colddiff.training
 from colddiff import contenders, load, load_data
-from colddiff.seeds import generator_for
 from colddiff.compare import GENERATING, RESTORING, TASKS, compare
 from colddiff.compared import Comparison
 from colddiff.curves import curves
 from colddiff.degradations import GaussianMask, GaussianNoise, Interpolate, IteratedBlur
 from colddiff.judges import together
 from colddiff.perception import features_of
+from colddiff.seeds import generator_for
 from colddiff.spreads import Row, Spread
 
 module = import_module("colddiff.compare")  # the package may have a function of that name
