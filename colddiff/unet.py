@@ -35,8 +35,8 @@ def check_sizes(**sizes: int) -> None:
     """Raise for a network that is larger than `MOST` in one of its sizes."""
     for name, size in sizes.items():
         if size > MOST[name]:
-            told = f"a network has at most {MOST[name]:,} " + ("features" if name == "widest" else name)
-            raise ValueError(f"{told}, this one would have {size:,}")
+            told = {"widest": "features", "patch": "pixels to the side of a patch"}.get(name, name)
+            raise ValueError(f"a network has at most {MOST[name]:,} {told}, this one would have {size:,}")
 
 
 # Widths by the number of parameters that they come to, with three channels and the other fields as they are by default.
