@@ -20,7 +20,7 @@ from . import wiener_unet as wiener_unet
 from .baselines import Baseline, baseline_for, baseline_from
 from .degradations.base import Degradation
 from .fast import pick_precision
-from .files import read_json, write_json
+from .files import check_plain, read_json, size_in_words, write_json
 from .framing import Framing
 from .model_hub import downloaded, is_model_name
 from .priors import Fitted, Prior
@@ -28,6 +28,7 @@ from .processes import pick_device
 from .registry import Configurable, names_of
 from .run import Run
 from .tensors import check_weights, load_weights, read_tensors, write_tensors
+from .tiling import _free as free_memory
 from .unet import RestorerConfig
 
 FORMAT = 2
@@ -92,6 +93,8 @@ def load(
     net = _network(spec, path) if net is None else net
     load_weights(net, path / "model.safetensors")
     if isinstance(prior, Fitted):
+        check_plain(path / "prior.safetensors")
+        _check_memory(path / "prior.safetensors")
         prior = prior.with_tensors(read_tensors(path / "prior.safetensors"))
     where = pick_device(device)
     if precision == "auto" and config["precision"] == "fp32":
@@ -101,6 +104,7 @@ def load(
     baseline, file = baseline_for(degradation), path / "baseline.safetensors"
     if file.is_file():
         try:
+            _check_memory(file)
             baseline = baseline_from(degradation, read_tensors(file))
         except ValueError as error:  # no restore needs it
             warnings.warn(f"{error}: reports go without the classical restorer", stacklevel=2)
@@ -172,4 +176,15 @@ def _network(spec: RestorerConfig | None, path: Path) -> nn.Module:
         sketch = spec.build()  # that of a plug-in may look at values, and there are none
     if sketch is not None:
         check_weights(sketch, path / "model.safetensors")
+        _check_memory(path / "model.safetensors", copies=2)
     return spec.build()
+
+
+def _check_memory(file: Path, copies: int = 1) -> None:
+    """Raise a ValueError where so many copies of a file are more than the memory that is free: holes cost no disk."""
+    needed, free = copies * file.stat().st_size, free_memory()
+    if needed > free:
+        raise ValueError(
+            f"{str(file)!r} takes {size_in_words(needed)} of memory, and {size_in_words(free)} is free: end other "
+            "programs, or take a larger machine"
+        )

@@ -13,12 +13,12 @@ from pathlib import Path
 import fuzz_readers
 import pytest
 import torch
-from hostile import CONFIGS, FILES, OPERATORS, Bomb, operator, text
+from hostile import CONFIGS, FILES, OPERATORS, Bomb, one, operator, packed, text
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import colddiff as cd
-from colddiff import cli, commands, registry
+from colddiff import checkpoint, cli, commands, registry
 from colddiff.checkpoint import SHIPPED, load
 from colddiff.degradations import GaussianBlur
 from colddiff.files import write_whole
@@ -142,6 +142,18 @@ def test_weights_in_other_fractions_are_taken(run: Path) -> None:
     for dtype in (torch.float64, torch.float16, torch.bfloat16):
         spoil(run / "model.safetensors", lambda tensors, to=dtype: first(tensors, lambda t: t.to(to)))
         assert load(run, device="cpu").restore(torch.rand(1, 1, 8, 8), steps=1).isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["model", "prior"])
+def test_a_file_that_is_larger_than_the_memory_is_refused_unread(name: str, run: Path, monkeypatch) -> None:
+    file = run / f"{name}.safetensors"
+    monkeypatch.setattr(checkpoint, "free_memory", lambda: 10**6)
+    assert load(run, device="cpu").net is not None
+    content = packed({"a": one(shape=(2**38,), end=2**40)})
+    file.write_bytes(content)
+    os.truncate(file, len(content) + 2**40)  # of holes
+    monkeypatch.setattr(checkpoint, "check_weights", lambda *_: None)  # a config is quickly made to fit
+    assert "takes " in (told := refusal(load, run)) and "TB of memory, and 1 MB is free" in told
 
 
 PRIORS = {
