@@ -24,14 +24,17 @@ class Feed:
         positions: where they start.
         device: where they go.
         workers: threads that read ahead, two batches each; 0 reads when asked, which is best for images in memory.
+        waited: seconds in which steps had to wait for their images before; counted on.
     """
 
-    def __init__(self, batches: Batches, positions: Iterator[int], device: torch.device, workers: int = 0) -> None:
+    def __init__(
+        self, batches: Batches, positions: Iterator[int], device: torch.device, workers: int = 0, waited: float = 0.0
+    ) -> None:
         self._batches, self._positions, self._device = batches, positions, device
         self._pool = ThreadPoolExecutor(workers, "reading") if workers else None
         self._ahead: deque[tuple[int, Future[Tensor]]] = deque()
         self._depth = 2 * workers
-        self.waited = 0.0  # seconds in which a step had to wait for its images
+        self.waited = waited
 
     def __next__(self) -> Batch:
         if self._pool is None:

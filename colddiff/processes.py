@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -57,6 +58,12 @@ def place() -> tuple[int, int]:
 def is_first() -> bool:
     """Whether this is the process that writes files and talks."""
     return place()[0] == 0
+
+
+def tell(message: str) -> None:
+    """Warn the user, once for all processes."""
+    if is_first():
+        warnings.warn(message, stacklevel=3)
 
 
 def agreed(value: int, choose: Callable[[list[int]], int]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,52 @@ import torch
 
 from .data import ImageData
 from .files import read_json
+from .processes import tell
 from .settings import FREE_TO_CHANGE, TrainConfig
 from .snapshots import last_good, snapshots
 from .streams import StreamedData
 
 SAME_DATA = ("images", "size", "channels", "framing", "left_out", "index")  # of a protocol, for a run to go on
+
+
+@dataclass
+class Standing:
+    """Where a training stands: what a checkpoint holds beside its tensors.
+
+    Args:
+        steps: of all of it.
+        precision: of the network by now.
+        step: how many are done.
+        seconds, waited: of work, and of it for images.
+        validation_loss: the last one, or None.
+        skipped, in_a_row: steps that were left out, as of `Guard`.
+        went_back: whether the weights of a checkpoint were put back.
+    """
+
+    steps: int
+    precision: str
+    step: int = 0
+    seconds: float = 0.0
+    waited: float = 0.0
+    validation_loss: float | None = None
+    skipped: int = 0
+    in_a_row: int = 0
+    went_back: bool = False
+
+    @classmethod
+    def of(cls, state: dict[str, Any], checkpoint: Path) -> Standing:
+        """What a checkpoint's state says.
+
+        Raises:
+            ValueError: another version of the library wrote it.
+        """
+        names = [field.name for field in fields(cls)]
+        missing = [name for name in names if name not in state]
+        if missing:
+            raise ValueError(
+                f"checkpoint {str(checkpoint)!r} lacks {', '.join(missing)}: go on with the version that wrote it"
+            )
+        return cls(**{name: state[name] for name in names})
 
 
 def starting_point(run_dir: Path, config: TrainConfig, resume: bool) -> Path | None:
@@ -35,7 +76,7 @@ def starting_point(run_dir: Path, config: TrainConfig, resume: bool) -> Path | N
             raise ValueError(
                 f"{str(run_dir)!r} holds a run without a checkpoint to go on from: give another --out, or delete it"
             )
-        warnings.warn(f"{str(run_dir)!r} has no checkpoint to resume from: begun anew", stacklevel=3)
+        tell(f"{str(run_dir)!r} has no checkpoint to resume from: begun anew")
         return None
     saved, now = read_json(found / "state.json")["training"], config.to_config()
     other = changed(now, saved)
@@ -43,7 +84,7 @@ def starting_point(run_dir: Path, config: TrainConfig, resume: bool) -> Path | N
         raise ValueError(f"cannot resume with other settings: {other}")
     free = _differences(now, saved, FREE_TO_CHANGE - {"out"})
     if free:
-        warnings.warn(f"going on with other settings: {free}", stacklevel=3)
+        tell(f"going on with other settings: {free}")
     return found
 
 
@@ -56,7 +97,7 @@ def tell_environment(now: dict[str, Any], saved: dict[str, Any]) -> None:
     """Warn where a training goes on elsewhere: its weights then agree but for rounding."""
     other = _differences(now, saved, now.keys())
     if other:
-        warnings.warn(f"going on elsewhere, the same but for rounding: {other}", stacklevel=3)
+        tell(f"going on elsewhere, the same but for rounding: {other}")
 
 
 def changed(now: dict[str, Any], saved: dict[str, Any]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from errno import EDQUOT, ENOSPC
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from .files import check_room, read_json, synced, write_json, write_text
+from .processes import tell
 from .tensors import load_weights, read_tensors, write_tensors
 
 BESIDE = 2**20  # bytes for the log, pictures and statistics
@@ -80,7 +80,7 @@ def last_good(run_dir: Path) -> Path | None:
         fault = torn(snapshot)
         if fault is None:
             return snapshot
-        warnings.warn(f"left out checkpoint {str(snapshot)!r}: {fault}", stacklevel=3)
+        tell(f"left out checkpoint {str(snapshot)!r}: {fault}")
     return None
 
 

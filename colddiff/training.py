@@ -9,7 +9,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,9 @@ from .grids import time_grid
 from .guard import Guard
 from .interruption import Interrupted, interruptible
 from .objective import loss_on, restoration_loss, validation_loss
-from .processes import agreed, join, place
+from .processes import agreed, join, place, tell
 from .restoration import restore, suited_sampler
-from .resuming import changed, check_same_data, environment, starting_point, tell_environment
+from .resuming import Standing, changed, check_same_data, environment, starting_point, tell_environment
 from .run import Run
 from .runlog import Log, tensorboard_writer
 from .samplers import Restorer, named_sampler
@@ -71,14 +71,13 @@ def train(
         RuntimeError: losses were not finite, and were not again after the last checkpoint was put back.
     """
     # Validate, and find out where to start.
-    run_dir = Path(config.out)
+    accelerator = join(config.device)
+    device, (rank, processes), run_dir = accelerator.device, place(), Path(config.out)
     start = starting_point(run_dir, config, resume)
     if net is not None and (config.restorer is not None or config.predict != "x0"):
         raise ValueError("a network of your own is its own restorer and predicts x0: leave out restorer and predict")
     if config.tensorboard:
         tensorboard_writer()  # said before the work, if it is missing
-    accelerator = join(config.device)
-    device, (rank, processes) = accelerator.device, place()
     if config.batch_size % processes:
         raise ValueError(
             f"batch_size {config.batch_size} cannot be split evenly over {processes} processes: give a multiple of them"
@@ -99,9 +98,7 @@ def train(
         fit(measured.images)
     del measured
     ema = copy.deepcopy(net).eval().requires_grad_(False)
-    optimizer = torch.optim.Adam(
-        net.parameters(), lr=config.lr, betas=(0.9, 0.99), fused=device.type in ("cpu", "cuda")
-    )
+    adam = torch.optim.Adam(net.parameters(), lr=config.lr, betas=(0.9, 0.99), fused=device.type in ("cpu", "cuda"))
     if rank == 0:
         clear_away(run_dir)
         check_disk(run_dir, net, config.keep)
@@ -110,109 +107,96 @@ def train(
         noise=config.input_noise, condition=config.condition,
     )  # fmt: skip
     batches = replace(checks, data=data, size=config.batch_size // processes, flip=config.flip, shift=config.shift)
-    precision = pick_precision(config.precision, device)
 
     # Budget, or what was left of it.
-    step, seconds, threads, agree_every = 0, 0.0, torch.get_num_threads(), 1
-    guard, validation, went_back = Guard(device), None, False
+    threads, agree_every = torch.get_num_threads(), 1
     if start is not None:
-        state = load_snapshot(start, net, ema, optimizer)
-        step, steps, seconds, precision = state["step"], state["steps"], state["seconds"], state["precision"]
-        guard = Guard(device, state["skipped"], state["in_a_row"])
-        validation, went_back = state["validation_loss"], state["went_back"]
+        state = load_snapshot(start, net, ema, adam)
+        now = Standing.of(state, start)
         threads = min(threads, state["environment"]["threads"])
         tell_environment(environment(device, processes, threads), state["environment"])
     else:
-        steps = config.steps or 0
+        precision, steps = pick_precision(config.precision, device), config.steps or 0
         if not steps:
             minutes = config.minutes or DEFAULT_MINUTES
             steps, threads = steps_in(minutes, _trial(net, batches, config, precision, device), device)
-        steps = agreed(steps, min)
-    if agreed(step, min) != agreed(step, max):
+        now = Standing(agreed(steps, min), precision)
+    if agreed(now.step, min) != agreed(now.step, max):
         raise ValueError(f"the processes do not find the same checkpoint: put {config.out!r} on a disk that all share")
-    fast = CompiledModel(net, loss_on(batches.at(0, device), config), precision) if config.compile else None
-    model, optimizer = accelerator.prepare(fast or net, optimizer)
-    saved_config = _run_config(config, spec, data, steps)
-    log = Log(run_dir / "log.jsonl", after=step, tensorboard=config.tensorboard) if rank == 0 else None
-    positions = itertools.count(step * config.accumulate * config.batch_size + rank * batches.size, config.batch_size)
+    fast = CompiledModel(net, loss_on(batches.at(0, device), config), now.precision) if config.compile else None
+    model, optimizer = accelerator.prepare(fast or net, adam)
+    guard = Guard(device, now.skipped, now.in_a_row)
+    each = config.batch_size * config.accumulate  # images per step
+    positions = itertools.count(now.step * each + rank * batches.size, config.batch_size)
     streamed = isinstance(data, StreamedData)
-    feed = Feed(batches, positions, device, workers=config.workers if streamed else 0)
-
-    def save() -> None:
-        skipped, in_a_row = guard.counts()
-        state = {
-            "step": step, "steps": steps, "seconds": seconds, "precision": precision, "validation_loss": validation,
-            "skipped": skipped, "in_a_row": in_a_row, "went_back": went_back,
-            "environment": environment(device, processes, threads), "training": config.to_config(),
-        }  # fmt: skip
-        save_snapshot(run_dir, net, ema, optimizer.optimizer, state, keep=config.keep)
-        publish()
+    feed = Feed(batches, positions, device, workers=config.workers if streamed else 0, waited=now.waited)
+    log = Log(run_dir / "log.jsonl", after=now.step, tensorboard=config.tensorboard) if rank == 0 else None
+    saved_config = _run_config(config, spec, data, now.steps)
 
     def publish() -> None:
-        told = saved_config | {"precision": precision, "step": step}
+        told = saved_config | {"precision": now.precision, "step": now.step}
         checkpoint.save(run_dir, ema.state_dict(), told, prior, baseline)
 
     if start is not None and rank == 0:
         publish()  # the checkpoint may have been the last thing that was written
-    bar = tqdm(
-        total=steps, initial=step, desc=run_dir.name, unit="step", disable=None if progress and not rank else True
-    )
+    quiet = None if progress and rank == 0 else True
+    bar = tqdm(total=now.steps, initial=now.step, desc=run_dir.name, unit="step", disable=quiet)
     closing = contextlib.nullcontext() if log is None else contextlib.closing(log)
     with bar, closing, contextlib.closing(feed), cpu_threads(threads), interruptible() as stopped:
-        while step < steps:
+        while now.step < now.steps:
             began = time.perf_counter()
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(step, steps, config)
-            torch.manual_seed(seed_for(config.seed, "step", step, rank))
-            loss = _step(model, optimizer, accelerator, feed, guard, config, precision)
-            _average(ema, net, min(config.ema_decay, (1 + step) / (10 + step)))
-            step += 1
-            signum = agreed(stopped.signum or 0, max) if step % agree_every == 0 else 0
-            last = step == steps or signum != 0
-            saved = step % config.checkpoint_every == 0 or last
-            noted = step % config.log_every == 0 or saved  # no state is saved whose loss was not looked at
+                group["lr"] = learning_rate(now.step, now.steps, config)
+            torch.manual_seed(seed_for(config.seed, "step", now.step, rank))
+            loss = _step(model, optimizer, accelerator, feed, guard, config, now.precision)
+            _average(ema, net, min(config.ema_decay, (1 + now.step) / (10 + now.step)))
+            now.step += 1
+            signum = agreed(stopped.signum or 0, max) if now.step % agree_every == 0 else 0
+            ends = now.step == now.steps
+            saved = now.step % config.checkpoint_every == 0 or ends or signum != 0
+            noted = now.step % config.log_every == 0 or saved  # no state is saved whose loss was not looked at
             if noted:
                 loss = loss.cpu()  # waits for the device, so that the clock counts work and not its launching
-            seconds += time.perf_counter() - began
+            now.seconds += time.perf_counter() - began
             bar.update()
             if noted:
-                skipped, in_a_row = guard.counts()
-                if in_a_row >= min(MOST_SKIPPED, steps):
-                    guard, went_back = (
-                        _go_back(run_dir, step, in_a_row, went_back, skipped, net, ema, optimizer.optimizer),
-                        True,
-                    )
+                now.skipped, now.in_a_row = guard.counts()
+                now.waited = feed.waited
+                if now.in_a_row >= min(MOST_SKIPPED, now.steps):
+                    _go_back(run_dir, now, net, ema, adam)
+                    guard = Guard(device, now.skipped)
                 if log is not None:
-                    speed = config.batch_size * config.accumulate * step / seconds
-                    told = {"loss": float(loss), "lr": group["lr"], "images_per_second": speed, "seconds": seconds}
-                    told |= {"skipped": skipped} if skipped else {}
-                    told |= {"waited": feed.waited} if streamed else {}
+                    told = {"loss": float(loss), "lr": group["lr"], "images_per_second": each * now.step / now.seconds}
+                    told |= {"seconds": now.seconds} | ({"skipped": now.skipped} if now.skipped else {})
+                    told |= {"waited": now.waited} if streamed else {}
                     with saving(run_dir):
-                        log.write(step=step, **told)
+                        log.write(step=now.step, **told)
                     bar.set_postfix_str(_words(told))
-            if step % config.validate_every == 0 or step in (FIRST_GATE, steps):
-                value, drift = validation_loss(ema, checks, config, precision, device)
-                validation = value if math.isfinite(value) else None
+            if now.step % config.validate_every == 0 or now.step == FIRST_GATE or ends:
+                value, drift = validation_loss(ema, checks, config, now.precision, device)
+                now.validation_loss = value if math.isfinite(value) else None
                 if agreed(int(not drift <= GATE), max):
                     warnings.warn(f"bf16 raises the validation loss by {drift:.1%}: going on in float32", stacklevel=2)
-                    precision = "fp32"
-                if fast is not None and (step == FIRST_GATE or fast.precision != precision):
-                    fast.check(precision)
+                    now.precision = "fp32"
+                if fast is not None and (now.step == FIRST_GATE or fast.precision != now.precision):
+                    fast.check(now.precision)
                 if log is not None:
                     with saving(run_dir):
-                        log.write(step=step, validation_loss=value, bf16_drift=drift)
+                        log.write(step=now.step, validation_loss=value, bf16_drift=drift)
             if rank == 0:
                 with saving(run_dir):
-                    if step % config.sample_every == 0 or step == steps:
-                        picture = run_dir / "samples" / f"step-{step:08d}.png"
-                        _picture(picture, FastRestorer(ema, precision), checks, device)
+                    if now.step % config.sample_every == 0 or ends:
+                        picture = run_dir / "samples" / f"step-{now.step:08d}.png"
+                        _picture(picture, FastRestorer(ema, now.precision), checks, device)
                     if saved:
-                        save()
-            if processes > 1 and step % config.log_every == 0:
-                agree_every = agreed(max(1, int(AGREE_EVERY * step / seconds)), min)
-            if signum and step < steps:
+                        where = {"environment": environment(device, processes, threads), "training": config.to_config()}
+                        save_snapshot(run_dir, net, ema, adam, asdict(now) | where, keep=config.keep)
+                        publish()
+            if processes > 1 and now.step % config.log_every == 0:
+                agree_every = agreed(max(1, int(AGREE_EVERY * now.step / now.seconds)), min)
+            if signum and not ends:
                 accelerator.wait_for_everyone()  # torchrun ends the others when the first is gone
-                raise Interrupted(step, signum)
+                raise Interrupted(now.step, signum)
     accelerator.wait_for_everyone()
     return checkpoint.load(run_dir, device=config.device, net=None if spec is not None else ema)
 
@@ -274,28 +258,21 @@ def _step(
     return mean
 
 
-def _go_back(
-    run_dir: Path, step: int, in_a_row: int, went_back: bool, skipped: int,
-    net: nn.Module, ema: nn.Module, optimizer: torch.optim.Optimizer,
-) -> Guard:  # fmt: skip
+def _go_back(run_dir: Path, now: Standing, net: nn.Module, ema: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Put the last good weights back, once; the training goes on from there with the images that come next.
 
     Raises:
         RuntimeError: it went back before, or there is nothing to go back to.
     """
-    found = None if went_back else last_good(run_dir)
+    happened = f"the loss was not finite for {now.in_a_row} steps up to step {now.step}"
+    found = None if now.went_back else last_good(run_dir)
     if found is None:
-        why = "as before it went back to a checkpoint" if went_back else "and there is no checkpoint to go back to"
-        raise RuntimeError(
-            f"the loss was not finite for {in_a_row} steps up to step {step}, {why}: try a smaller lr than "
-            f"{optimizer.param_groups[0]['lr']:g}, or precision fp32"
-        )
+        why = "as before it went back to a checkpoint" if now.went_back else "and there is no checkpoint to go back to"
+        lr = optimizer.param_groups[0]["lr"]
+        raise RuntimeError(f"{happened}, {why}: try a smaller lr than {lr:g}, or precision fp32")
     state = load_snapshot(found, net, ema, optimizer)
-    warnings.warn(
-        f"the loss was not finite for {in_a_row} steps up to step {step}: the weights of step {state['step']} are "
-        "put back, and the training goes on", stacklevel=3,
-    )  # fmt: skip
-    return Guard(next(net.parameters()).device, skipped)
+    tell(f"{happened}: the weights of step {state['step']} are put back, and the training goes on")
+    now.in_a_row, now.went_back = 0, True
 
 
 def learning_rate(step: int, steps: int, config: TrainConfig) -> float:
