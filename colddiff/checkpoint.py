@@ -28,7 +28,7 @@ from .processes import pick_device
 from .registry import Configurable, names_of
 from .run import Run
 from .tensors import check_weights, load_weights, read_tensors, write_tensors
-from .tiling import _free as free_memory
+from .tiling import free_memory
 from .unet import RestorerConfig
 
 FORMAT = 2

@@ -33,13 +33,13 @@ def saved(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: broken. ModuleNotFoundError: without datasets.
     """
-    datasets = _datasets(str(path))
+    datasets = datasets_package(str(path))
     try:
-        with _quietly(datasets):
+        with quietly(datasets):
             return _by_split(datasets.load_from_disk(str(path)))
     except Exception as error:  # of Arrow, of JSON and of datasets: they share no base
         raise ValueError(
-            f"{str(path)!r} cannot be read as a data set of the datasets package: {_line(error)}"
+            f"{str(path)!r} cannot be read as a data set of the datasets package: {line_of(error)}"
         ) from None
 
 
@@ -49,16 +49,16 @@ def downloaded(name: str) -> dict[str, Any]:
     Raises:
         FileNotFoundError: it cannot be had. ModuleNotFoundError: without datasets.
     """
-    datasets = _datasets(name)
+    datasets = datasets_package(name)
     found = HUB_NAME.fullmatch(name)
     assert found
     try:
-        with _quietly(datasets, bars=sys.stderr.isatty()):
+        with quietly(datasets, bars=sys.stderr.isatty()):
             return _by_split(datasets.load_dataset(found[1], found[2]))
     except Exception as error:  # of the network, the hub and datasets: they share no base
         raise FileNotFoundError(
             f"no data at {name!r}: expected a folder or file here, or owner/name[:config] of the Hugging Face hub, "
-            f"which gave {_line(error)}; check the name and the connection, or give the path of a copy"
+            f"which gave {line_of(error)}; check the name and the connection, or give the path of a copy"
         ) from None
 
 
@@ -68,12 +68,12 @@ def image_rows(dataset: Any, where: str) -> Iterator[tuple[str, bytes | Path]]:
     Raises:
         ValueError: it has no column of images.
     """
-    datasets = _datasets(where)
+    datasets = datasets_package(where)
     column = next((name for name, kind in dataset.features.items() if isinstance(kind, datasets.Image)), None)
     if column is None:
         columns = ", ".join(f"{name} ({type(kind).__name__})" for name, kind in dataset.features.items())
         raise ValueError(f"{where!r} has no column of images, only {columns}")
-    with _quietly(datasets):
+    with quietly(datasets):
         encoded = dataset.select_columns([column]).cast_column(column, datasets.Image(decode=False))
 
     def rows() -> Iterator[tuple[str, bytes | Path]]:
@@ -89,7 +89,7 @@ def _by_split(found: Any) -> dict[str, Any]:
     return dict(found) if isinstance(found, dict) else {"": found}
 
 
-def _datasets(what: str) -> Any:
+def datasets_package(what: str) -> Any:
     try:
         return import_module("datasets")  # it has no types
     except ImportError:
@@ -97,7 +97,7 @@ def _datasets(what: str) -> Any:
 
 
 @contextmanager
-def _quietly(datasets: Any, bars: bool = False) -> Iterator[None]:
+def quietly(datasets: Any, bars: bool = False) -> Iterator[None]:
     """No warnings, log lines or, unless asked for, progress bars; all as they were afterwards."""
     import huggingface_hub
 
@@ -121,7 +121,7 @@ def _quietly(datasets: Any, bars: bool = False) -> Iterator[None]:
             enable()
 
 
-def _line(error: Exception) -> str:
+def line_of(error: Exception) -> str:
     """Kind and first line of an error."""
     text = next(iter(str(error).splitlines()), "")
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -22,7 +22,7 @@ from .fast import pick_precision
 from .findings import Finding, Verdict
 from .processes import pick_device
 from .tiling import GROUP
-from .tiling import _free as free_memory
+from .tiling import free_memory
 
 LITTLE_MEMORY, LITTLE_DISK = 2, 1  # GiB below which work is likely to end early
 SLOWER = 1.25  # times the time of one thread, above which several are in each other's way

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from .hub import HUB_NAME, _datasets, _line, _quietly
+from .hub import HUB_NAME, datasets_package, line_of, quietly
 from .shards import CACHE_BYTES, WINDOW, Aside, Recent, patiently
 from .splits import entry_name, row_names
 
@@ -147,16 +147,16 @@ def hub_files(name: str) -> dict[str, list[str]]:
     Raises:
         FileNotFoundError: it cannot be had. ValueError: it has other files. ModuleNotFoundError: without datasets.
     """
-    datasets, found = _datasets(name), HUB_NAME.fullmatch(name)
+    datasets, found = datasets_package(name), HUB_NAME.fullmatch(name)
     _pyarrow()
     assert found
     try:
-        with _quietly(datasets):
+        with quietly(datasets):
             told = datasets.load_dataset_builder(found[1], found[2]).config.data_files
     except Exception as error:  # of the network, the hub and datasets: they share no base
         raise FileNotFoundError(
             f"no data at {name!r}: expected shards here, or owner/name[:config] of the Hugging Face hub, which gave "
-            f"{_line(error)}; check the name and the connection, or give the path of a copy"
+            f"{line_of(error)}; check the name and the connection, or give the path of a copy"
         ) from None
     files = {str(split): [str(file) for file in group] for split, group in (told or {}).items()}
     other = [file for group in files.values() for file in group if not file.endswith(".parquet")]

@@ -87,7 +87,7 @@ def check_memory(x: Tensor) -> None:
     """
     pixels = x.numel() // x.shape[1]
     needed = COPIES * 4 * x.numel() + ACTIVATIONS * min(pixels, AT_ONCE)
-    free = torch.cuda.mem_get_info(x.device)[0] if x.device.type == "cuda" else _free()
+    free = torch.cuda.mem_get_info(x.device)[0] if x.device.type == "cuda" else free_memory()
     if needed > free:
         raise ValueError(
             f"restoring {len(x)} images of {x.shape[-1]} x {x.shape[-2]} px takes about {needed / 2**30:.1f} GiB of "
@@ -95,7 +95,7 @@ def check_memory(x: Tensor) -> None:
         )
 
 
-def _free() -> int:
+def free_memory() -> int:
     """Bytes of main memory that this process may still take: of the machine, and of its control group."""
     free: int = psutil.virtual_memory().available
     with contextlib.suppress(OSError, ValueError):  # no such group, or one without a limit

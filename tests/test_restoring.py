@@ -235,7 +235,7 @@ def test_one_picture_that_does_not_fit_into_memory_does_not_stop_the_others(tmp_
     for name, size in (("a", (7, 5)), ("b", (70, 50)), ("c", (7, 5))):
         picture(tmp_path / "in" / f"{name}.png", size=size)
         picture(tmp_path / "clean" / f"{name}.png", size=size)
-    monkeypatch.setattr(tiling, "_free", lambda: 100_000)
+    monkeypatch.setattr(tiling, "free_memory", lambda: 100_000)
     with pytest.warns(UserWarning, match=r"left out 1 of 3 pictures: b\.png: restoring 1 images of 70 x 50 px"):
         count, rows = restore_files(run_of(), [tmp_path / "in"], tmp_path / "out", job(reference=tmp_path / "clean"))
     assert (count, len(rows), names(tmp_path / "out")) == (2, 2, ["a.png", "c.png", "metrics.json"])

@@ -189,12 +189,12 @@ def test_too_large_a_picture_is_told_before_the_work(monkeypatch, images):
 def test_the_limit_of_a_control_group_counts_too(monkeypatch, tmp_path, images):
     with_free(monkeypatch, 2**40)
     monkeypatch.setattr(tiling, "GROUP", tmp_path)
-    assert tiling._free() == 2**40, "no group"
+    assert tiling.free_memory() == 2**40, "no group"
     (tmp_path / "memory.current").write_text("600\n")
     (tmp_path / "memory.max").write_text("max\n")
-    assert tiling._free() == 2**40, "a group without a limit"
+    assert tiling.free_memory() == 2**40, "a group without a limit"
     (tmp_path / "memory.max").write_text("1000\n")
-    assert tiling._free() == 400
+    assert tiling.free_memory() == 400
 
 
 def test_the_network_is_given_no_more_pixels_at_once_than_its_memory_allows(monkeypatch, images):
