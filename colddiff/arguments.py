@@ -132,6 +132,7 @@ def _inspect_arguments(p: ArgumentParser) -> None:
 
 def _doctor_arguments(p: ArgumentParser) -> None:
     p.add_argument("run", type=str | None, nargs="?", default=None, help="a run to look at too, finished or not")
+    p.add_argument("--data", type=str, default=None, help="images to compute with: those that the run was trained on")
     p.add_argument("--compile", action=SWITCH, default=False, help="try torch.compile too: takes up to minutes")
     p.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda")
     p.add_argument("--json", action=SWITCH, default=False, help="as JSON")

@@ -35,7 +35,7 @@ def saved(path: Path) -> dict[str, Any]:
     """
     datasets = datasets_package(str(path))
     try:
-        with quietly(datasets):
+        with silenced(datasets):
             return _by_split(datasets.load_from_disk(str(path)))
     except Exception as error:  # of Arrow, of JSON and of datasets: they share no base
         raise ValueError(
@@ -53,7 +53,7 @@ def downloaded(name: str) -> dict[str, Any]:
     found = HUB_NAME.fullmatch(name)
     assert found
     try:
-        with quietly(datasets, bars=sys.stderr.isatty()):
+        with silenced(datasets, bars=sys.stderr.isatty()):
             return _by_split(datasets.load_dataset(found[1], found[2]))
     except Exception as error:  # of the network, the hub and datasets: they share no base
         raise FileNotFoundError(
@@ -73,7 +73,7 @@ def image_rows(dataset: Any, where: str) -> Iterator[tuple[str, bytes | Path]]:
     if column is None:
         columns = ", ".join(f"{name} ({type(kind).__name__})" for name, kind in dataset.features.items())
         raise ValueError(f"{where!r} has no column of images, only {columns}")
-    with quietly(datasets):
+    with silenced(datasets):
         encoded = dataset.select_columns([column]).cast_column(column, datasets.Image(decode=False))
 
     def rows() -> Iterator[tuple[str, bytes | Path]]:
@@ -97,7 +97,7 @@ def datasets_package(what: str) -> Any:
 
 
 @contextmanager
-def quietly(datasets: Any, bars: bool = False) -> Iterator[None]:
+def silenced(datasets: Any, bars: bool = False) -> Iterator[None]:
     """No warnings, log lines or, unless asked for, progress bars; all as they were afterwards."""
     import huggingface_hub
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .files import read_json
-from .hub import HUB_NAME, quietly
+from .hub import HUB_NAME, silenced
 from .registry import suggestion
 
 # All that a run is, and all that is ever downloaded: nothing that could be executed.
@@ -69,7 +69,7 @@ def quietly() -> AbstractContextManager[None]:
     """The hub's log lines off, and its progress bars too where nobody sees them move."""
     from huggingface_hub import utils
 
-    return quietly(utils, bars=sys.stderr.isatty())
+    return silenced(utils, bars=sys.stderr.isatty())
 
 
 def why(error: Exception, name: str) -> str:

@@ -37,6 +37,14 @@ def restoration_loss(R: nn.Module, degradation: Degradation, batch: Batch, confi
     return error.abs().mean() if config.loss == "l1" else error.square().mean()
 
 
+def adam(net: nn.Module, lr: float, fused: bool | None = None) -> torch.optim.Adam:
+    """The optimizer of a training; fused where the device has it, unless said otherwise."""
+    where = next(net.parameters()).device.type
+    return torch.optim.Adam(
+        net.parameters(), lr=lr, betas=(0.9, 0.99), fused=where in ("cpu", "cuda") if fused is None else fused
+    )
+
+
 def loss_on(batch: Batch, config: TrainConfig) -> Callable[[nn.Module, str], Tensor]:
     """The loss of a network on one batch in a precision, for checks."""
 

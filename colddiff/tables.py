@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from .hub import HUB_NAME, datasets_package, line_of, quietly
+from .hub import HUB_NAME, datasets_package, line_of, silenced
 from .shards import CACHE_BYTES, WINDOW, Aside, Recent, patiently
 from .splits import entry_name, row_names
 
@@ -151,7 +151,7 @@ def hub_files(name: str) -> dict[str, list[str]]:
     _pyarrow()
     assert found
     try:
-        with quietly(datasets):
+        with silenced(datasets):
             told = datasets.load_dataset_builder(found[1], found[2]).config.data_files
     except Exception as error:  # of the network, the hub and datasets: they share no base
         raise FileNotFoundError(

@@ -29,7 +29,7 @@ from .files import read_json
 from .grids import time_grid
 from .guard import Guard
 from .interruption import Interrupted, interruptible
-from .objective import loss_on, restoration_loss, validation_loss
+from .objective import adam, loss_on, restoration_loss, validation_loss
 from .processes import agreed, join, place, tell
 from .restoration import restore, suited_sampler
 from .resuming import Standing, changed, check_same_data, environment, starting_point, tell_environment
@@ -98,7 +98,7 @@ def train(
         fit(measured.images)
     del measured
     ema = copy.deepcopy(net).eval().requires_grad_(False)
-    adam = torch.optim.Adam(net.parameters(), lr=config.lr, betas=(0.9, 0.99), fused=device.type in ("cpu", "cuda"))
+    bare = adam(net, config.lr)
     if rank == 0:
         clear_away(run_dir)
         check_disk(run_dir, net, config.keep)
@@ -111,7 +111,7 @@ def train(
     # Budget, or what was left of it.
     threads, agree_every = torch.get_num_threads(), 1
     if start is not None:
-        state = load_snapshot(start, net, ema, adam)
+        state = load_snapshot(start, net, ema, bare)
         now = Standing.of(state, start)
         threads = min(threads, state["environment"]["threads"])
         tell_environment(environment(device, processes, threads), state["environment"])
@@ -124,7 +124,7 @@ def train(
     if agreed(now.step, min) != agreed(now.step, max):
         raise ValueError(f"the processes do not find the same checkpoint: put {config.out!r} on a disk that all share")
     fast = CompiledModel(net, loss_on(batches.at(0, device), config), now.precision) if config.compile else None
-    model, optimizer = accelerator.prepare(fast or net, adam)
+    model, optimizer = accelerator.prepare(fast or net, bare)
     guard = Guard(device, now.skipped, now.in_a_row)
     each = config.batch_size * config.accumulate  # images per step
     positions = itertools.count(now.step * each + rank * batches.size, config.batch_size)
@@ -163,7 +163,7 @@ def train(
                 now.skipped, now.in_a_row = guard.counts()
                 now.waited = feed.waited
                 if now.in_a_row >= min(MOST_SKIPPED, now.steps):
-                    _go_back(run_dir, now, net, ema, adam)
+                    _go_back(run_dir, now, net, ema, bare)
                     guard = Guard(device, now.skipped)
                 if log is not None:
                     told = {"loss": float(loss), "lr": group["lr"], "images_per_second": each * now.step / now.seconds}
@@ -190,7 +190,7 @@ def train(
                         _picture(picture, FastRestorer(ema, now.precision), checks, device)
                     if saved:
                         where = {"environment": environment(device, processes, threads), "training": config.to_config()}
-                        save_snapshot(run_dir, net, ema, adam, asdict(now) | where, keep=config.keep)
+                        save_snapshot(run_dir, net, ema, bare, asdict(now) | where, keep=config.keep)
                         publish()
             if processes > 1 and now.step % config.log_every == 0:
                 agree_every = agreed(max(1, int(AGREE_EVERY * now.step / now.seconds)), min)
@@ -338,7 +338,7 @@ def _trial(
 ) -> Callable[[int], None]:
     """A training step on a copy of the network, for timing."""
     trial = copy.deepcopy(net)
-    optimizer = torch.optim.Adam(trial.parameters(), lr=0.0, fused=device.type in ("cpu", "cuda"))
+    optimizer = adam(trial, 0.0)
 
     def step(k: int) -> None:
         for micro in range(config.accumulate):

@@ -13,13 +13,13 @@ from collections.abc import Generator, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+from ..checkpoint import load
+from ..processes import pick_device
+from ..run import Run
 from . import checkup, machine
+from .by_heart import overfit
 from .cases import Case, case_of
-from .checkpoint import load
 from .findings import Finding, found
-from .overfit import overfit
-from .processes import pick_device
-from .run import Run
 from .selfcheck import network_paths, operator_paths, optimizer_paths
 
 STAND_IN = "digits"  # the run that is computed with where none is given, or the given one cannot be loaded
@@ -28,11 +28,11 @@ NAMES = 22  # columns of the names of findings
 WIDTH = 110  # columns where no terminal says how many there are
 
 
-def diagnose(run: str | None, compile: bool, device: str, json: bool) -> None:
+def diagnose(run: str | None, data: str | None, compile: bool, device: str, json: bool) -> None:
     """Print what `examine` finds, as it is found; the process ends with 1 where something is a problem."""
     began, title = time.perf_counter(), ""
     told: list[tuple[str, Finding]] = []
-    for one in examine(run, compile, device):
+    for one in examine(run, data, compile, device):
         if isinstance(one, Finding):
             told.append((title, one))
         else:
@@ -51,11 +51,14 @@ def diagnose(run: str | None, compile: bool, device: str, json: bool) -> None:
         raise SystemExit(1)
 
 
-def examine(run: str | None = None, compile: bool = False, device: str = "auto") -> Iterator[str | Finding]:
+def examine(
+    run: str | None = None, data: str | None = None, compile: bool = False, device: str = "auto"
+) -> Iterator[str | Finding]:
     """Titles of sections, each before it is looked at, and what is found in them.
 
     Args:
         run: a run's folder, finished or not, or the name of one that comes with the library.
+        data: images to compute with, as `load_data` takes them; those of a run that come with the library, if left out.
         compile: torch.compile too, which takes up to minutes.
         device: "auto", "cpu", "cuda", ...
 
@@ -79,7 +82,7 @@ def examine(run: str | None = None, compile: bool = False, device: str = "auto")
         yield from found("log", lambda: checkup.log(folder))
     yield "fast paths against float32 eager"
     yield from found("operators", operator_paths)
-    case = yield from _prepared(model, device)
+    case = yield from _prepared(model, data, device)
     if case is not None:
         yield from found("network", lambda: network_paths(case, compile))
         yield from found("fused Adam", lambda: optimizer_paths(case))
@@ -124,12 +127,12 @@ def _described(run: Run) -> Finding:
     return Finding("run", "ok", f"{told}{config['training'].get('total_steps')}, by colddiff {config['version']}")
 
 
-def _prepared(run: Run | None, device: str) -> Generator[Finding, None, Case | None]:
+def _prepared(run: Run | None, data: str | None, device: str) -> Generator[Finding, None, Case | None]:
     """What the network paths are tried on: a batch of the run, else of one that comes with the library."""
     prepared: list[Case] = []
 
     def look() -> Iterator[Finding]:
-        prepared.append(case_of(run or load(STAND_IN, device=device)))
+        prepared.append(case_of(run or load(STAND_IN, device=device), data))
         case = prepared[0]
         which = "the run's network" if run is not None else f"the network of {STAND_IN!r}, which comes with the library"
         yield Finding("network", "ok", f"{which}, on {case.images}")

@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from .cases import Case, adam
+from ..objective import adam, restoration_loss
+from ..seeds import seed_for
+from ..settings import TrainConfig
+from ..training import learning_rate
+from ..unet import RestorerConfig
+from .cases import Case
 from .findings import Finding
-from .objective import restoration_loss
-from .seeds import seed_for
-from .settings import TrainConfig
-from .training import learning_rate
-from .unet import RestorerConfig
 
 STEPS = 80
 LEARNED = 0.8  # share of its first loss that a network must come below; healthy ones came to 0.03 .. 0.79
@@ -44,7 +44,7 @@ def overfit(case: Case) -> Iterator[Finding]:
         net = net.to(device, memory_format=torch.channels_last).train()
         if hasattr(net, "fit"):
             net.fit(case.data.images)
-        optimizer = adam(net, config, fused=device.type in ("cpu", "cuda"))
+        optimizer = adam(net, config.lr)
         while len(losses) < STEPS and time.perf_counter() - began < SECONDS:
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(len(losses), STEPS, config)

@@ -5,22 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from .batches import Batch, Batches
-from .data import ImageData, load_data
-from .embedded import EMBEDDED
+from ..batches import Batch, Batches
+from ..data import ImageData, load_data
+from ..embedded import EMBEDDED
+from ..reading import read_all
+from ..registry import field_types
+from ..run import Run
+from ..seeds import generator_for
+from ..settings import TrainConfig
+from ..sources import alone
 from .findings import one_line
-from .reading import read_all
-from .registry import field_types
-from .run import Run
-from .seeds import generator_for
-from .settings import TrainConfig
-from .sources import alone
 
 IMAGES = 8
 PIXELS = 2**15  # of a batch, above which it has fewer images, but never fewer than two
@@ -56,14 +55,20 @@ class Case:
         return (x_t, self.batch.t) if self.batch.condition is None else (x_t, self.batch.t, self.batch.condition)
 
 
-def case_of(run: Run) -> Case:
-    """A batch for a run: of its own images where they come with the library or lie on this machine, else stand-ins."""
+def case_of(run: Run, place: str | None = None) -> Case:
+    """A batch for a run: of the images that are named, or that come with the library, else stand-ins.
+
+    What a run's file names is opened by nobody.
+    """
     _, height, width = run.shape
     count = min(IMAGES, max(2, PIXELS // (height * width)))
     try:
-        images, told = _own_images(run, count), f"of {run.config['data']['data']}"
+        named = place or run.config["data"]["data"]
+        if place is None and named not in EMBEDDED:
+            raise LookupError(f"name {named!r} with --data to have its images")
+        images, told = _images(run, named, count), f"of {named}"
     except (KeyError, TypeError, ValueError, LookupError, OSError, ImportError) as error:
-        images, told = _stand_ins(count, run.shape), f"made up, as the training's cannot be had ({one_line(error)})"
+        images, told = _stand_ins(count, run.shape), f"made up ({one_line(error)})"
     op = run.degradation
     # Any image will do for what data would bring.
     data = ImageData(images, params={name: images.roll(1, 0) for name in op.required_params})
@@ -75,23 +80,16 @@ def case_of(run: Run) -> Case:
     return Case(run, config, data, batches, f"{len(images)} images {told}")
 
 
-def adam(net: nn.Module, config: TrainConfig, fused: bool) -> torch.optim.Optimizer:
-    """The optimizer of a training, see `training.train`."""
-    return torch.optim.Adam(net.parameters(), lr=config.lr, betas=(0.9, 0.99), fused=fused)
-
-
-def _own_images(run: Run, count: int) -> Tensor:
-    """The first images of a run's training, (count, C, H, W) uint8."""
-    name, split, framing = run.config["data"]["data"], run.config["data"]["split"], run.framing
-    if name in EMBEDDED:
+def _images(run: Run, place: str, count: int) -> Tensor:
+    """The first images of a place, as those of a run's training were read, (count, C, H, W) uint8."""
+    split, framing = run.config["data"]["split"], run.framing
+    if place in EMBEDDED:
         fields = {k: getattr(framing, k) for k in ("size", "fit", "colour", "background")}
-        images = load_data(name, split=split, **fields).images[:count]
-    elif Path(name).exists():  # nothing is downloaded
-        source = alone(name, split, framing).cut()
+        images = load_data(place, split=split, **fields).images[:count]
+    else:
+        source = alone(place, "all", framing).cut()
         frames, _ = read_all(islice(source.entries, count), count, framing, source.where)
         images = torch.stack([tile for frame in frames for (tile,) in frame.tiles][:count])
-    else:
-        raise FileNotFoundError(f"no data at {name!r}")
     if tuple(images.shape[1:]) != run.shape or len(images) < 2:
         raise ValueError(f"they are {tuple(images.shape)} now, the run is for {run.shape}")
     return images

@@ -14,18 +14,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..degradations.base import Degradation, Images
+from ..fast import TOLERANCE
+from ..files import read_json
+from ..run import Run
+from ..snapshots import snapshots, torn
+from ..tensors import read_tensors
+from ..testing import Subject, degradation_promises
+from ..testing.degradations import DEGRADATION_CHECKS, random_images_for_required_params
+from ..testing.failures import NEEDS_GPU, describe, told_of
+from ..training import STARVED
 from .cases import Case
-from .degradations.base import Degradation, Images
-from .fast import TOLERANCE
-from .files import read_json
 from .findings import Finding, found
-from .run import Run
-from .snapshots import snapshots
-from .tensors import read_tensors
-from .testing import Subject, degradation_promises
-from .testing.degradations import DEGRADATION_CHECKS, random_images_for_required_params
-from .testing.failures import NEEDS_GPU, describe, told_of
-from .training import STARVED
 
 STEPS, START = 5, 0.5  # restorer calls of a restore, and where it starts
 LINES = 200  # of the log that are read, from its end
@@ -61,6 +61,10 @@ def checkpoints(folder: Path) -> Iterator[Finding]:
 
 
 def _snapshot(folder: Path) -> Iterator[Finding]:
+    fault = torn(folder)
+    if fault is not None:
+        yield Finding(folder.name, "warning", fault, "a training that goes on takes the one before it")
+        return
     tensors = {
         f"{part}: {name}": value
         for part in ("model", "ema", "optimizer")

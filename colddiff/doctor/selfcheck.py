@@ -11,20 +11,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .captured import TOLERANCE as REPLAYED
-from .captured import WORTH_IT, captured
-from .cases import Case, adam
-from .degradations.base import Degradation, Images
-from .fast import DARK, SLOPE, TOLERANCE, FastRestorer, wrong_slope
+from ..captured import TOLERANCE as REPLAYED
+from ..captured import WORTH_IT, captured
+from ..degradations.base import Degradation, Images
+from ..fast import DARK, SLOPE, TOLERANCE, FastRestorer, wrong_slope
+from ..grids import time_grid
+from ..kernels import exact_matmul
+from ..objective import adam, loss_on, validation_loss
+from ..registry import registered
+from ..samplers import improved
+from ..seeds import generator_for
+from ..testing.failures import ROUNDING
+from ..training import GATE
+from .cases import Case
 from .findings import Finding
-from .grids import time_grid
-from .kernels import exact_matmul
-from .objective import loss_on, validation_loss
-from .registry import registered
-from .samplers import improved
-from .seeds import generator_for
-from .testing.failures import ROUNDING
-from .training import GATE
 
 USUAL = 0.99  # share of values that float32 has to be right in
 LEFT_OUT = "nothing to do: the library looks too, and goes on in eager float32 where this happens"
@@ -118,7 +118,7 @@ def optimizer_paths(case: Case) -> Iterator[Finding]:
     for fused in (True, False):
         net = copy.deepcopy(case.run.net).requires_grad_(True)
         before = _vector(net)
-        optimizer = adam(net, case.config, fused)
+        optimizer = adam(net, case.config.lr, fused)
         loss_on(case.batch, case.config)(net, "fp32").backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         steps.append((_vector(net) - before) / case.config.lr)

@@ -17,12 +17,11 @@ import psutil
 import torch
 from packaging.requirements import Requirement
 
-from .budget import cpu_threads
-from .fast import pick_precision
+from ..budget import cpu_threads
+from ..fast import pick_precision
+from ..processes import pick_device
+from ..tiling import GROUP, free_memory
 from .findings import Finding, Verdict
-from .processes import pick_device
-from .tiling import GROUP
-from .tiling import free_memory
 
 LITTLE_MEMORY, LITTLE_DISK = 2, 1  # GiB below which work is likely to end early
 SLOWER = 1.25  # times the time of one thread, above which several are in each other's way
