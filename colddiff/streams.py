@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -27,39 +27,41 @@ from .tables import hub_files, index_tables
 from .tars import index_tars, tar_files, told_split
 
 LOOKED_AT = 256  # pictures that decide size and colour
-IN_A_ROW = 1000  # broken pictures that are passed over
-SURE = 100  # pictures after which too many of them may be broken
+SURE = 100  # pictures after which a share of them tells something
+NEAR, TRIES = 8, 100  # neighbours that may stand in for a broken picture, and rows that are tried at all
+GOLDEN = 0x9E3779B97F4A7C15  # of 2^64: its multiples are spread evenly, however many of them are taken
 
 
 class Tally:
-    """How many pictures were read and how many of them were broken, by any number of threads."""
+    """How many pictures were read and how many of them were broken, by any number of threads: to be told, not to judge.
+
+    It lasts as long as its process: were a training ended by it, a resumed one could end where another would not.
+    """
 
     def __init__(self, bad_share: float, where: str) -> None:
         self.bad_share, self.where = bad_share, where
-        self.read, self.bad = 0, 0
+        self.read, self.bad, self.warned = 0, 0, False
         self.named: set[int] = set()
         self.lock = Lock()
 
     def count(self, row: int, fault: str) -> None:
-        """A picture more; what was wrong with it, if something was, is said once.
-
-        Raises:
-            ValueError: it is one broken picture too many.
-        """
+        """A picture more; what was wrong with it, if something was, is said once, and once that it is so with many."""
+        said = []
         with self.lock:
             self.read += 1
             self.bad += bool(fault)
-            if fault and self.read >= SURE and self.bad > self.bad_share * self.read:
-                raise ValueError(
-                    f"{self.bad} of the {self.read} images read from {self.where!r} are unreadable, and at most "
-                    f"{self.bad_share:.0%} may be (bad_share): {fault}"
+            if fault and row not in self.named and len(self.named) < MOST_NAMES:
+                self.named.add(row)
+                said.append(f"another image of {self.where!r} stands in for one that is unreadable: {fault}")
+            if not self.warned and self.read >= SURE and self.bad > self.bad_share * self.read:
+                self.warned = True
+                said.append(
+                    f"{self.bad} of the {self.read} images read from {self.where!r} are unreadable, more than the "
+                    f"{self.bad_share:.0%} that may be at the start (bad_share): others stand in for them"
                 )
-            if not fault or row in self.named or len(self.named) == MOST_NAMES:
-                return
-            self.named.add(row)
-        message = f"the next image of {self.where!r} stands in for one that is unreadable: {fault}"
-        # Filters of warnings are the process's, and the threads that read have set them to pass over Pillow's.
-        warnings.showwarning(UserWarning(message), UserWarning, __file__, 0)
+        for message in said:
+            # Filters of warnings are the process's, and the threads that read have set them to pass over Pillow's.
+            warnings.showwarning(UserWarning(message), UserWarning, __file__, 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,10 +88,12 @@ class StreamedData:
         return len(self.rows)
 
     def __getitem__(self, index: slice | Tensor) -> Tensor:
-        """Float32 images in [0, 1], (B, C, H, W); for a picture that is broken stands the next one that is not.
+        """Float32 images in [0, 1], (B, C, H, W); for a picture that is broken stands another one.
+
+        Which one depends on its row alone: one of the next 8, or one from anywhere.
 
         Raises:
-            ValueError: more than bad_share of those read so far are broken. OSError: a shard can no longer be read.
+            ValueError: 100 rows that could stand in are broken too. OSError: a shard can no longer be read.
         """
         rows: Sequence[int] = range(len(self))[index] if isinstance(index, slice) else index.tolist()
         images = [self._image(row) for row in rows]
@@ -133,8 +137,8 @@ class StreamedData:
     def _image(self, row: int) -> Tensor:
         """(C, H, W) uint8."""
         fault = ""
-        for ahead in range(min(len(self), IN_A_ROW)):
-            mine = int(self.rows[(row + ahead) % len(self)])
+        for tried in _stand_ins(row, len(self)):
+            mine = int(self.rows[tried])
             raw = self.shards.raw(mine)
             try:
                 image = _framed(raw, self.framing, self.shape)
@@ -143,7 +147,10 @@ class StreamedData:
             else:
                 self.tally.count(row, fault)
                 return image
-        raise ValueError(f"{ahead + 1} images in a row in {self.tally.where!r} are unreadable, beginning with {fault}")
+        raise ValueError(
+            f"{min(len(self), TRIES)} images from all over {self.tally.where!r} are unreadable, as {fault}: "
+            "restore them, and go on"
+        )
 
 
 def stream_data(
@@ -165,7 +172,7 @@ def stream_data(
             (imagenet-train-0003.tar).
         size, fit, colour, background: see `Framing`. Left out, a size is that of 256 images spread over all, if it is
             one; "auto" is grey where these are.
-        bad_share: of the images read so far, at most, that are unreadable.
+        bad_share: of the images that are looked at first, at most, that are unreadable; of later ones it is only told.
 
     Raises:
         FileNotFoundError: no such data. LookupError: no such split. ValueError: data that cannot be streamed.
@@ -222,6 +229,14 @@ def _check_hub_name(path: Path) -> None:
             f"no data at {str(path)!r}{meant}: expected a folder of .tar or .parquet shards, one of them, a pattern "
             "data-{000..063}.tar, or owner/name of the Hugging Face hub"
         )
+
+
+def _stand_ins(row: int, number: int) -> Iterator[int]:
+    """A row of so many, and those that stand in for it one after another: all of few, else neighbours, then any."""
+    near = number if number <= TRIES else 1 + NEAR
+    yield from ((row + ahead) % number for ahead in range(near))
+    if near < number:
+        yield from ((row + (k * GOLDEN % 2**64 * number >> 64)) % number for k in range(1, TRIES - near + 1))
 
 
 def _framed(raw: bytes, framing: Framing, shape: tuple[int, int, int]) -> Tensor:
