@@ -24,6 +24,7 @@ from .presets import preset
 from .processes import join
 from .registry import suggestion, trusting_plugins
 from .settings import TrainConfig
+from .texts import printable
 
 USER_ERRORS = (
     ValueError, TypeError, LookupError, OSError, ImportError, RuntimeError, OverflowError
@@ -262,7 +263,8 @@ def _one_line_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 
 
 def _flat(message: object) -> str:
-    return " ".join(str(message).split())
+    """On one line, without the control characters of files that others wrote."""
+    return printable(" ".join(str(message).split()))
 
 
 def _say(line: str, code: int) -> int:

@@ -21,14 +21,15 @@ from .files import check_target, write_text
 from .framing import Framing
 from .generation import generated
 from .perception import not_ours_to_write, wants_training
-from .pictures import printable, to_tensor
+from .pictures import to_tensor
 from .processes import is_first, pick_device
 from .report import evaluate, report_files, write_card
 from .restoring import Job, restore_files
 from .run import Run
+from .runlog import last_lines
 from .seeds import generator_for
 from .settings import TrainConfig, held_out_for
-from .texts import number, numbers
+from .texts import number, numbers, printable
 from .training import train
 
 MOST_PICTURES = 1000  # on one strip
@@ -201,13 +202,15 @@ def inspect_run(run: str) -> None:
     config = model.config
     parameters = sum(p.numel() for p in model.net.parameters())
     print(f"degradation  {_dumps(config['degradation'])}")
-    print(f"restorer     {_dumps(config['restorer'])}, {parameters:,} parameters, trained in {config['precision']}")
+    told = f"{_dumps(config['restorer'])}, {parameters:,} parameters, trained in {config['precision']}"
+    print(f"restorer     {printable(told)}")
     print(f"prior        {_dumps(config['prior'])}")
     print(f"images       {model.shape[0]} x {model.shape[1]} x {model.shape[2]}, from {_dumps(config['data'])}")
-    print(f"training     step {config['step']} of {config['training']['total_steps']}, by colddiff {config['version']}")
+    planned = config["training"].get("total_steps", "unknown")
+    print(f"training     step {config['step']} of {planned}, by colddiff {config['version']}")
     log = model.path / "log.jsonl"
-    for line in log.read_text(encoding="utf-8").splitlines()[-2:] if log.exists() else []:
-        print(f"log          {line}")
+    for line in last_lines(log)[-2:] if log.exists() else []:
+        print(f"log          {printable(line)}")
 
 
 # --- helpers ---------------------------------------------------------------------------------------------------------

@@ -80,11 +80,6 @@ def reason(error: BaseException) -> str:
     return next(iter(text.splitlines()), type(error).__name__)
 
 
-def printable(name: str) -> str:
-    """A name on one line of what any terminal and file takes: a newline is \\n, a byte that is no UTF-8 \\udcff."""
-    return name if name.isprintable() else repr(name)[1:-1]
-
-
 def astray(path: str) -> str:
     """What to add where nothing is at a path: whether it is a link, to nothing or in a circle."""
     return " (it is a link that leads nowhere)" if os.path.islink(path) else ""

@@ -15,11 +15,12 @@ from . import metrics, viz
 from .files import check_target, write_json
 from .framing import Framing
 from .grids import time_grid
-from .pictures import IMAGE_SUFFIXES, astray, printable, to_tensor
+from .pictures import IMAGE_SUFFIXES, astray, to_tensor
 from .reading import listed
 from .run import Run
 from .samplers import Sampler
 from .seeds import generator_for
+from .texts import printable
 from .tiling import TILE
 
 MEASURED = "metrics.json"

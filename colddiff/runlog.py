@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
-from .files import write_text
+from .files import check_plain, write_text
+
+TAIL = 64 * 2**10  # bytes of a log that are read to know how it ends
 
 
 class Log:
@@ -45,6 +48,20 @@ class Log:
         """Finish the event file; of the JSON lines all are written."""
         if self._board is not None:
             self._board.close()
+
+
+def last_lines(path: Path) -> list[str]:
+    """The whole lines within the last 64 KiB of a log that anybody may have written.
+
+    Raises:
+        FileNotFoundError: no such file. ValueError: it is no plain file.
+    """
+    check_plain(path)
+    with path.open("rb") as stream:
+        begin = max(0, stream.seek(0, os.SEEK_END) - TAIL)
+        stream.seek(begin)
+        lines = stream.read(TAIL).splitlines()
+    return [line.decode(errors="replace") for line in lines[begin > 0 :]]  # the first one is cut
 
 
 def tensorboard_writer() -> Any:

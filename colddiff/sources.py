@@ -17,7 +17,7 @@ from torch import Tensor
 from .embedded import EMBEDDED
 from .framing import Framing
 from .hub import downloaded, image_rows, is_hub_name, is_saved, saved
-from .pictures import astray, printable
+from .pictures import astray
 from .reading import Named
 from .registry import suggestion
 from .splits import (
@@ -33,6 +33,7 @@ from .splits import (
     pairs,
     row_names,
 )
+from .texts import printable
 
 MOST_CHANNELS = 4  # of an array that does not say where it has them
 

@@ -15,14 +15,17 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from .pictures import IMAGE_SUFFIXES, printable
+from .files import size_in_words
+from .pictures import IMAGE_SUFFIXES
 from .shards import Aside, patiently
 from .splits import SPLITS, entry_name
+from .texts import printable
 
 BLOCK = 256  # consecutive samples that an order keeps near each other, so that a disk reads ahead
 PACKED = re.compile(r"\.(tgz|tbz2?|txz|tar\.\w+)$", re.IGNORECASE)
 RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 END = 2**20  # bytes behind the last member that are looked at: zeros, unless archives were joined
+LARGEST = 256 * 2**20  # bytes of an encoded picture: each of several threads may hold one
 BROKEN = (tarfile.TarError, OSError, ValueError, OverflowError, EOFError, RecursionError, MemoryError)
 
 
@@ -110,7 +113,7 @@ def index_tars(files: list[Path], root: Path, where: str) -> tuple[Tars, Tensor]
     """The pictures in tar files, and which of them are held out where nothing tells, (N,) bool.
 
     Raises:
-        ValueError: a file is torn, no tar, or has a sample with several pictures.
+        ValueError: a file is torn, no tar, or has a sample with several pictures or one of absurd size.
     """
     first, offsets, lengths, aside = array("q", [0]), array("q"), array("q"), Aside()
     for file in tqdm(files, f"indexing {Path(where).name}", unit=" shards", leave=False, disable=None, delay=1):
@@ -130,8 +133,13 @@ def _samples(file: Path) -> Iterator[tuple[str, tarfile.TarInfo]]:
         pictures = _pictures(members, lambda member: _cut(member)[1])  # 7.jpg rather than 7.mask.png
         pictures = pictures or _pictures(members, lambda member: PurePosixPath(member.name).suffix)
         if len(pictures) > 1:
-            names = ", ".join(member.name for member in pictures)
+            names = ", ".join(printable(member.name) for member in pictures)
             raise ValueError(f"sample {key!r} of {str(file)!r} has several pictures, expected one: {names}")
+        if pictures and pictures[0].size > LARGEST:  # as a file of holes may say
+            raise ValueError(
+                f"{pictures[0].name!r} in {str(file)!r} is said to have {size_in_words(pictures[0].size)}, and a "
+                f"picture may have {size_in_words(LARGEST)}: encode it smaller, or take it out"
+            )
         if pictures:
             yield key, pictures[0]
 

@@ -1,4 +1,4 @@
-"""Numbers as people write them on a command line."""
+"""Numbers as people write them on a command line, and what others wrote, safe to print."""
 
 from __future__ import annotations
 
@@ -19,3 +19,11 @@ def number(text: str, option: str) -> int:
         return int(text)
     except ValueError:
         raise ValueError(f"{option} must be one whole number or all, got {text!r}") from None
+
+
+def printable(text: str) -> str:
+    """What somebody else wrote, on one line of what any terminal and file takes: a newline is \\n, an escape \\x1b.
+
+    Printed as it is, it could move the cursor, rename the window or fill the clipboard.
+    """
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)

@@ -11,8 +11,8 @@ from bad import COMMANDS, RUN, encoded, inside, lines_of, picture
 
 from colddiff import from_images, load_data
 from colddiff.framing import Framing
-from colddiff.pictures import printable
 from colddiff.restoring import Job, restore_files
+from colddiff.texts import printable
 
 ROOT = os.geteuid() == 0
 

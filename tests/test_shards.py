@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import os
 import tarfile
 import threading
 from itertools import product
@@ -185,6 +186,22 @@ def test_a_sample_with_several_pictures_is_named(tmp_path):
         ValueError, match=r"sample '7' of '.*x.tar' has several pictures, .*: 7.input.png, 7.target.png"
     ):
         indexed(file)
+
+
+def test_a_picture_of_a_size_that_only_holes_have_is_named_and_never_read(tmp_path):
+    def claiming(name):
+        claim = tarfile.TarInfo(name)
+        claim.size = 6 * 2**30
+        content = archive(tmp_path / "x.tar", {"1.png": png(1)}).read_bytes()[: 2 * tarfile.BLOCKSIZE] + claim.tobuf()
+        (tmp_path / "x.tar").write_bytes(content)
+        os.truncate(tmp_path / "x.tar", len(content) + claim.size + 2 * tarfile.BLOCKSIZE)
+        return tmp_path / "x.tar"
+
+    with pytest.raises(
+        ValueError, match=r"'2.png' in '.*x.tar' is said to have 6.44 GB, and a picture may have 268 MB"
+    ):
+        indexed(claiming("2.png"))
+    assert len(indexed(claiming("2.bin"))) == 1  # what is no picture is passed over
 
 
 def test_links_devices_and_sparse_files_are_no_pictures_and_no_name_leads_out(tmp_path):

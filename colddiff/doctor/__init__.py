@@ -16,6 +16,7 @@ from pathlib import Path
 from ..checkpoint import load
 from ..processes import pick_device
 from ..run import Run
+from ..texts import printable
 from . import checkup, machine
 from .by_heart import overfit
 from .cases import Case, case_of
@@ -155,14 +156,16 @@ def _shown(one: Finding) -> str:
     if one.cure:
         lines += ["-> " + _wrapped(one.cure, width - len(indent) - 3)[0]]
         lines += ["   " + line for line in _wrapped(one.cure, width - len(indent) - 3)[1:]]
-    start = f"  {verdict} {one.name:<{NAMES}} "
-    if len(one.name) > NAMES:
+    name = printable(one.name)
+    start = f"  {verdict} {name:<{NAMES}} "
+    if len(name) > NAMES:
         return "\n".join([start.rstrip(), *(indent + line for line in lines)])
     return start + f"\n{indent}".join(lines)
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
+    lines = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
+    return [printable(line) for line in lines]
 
 
 def _counted(count: int, verdict: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,6 +17,7 @@ from ..degradations.base import Degradation, Images
 from ..fast import TOLERANCE
 from ..files import read_json
 from ..run import Run
+from ..runlog import last_lines
 from ..snapshots import snapshots, torn
 from ..tensors import read_tensors
 from ..testing import Subject, degradation_promises
@@ -84,11 +84,10 @@ def _finite(name: str, tensors: dict[str, Tensor], told: str) -> Finding:
 def log(folder: Path) -> Iterator[Finding]:
     """What the last lines of a training's log say."""
     file = folder / "log.jsonl"
-    if not file.is_file():
+    if not file.exists():
         yield Finding("log", "skipped", "there is none")
         return
-    with file.open(encoding="utf-8") as lines:
-        entries = [entry for line in deque(lines, LINES) if (entry := _entry(line))]
+    entries = [entry for line in last_lines(file)[-LINES:] if (entry := _entry(line))]
     if not entries:
         yield Finding("log", "warning", "no line of it can be read", "it is written anew by the next training")
         return
@@ -128,10 +127,10 @@ def _entry(line: str) -> dict[str, float]:
     """The numbers of a line; none of a torn one."""
     try:
         entry = json.loads(line)
-    except ValueError:
+        numbers = entry.items() if isinstance(entry, dict) else ()
+        return {k: float(v) for k, v in numbers if isinstance(v, int | float)}
+    except (ValueError, OverflowError, RecursionError):
         return {}
-    numbers = entry.items() if isinstance(entry, dict) else ()
-    return {k: float(v) for k, v in numbers if isinstance(v, int | float)}
 
 
 # --- what it does ----------------------------------------------------------------------------------------------------
