@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import warnings
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from types import NoneType
@@ -20,15 +22,14 @@ from . import wiener_unet as wiener_unet
 from .baselines import Baseline, baseline_for, baseline_from
 from .degradations.base import Degradation
 from .fast import pick_precision
-from .files import check_plain, read_json, size_in_words, write_json
+from .files import read_json, write_json
 from .framing import Framing
 from .model_hub import downloaded, is_model_name
 from .priors import Fitted, Prior
 from .processes import pick_device
 from .registry import Configurable, names_of
 from .run import Run
-from .tensors import check_weights, load_weights, read_tensors, write_tensors
-from .tiling import free_memory
+from .tensors import check_memory, check_weights, load_weights, read_tensors, write_tensors
 from .unet import RestorerConfig
 
 FORMAT = 2
@@ -38,6 +39,9 @@ EXPECTED: dict[str, tuple[type, ...]] = {
     "version": (str,), "restorer": (dict, NoneType), "degradation": (dict,), "prior": (dict, NoneType),
     "image": (dict,), "data": (dict,), "training": (dict,), "precision": (str,), "step": (int,),
 }  # fmt: skip
+VERSION = re.compile(r"[\w.+!-]{1,40}", re.ASCII)
+COUNTS = [("data", "images"), ("training", "total_steps"), ("training", "batch_size"), ("training", "accumulate")]
+WORDS = ["data", "split"]  # of the data, where they are told
 LATER: dict[str, type[Configurable]] = {
     "degradation": Degradation,
     "condition": Degradation,
@@ -93,8 +97,6 @@ def load(
     net = _network(spec, path) if net is None else net
     load_weights(net, path / "model.safetensors")
     if isinstance(prior, Fitted):
-        check_plain(path / "prior.safetensors")
-        _check_memory(path / "prior.safetensors")
         prior = prior.with_tensors(read_tensors(path / "prior.safetensors"))
     where = pick_device(device)
     if precision == "auto" and config["precision"] == "fp32":
@@ -104,7 +106,6 @@ def load(
     baseline, file = baseline_for(degradation), path / "baseline.safetensors"
     if file.is_file():
         try:
-            _check_memory(file)
             baseline = baseline_from(degradation, read_tensors(file))
         except ValueError as error:  # no restore needs it
             warnings.warn(f"{error}: reports go without the classical restorer", stacklevel=2)
@@ -119,20 +120,20 @@ def read_config(file: Path) -> dict[str, Any]:
     """
     config = read_json(file)
     if not isinstance(config, dict) or config.get("library") != "colddiff":
-        raise ValueError(f"{str(file)!r} is not a colddiff run's config")
+        raise ValueError(f"{str(file)!r} is not a colddiff run's config: name a folder that `colddiff train` wrote")
     found = config.get("format")
     if found != FORMAT:
         cure = "upgrade colddiff" if isinstance(found, int) and found > FORMAT else "train it again"
         raise ValueError(f"{str(file.parent)!r} has format {str(found)[:40]}, this colddiff reads {FORMAT}: {cure}")
     missing = [key for key in EXPECTED if key not in config]
     if missing:
-        raise ValueError(f"{str(file)!r} lacks {', '.join(missing)}: it is not as train wrote it")
-    wrong = [key for key, kinds in EXPECTED.items() if not isinstance(config[key], kinds)]
-    if not wrong and not _is_shape(config["image"]):
-        wrong = ["image"]
-    if wrong:
-        told = repr(config[wrong[0]])[:100]
-        raise ValueError(f"{str(file)!r} is not as train wrote it: its {wrong[0]} cannot be {told}")
+        raise ValueError(f"{str(file)!r} lacks {', '.join(missing)}, it is not as train wrote it: copy it again")
+    wrong = next(_wrong(config), None)
+    if wrong is not None:
+        key, value = wrong
+        raise ValueError(
+            f"{str(file)!r} is not as train wrote it: its {key} cannot be {repr(value)[:100]}; copy it again"
+        )
     return config
 
 
@@ -151,6 +152,21 @@ def save(
 
 
 # --- helpers ---------------------------------------------------------------------------------------------------------
+
+
+def _wrong(config: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The parts of a config that cannot be what train wrote: strings where others are printed or counted with."""
+    for key, kinds in EXPECTED.items():
+        if not isinstance(config[key], kinds):
+            yield key, config[key]
+            return
+    if not _is_shape(config["image"]):
+        yield "image", config["image"]
+    if not VERSION.fullmatch(config["version"]):
+        yield "version", config["version"]
+    counts = {"step": config["step"]} | {key: config[part][key] for part, key in COUNTS if key in config[part]}
+    yield from ((key, value) for key, value in counts.items() if type(value) is not int or value < 0)
+    yield from ((key, value) for key in WORDS if not isinstance(value := config["data"].get(key, ""), str))
 
 
 def _is_shape(image: dict[str, Any]) -> bool:
@@ -176,15 +192,5 @@ def _network(spec: RestorerConfig | None, path: Path) -> nn.Module:
         sketch = spec.build()  # that of a plug-in may look at values, and there are none
     if sketch is not None:
         check_weights(sketch, path / "model.safetensors")
-        _check_memory(path / "model.safetensors", copies=2)
+        check_memory(path / "model.safetensors", copies=2)
     return spec.build()
-
-
-def _check_memory(file: Path, copies: int = 1) -> None:
-    """Raise a ValueError where so many copies of a file are more than the memory that is free: holes cost no disk."""
-    needed, free = copies * file.stat().st_size, free_memory()
-    if needed > free:
-        raise ValueError(
-            f"{str(file)!r} takes {size_in_words(needed)} of memory, and {size_in_words(free)} is free: end other "
-            "programs, or take a larger machine"
-        )

@@ -12,7 +12,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from .files import check_plain, parsed, write_whole
+from .files import check_plain, parsed, size_in_words, write_whole
+from .memory import free_memory
 
 # What a safetensors file calls the types that are read, and their bytes.
 DTYPES = {
@@ -23,9 +24,15 @@ LARGEST_HEADER = 4 * 2**20  # bytes: some ten thousand tensors
 
 
 def load_weights(net: nn.Module, file: Path) -> None:
-    """Fill a module from a file; every name, shape and kind of number must fit."""
+    """Fill a module from a file; every name, shape and kind of number must fit, and parameters must be finite.
+
+    A buffer may be infinite: a mask of attention is.
+    """
     check_weights(net, file)
-    net.load_state_dict(read_tensors(file))
+    found = _read(file)
+    own = {name for name, _ in net.named_parameters(remove_duplicate=False)}
+    _check_finite({name: tensor for name, tensor in found.items() if name in own}, file)
+    net.load_state_dict(found)
 
 
 def check_weights(net: nn.Module, file: Path) -> None:
@@ -42,17 +49,22 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file, on the CPU.
 
     Raises:
-        FileNotFoundError: no such file. ValueError: not such a file, or numbers that are not finite.
+        FileNotFoundError: no such file. ValueError: not such a file, one that is larger than the memory that is free,
+            or numbers that are not finite.
     """
-    read_header(file)
-    try:
-        found = load_file(file)
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{str(file)!r} is not a readable safetensors file: {error}") from None
-    for name, tensor in found.items():
-        if not bool(tensor.isfinite().all()):
-            raise ValueError(f"{str(file)!r} holds numbers that are not finite, in {name[:200]}: it cannot be used")
+    found = _read(file)
+    _check_finite(found, file)
     return found
+
+
+def check_memory(file: Path, copies: int = 1) -> None:
+    """Raise a ValueError where so many copies of a file are more than the memory that is free: holes cost no disk."""
+    needed, free = copies * file.stat().st_size, free_memory()
+    if needed > free:
+        raise ValueError(
+            f"{str(file)!r} takes {size_in_words(needed)} of memory, and {size_in_words(free)} is free: end other "
+            "programs, or take a larger machine"
+        )
 
 
 def read_header(file: Path) -> dict[str, Tensor]:
@@ -114,8 +126,23 @@ def write_tensors(file: Path, tensors: dict[str, Tensor]) -> None:
 # --- helpers ---------------------------------------------------------------------------------------------------------
 
 
+def _read(file: Path) -> dict[str, Tensor]:
+    read_header(file)
+    check_memory(file)
+    try:
+        return load_file(file)
+    except (SafetensorError, OSError) as error:
+        raise _unreadable(file, str(error)) from None
+
+
+def _check_finite(tensors: dict[str, Tensor], file: Path) -> None:
+    for name, tensor in tensors.items():
+        if not bool(tensor.isfinite().all()):
+            raise ValueError(f"{str(file)!r} holds numbers that are not finite, in {name[:200]}: it cannot be used")
+
+
 def _unreadable(file: Path, why: str) -> ValueError:
-    return ValueError(f"{str(file)!r} is not a readable safetensors file: {why}")
+    return ValueError(f"{str(file)!r} is not a readable safetensors file: {why}; copy it again, or train anew")
 
 
 def _count(value: object) -> int:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
-from pathlib import Path
 
-import psutil
 import torch
 from torch import Tensor
+
+from .memory import free_memory
 
 TILE = 256
 OVERLAP = 32
 COPIES = 14  # of a picture in float32 that are alive at once while it is restored, with what the degradation needs
 ACTIVATIONS = 700  # bytes per pixel that the default U-Net was seen to take
 AT_ONCE = 2**21  # pixels that the network is given at once, so that its memory has a bound
-GROUP = Path("/sys/fs/cgroup")  # of this process, where containers have memory limits
 GRID = 16  # tiles begin on multiples of it, so that a network that halves its input sees every tile alike
 
 
@@ -93,15 +91,6 @@ def check_memory(x: Tensor) -> None:
             f"restoring {len(x)} images of {x.shape[-1]} x {x.shape[-2]} px takes about {needed / 2**30:.1f} GiB of "
             f"memory and {free / 2**30:.1f} GiB is free: make them smaller (--image-size), or give fewer at a time"
         )
-
-
-def free_memory() -> int:
-    """Bytes of main memory that this process may still take: of the machine, and of its control group."""
-    free: int = psutil.virtual_memory().available
-    with contextlib.suppress(OSError, ValueError):  # no such group, or one without a limit
-        limit, used = (int((GROUP / f"memory.{name}").read_text()) for name in ("max", "current"))
-        free = min(free, limit - used)
-    return free
 
 
 def _in_parts(R: Callable[[Tensor, Tensor], Tensor], x: Tensor, t: Tensor) -> Tensor:

@@ -58,6 +58,14 @@ CONFIGS = {
     "code": (operator("os.system", command="true"), "no degradation is named 'os.system'"),
     "path": (operator("../../../etc/passwd"), "no degradation is named '../../../etc/passwd'"),
     "long-name": (operator("A" * 10**5), "no degradation is named 'AAA"),
+    "version": (text(version="1\n# <script>"), "its version cannot be '1"),
+    "version-link": (text(version="[here](https://evil.example)"), "its version cannot be '[here]"),
+    "step": (text(step=-1), "its step cannot be -1"),
+    "step-bool": (text(step=True), "its step cannot be True"),
+    "images": (text(data={"images": "# many"}), "its images cannot be '# many'"),
+    "total-steps": (text(training={"total_steps": "<b>"}), "its total_steps cannot be '<b>'"),
+    "batch": (text(training={"batch_size": "<b>"}), "its batch_size cannot be '<b>'"),
+    "place": (text(data={"data": ["a", "b"]}), "its data cannot be ['a', 'b']"),
     "words": (text(training="none"), "its training cannot be 'none'"),
 }  # fmt: skip
 

@@ -524,12 +524,7 @@ def test_a_mistake_ends_in_one_line_and_leaves_nothing(arguments, told, saved, t
 
 
 def test_a_picture_that_is_too_large_for_the_memory_ends_in_one_line(saved, tmp_path, capsys, monkeypatch):
-    from colddiff import tiling
-
-    class Little:
-        available = 1000
-
-    monkeypatch.setattr(tiling.psutil, "virtual_memory", Little)
+    monkeypatch.setattr("colddiff.tiling.free_memory", lambda: 1000)
     assert command("restore", saved(), picture(tmp_path / "a.png"), "--out", tmp_path / "out") == 2
     assert "restoring 1 images of 7 x 5 px takes about" in capsys.readouterr().err
 

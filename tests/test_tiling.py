@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from colddiff import GaussianBlur, tiling
+from colddiff import GaussianBlur, memory, tiling
 from colddiff.tiling import GRID, OVERLAP, TILE, check_memory, spans, tiled, window
 
 
@@ -169,7 +169,7 @@ def test_an_unet_restores_in_tiles_nearly_what_it_restores_at_once(images):
 
 
 def with_free(monkeypatch, free):
-    monkeypatch.setattr(tiling.psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
+    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
 
 
 def test_too_large_a_picture_is_told_before_the_work(monkeypatch, images):
@@ -188,13 +188,13 @@ def test_too_large_a_picture_is_told_before_the_work(monkeypatch, images):
 
 def test_the_limit_of_a_control_group_counts_too(monkeypatch, tmp_path, images):
     with_free(monkeypatch, 2**40)
-    monkeypatch.setattr(tiling, "GROUP", tmp_path)
-    assert tiling.free_memory() == 2**40, "no group"
+    monkeypatch.setattr(memory, "GROUP", tmp_path)
+    assert memory.free_memory() == 2**40, "no group"
     (tmp_path / "memory.current").write_text("600\n")
     (tmp_path / "memory.max").write_text("max\n")
-    assert tiling.free_memory() == 2**40, "a group without a limit"
+    assert memory.free_memory() == 2**40, "a group without a limit"
     (tmp_path / "memory.max").write_text("1000\n")
-    assert tiling.free_memory() == 400
+    assert memory.free_memory() == 400
 
 
 def test_the_network_is_given_no_more_pixels_at_once_than_its_memory_allows(monkeypatch, images):

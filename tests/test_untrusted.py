@@ -1,6 +1,7 @@
 """A run from a stranger executes nothing and takes no more than a moment, whatever its files say."""
 
 import json
+import math
 import os
 import pickle
 import shutil
@@ -15,10 +16,10 @@ import pytest
 import torch
 from hostile import CONFIGS, FILES, OPERATORS, Bomb, one, operator, packed, text
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 import colddiff as cd
-from colddiff import checkpoint, cli, commands, registry
+from colddiff import cli, commands, registry
 from colddiff.checkpoint import SHIPPED, load
 from colddiff.degradations import GaussianBlur
 from colddiff.files import write_whole
@@ -26,6 +27,7 @@ from colddiff.official import import_official
 from colddiff.perception import _classifier
 from colddiff.presets import preset
 from colddiff.snapshots import load_snapshot
+from colddiff.tensors import load_weights, write_tensors
 from colddiff.unet import UNet, UNetConfig
 
 SECONDS, HEADROOM = 2.0, 2**30  # that a refusal may take
@@ -144,16 +146,40 @@ def test_weights_in_other_fractions_are_taken(run: Path) -> None:
         assert load(run, device="cpu").restore(torch.rand(1, 1, 8, 8), steps=1).isfinite().all()
 
 
-@pytest.mark.parametrize("name", ["model", "prior"])
+@pytest.mark.parametrize("name", ["model", "prior", "features", "optimizer"])
 def test_a_file_that_is_larger_than_the_memory_is_refused_unread(name: str, run: Path, monkeypatch) -> None:
     file = run / f"{name}.safetensors"
-    monkeypatch.setattr(checkpoint, "free_memory", lambda: 10**6)
+    monkeypatch.setattr("colddiff.tensors.free_memory", lambda: 10**6)
     assert load(run, device="cpu").net is not None
     content = packed({"a": one(shape=(2**38,), end=2**40)})
     file.write_bytes(content)
     os.truncate(file, len(content) + 2**40)  # of holes
-    monkeypatch.setattr(checkpoint, "check_weights", lambda *_: None)  # a config is quickly made to fit
-    assert "takes " in (told := refusal(load, run)) and "TB of memory, and 1 MB is free" in told
+    for module in ("checkpoint", "tensors"):
+        monkeypatch.setattr(f"colddiff.{module}.check_weights", lambda *_: None)  # a config is quickly made to fit
+    assert "takes " in (told := refusal(READERS[name], run)) and "TB of memory, and 1 MB is free" in told
+
+
+class Masked(nn.Module):
+    """A network of a user's own, with a mask of attention, and weights under two names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(2, 2), nn.Linear(2, 2)
+        self.second.weight = self.first.weight
+        self.register_buffer("mask", torch.full((4, 4), -math.inf).triu(1))
+
+
+def test_a_buffer_may_be_infinite_and_a_parameter_may_not(tmp_path: Path) -> None:
+    net, file = Masked(), tmp_path / "model.safetensors"
+    write_tensors(file, net.state_dict())
+    back = Masked()
+    load_weights(back, file)
+    assert back.mask.equal(net.mask) and back.second.weight.equal(net.first.weight)
+    for name in ("first.weight", "second.weight", "first.bias"):
+        spoilt = {key: tensor.clone() for key, tensor in net.state_dict().items()}
+        spoilt[name].view(-1)[0] = math.nan
+        write_tensors(file, spoilt)
+        assert f"not finite, in {name}" in refusal(load_weights, back, file)
 
 
 PRIORS = {
