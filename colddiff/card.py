@@ -9,6 +9,7 @@ from typing import Any
 from .priors import Empirical
 from .run import Run
 from .shared import hub_dataset, without_folders
+from .texts import unmarked
 
 PAPER = "https://arxiv.org/abs/2208.09392"
 METRICS = {"rmse": ("RMSE", "global"), "psnr": ("PSNR", "mean"), "ssim": ("SSIM", "mean"), "kid": ("KID", "mean")}
@@ -39,7 +40,7 @@ def model_card(
 {_header(run, config, rows, protocol or {}, name, license)}
 ---
 
-# {name.rpartition("/")[2]}: restorer of `{config["degradation"]["type"]}`
+# {unmarked(name.rpartition("/")[2])}: restorer of `{config["degradation"]["type"]}`
 
 A [cold diffusion]({PAPER}) model of colddiff {config["version"]}: a network that undoes one degradation of images, and
 that degradation.
@@ -96,7 +97,7 @@ def _results(rows: Sequence[Mapping[str, Any]], protocol: Mapping[str, Any], kin
         EvalResult(
             task_type="image-to-image", task_name=f"undo {kind} from t = {last:.2f}",
             dataset_type=hub_dataset(str(protocol.get("data"))) or str(told["data"]), dataset_name=str(told["data"]),
-            dataset_split=told.get("split"), metric_type=metric,
+            dataset_split=str(told["split"]) if "split" in told else None, metric_type=metric,
             metric_name=f"{title}, {row['method']}, calls: {row['calls']}", metric_value=round(row[metric][key], 6),
         )
         for row in rows if row["start"] == last and row["calls"] and not row["oracle"]
@@ -131,13 +132,14 @@ def _limits(run: Run, config: dict[str, Any]) -> str:
     channels, height, width = run.shape
     colour = {1: "one channel (grey)", 3: "three channels (colour)"}.get(channels, f"{channels} channels")
     number = f"{data['images']} images" if "images" in data else "images"
-    split = f" (split {data['split']})" if "split" in data else ""
+    source = unmarked(data.get("data", "unknown data"))
+    split = f" (split {unmarked(data['split'])})" if "split" in data else ""
     batch = training.get("batch_size", 0) * training.get("accumulate", 1)
     total = training.get("total_steps", config["step"])
     planned = f" of {total} that were planned" if total != config["step"] else ""
     batches = f", with batches of {batch} images" if batch else ""
     lines = [
-        f"It was trained on {number} of `{data.get('data', 'unknown data')}`{split}, {height} x {width} pixels, "
+        f"It was trained on {number} of {source}{split}, {height} x {width} pixels, "
         f"{colour}, for {config['step']} steps{planned}{batches}. It has seen nothing else: what it does with other "
         "subjects, or at another scale, nobody has measured.",
         "It undoes the degradation below and no other. A picture that was damaged in another way, or by more than that "

@@ -10,16 +10,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from .card import model_card
 from .checkpoint import load
 from .embedded import EMBEDDED
-from .files import read_json, write_json, write_text
+from .files import check_plain, read_json, write_json, write_text
 from .generation import Generation
-from .model_hub import FILES, is_repository, quietly, why
+from .model_hub import FILES, is_cached, is_repository, quietly, why
+from .pictures import naming, without_warnings
 from .priors import Empirical
 from .report import Report
 from .run import Run
 from .shared import machine_path, without_folders
+from .texts import unmarked
 
 SHOWN = ("README.md", "report.json", "report.png")  # for people, beside the run
 
@@ -74,11 +78,11 @@ def stage(run: Run, folder: Path, repo: str, *, license: str | None = None, prio
     """Everything that is sent, in an empty folder, loaded from there.
 
     Raises:
-        ValueError: a setting names a folder of this machine; or what `load` raises.
+        ValueError: a setting names a folder of this machine, a file is not the run's own; or what `load` raises.
     """
     for name in FILES[1:]:
-        if (run.path / name).is_file() and (prior or name != "prior.safetensors"):
-            shutil.copyfile(run.path / name, folder / name)
+        if (run.path / name).exists() and (prior or name != "prior.safetensors"):
+            shutil.copyfile(_own(run, run.path / name), folder / name)
     config = without_folders(run.config)
     _check_told(config, "config.json")
     write_json(folder / "config.json", config if prior else config | {"prior": None})
@@ -89,10 +93,10 @@ def stage(run: Run, folder: Path, repo: str, *, license: str | None = None, prio
     table = protocol = None
     if report is not None:
         shared = replace(report, protocol=without_folders(report.protocol))
-        table, rows, protocol = shared.to_markdown(), report.rows, shared.protocol
+        table, rows, protocol = _table(shared), report.rows, shared.protocol
         _check_told(shared.protocol, "the report")
         write_text(folder / "report.json", shared.to_json())
-        shutil.copyfile(where / "report.png", folder / "report.png")
+        shutil.copyfile(_picture(_own(run, where / "report.png")), folder / "report.png")
     write_text(folder / "README.md", model_card(staged, table, rows, protocol, repo=repo, license=license))
 
 
@@ -122,18 +126,52 @@ def _check_told(told: Any, where: str) -> None:
         raise ValueError(f"{where} would tell others of {found!r}: only the last part of a path should be in a setting")
 
 
+def _own(run: Run, file: Path) -> Path:
+    """A file of a run, which a stranger may have made of a link to one of this machine's.
+
+    Raises:
+        ValueError: it leads out of the run, or is a folder, a pipe or a device.
+    """
+    check_plain(file)
+    root = run.path.resolve()
+    if is_cached(root):  # the hub's cache links to its blobs
+        root = root.parent.parent
+    if not file.resolve().is_relative_to(root):
+        raise ValueError(
+            f"{str(file)!r} is a link that leaves the run, and nobody asked for what it leads to to be published: "
+            "put a copy in its place, or delete it"
+        )
+    return file
+
+
+def _picture(file: Path) -> Path:
+    with naming(file), without_warnings(), Image.open(file, formats=["PNG"]) as picture:
+        picture.load()
+    return file
+
+
+def _table(report: Report) -> str:
+    """The measured table, of which every text is shown and none does anything: a stranger may have written it."""
+    made = report.generation
+    generation = None if made is None else Generation(unmarked(made.values), unmarked(made.verdict), [])
+    texts = {name: unmarked(getattr(report, name)) for name in ("protocol", "rows", "conclusion")}
+    return replace(report, generation=generation, **texts).to_markdown()
+
+
 def _report(run: Run) -> tuple[Report | None, Path]:
     """What was measured of these very weights, by `colddiff eval` or after the training; and its folder."""
     for folder in (run.path / "report", run.path):
-        if not all((folder / name).is_file() for name in ("report.json", "report.png")):
+        if not all((folder / name).exists() for name in ("report.json", "report.png")):
             continue
-        told = read_json(folder / "report.json")
+        told = read_json(_own(run, folder / "report.json"))
         try:
             if told["protocol"]["weights"] == f"averaged, step {run.config['step']}":
                 made = told.get("generation")
                 generation = None if made is None else Generation(made, made["verdict"], [])
-                return Report(told["protocol"], told["rows"], [], told["conclusion"], generation), folder
-        except (KeyError, TypeError):
+                report = Report(told["protocol"], told["rows"], [], told["conclusion"], generation)
+                _table(report)  # or it has no such numbers
+                return report, folder
+        except (LookupError, TypeError, ValueError, AttributeError):
             raise ValueError(f"{str(folder / 'report.json')!r} is not as colddiff wrote it: measure again") from None
     warnings.warn(
         f"nothing was measured of {str(run.path)!r} at step {run.config['step']}, and its card says so: "

@@ -1,8 +1,13 @@
-"""Numbers as people write them on a command line, and what others wrote, safe to print."""
+"""Numbers as people write them on a command line, and what others wrote, safe to show."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
+
+MARKUP = re.compile(  # the brackets and the last two make links
+    r"[\\`*<>&|#~@]|\](?=[(\[:])|:(?=//)|(?<=www)\.", re.IGNORECASE
+)
 
 
 def numbers(text: str, kind: type[Any], option: str) -> list[Any]:
@@ -27,3 +32,16 @@ def printable(text: str) -> str:
     Printed as it is, it could move the cursor, rename the window or fill the clipboard.
     """
     return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+
+
+def unmarked(value: Any) -> Any:
+    """What somebody else wrote, as Markdown that shows it and does nothing: no heading, no link, no HTML.
+
+    Args:
+        value: a text, or a dictionary or list of what a JSON file holds.
+    """
+    if isinstance(value, dict):
+        return {unmarked(key): unmarked(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [unmarked(inner) for inner in value]
+    return MARKUP.sub(r"\\\g<0>", printable(value)) if isinstance(value, str) else value

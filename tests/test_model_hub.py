@@ -457,7 +457,7 @@ def test_the_card_has_every_setting_and_what_not_to_expect(there, trained):
     config = without_folders(trained.config)
     settings = {"training": config["training"], "data": config["data"]}
     assert blocks == [config["degradation"], config["restorer"], config["prior"], settings]
-    assert "1617 images of `digits` (split train), 8 x 8 pixels, one channel (grey), for 2 steps" in card
+    assert "1617 images of digits (split train), 8 x 8 pixels, one channel (grey), for 2 steps" in card
     assert "no evidence of what was there" in card and f"colddiff {cd.__version__}" in card
     assert all(f"| {row['method']} |" in card for row in json.loads(there.files(NAME)["report.json"])["rows"])
 
