@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
@@ -19,7 +20,7 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace
 
 from .arguments import COMMANDS
-from .interruption import Interrupted
+from .interruption import Interrupted, terminable
 from .presets import preset
 from .processes import join
 from .registry import suggestion, trusting_plugins
@@ -38,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments, overrides = split_overrides(config_first(list(sys.argv[1:] if argv is None else argv)))
     try:
-        with warnings.catch_warnings(), _printing_any_name():
+        with warnings.catch_warnings(), _printing_any_name(), terminable():
             warnings.simplefilter("default", UserWarning)  # a line for the user, whatever -W says of bugs
             warnings.showwarning = _one_line_warning
             if not arguments:
@@ -50,8 +51,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Interrupted as stop:
         cure = "go on with --resume" if arguments[0] == "train" else "the same command goes on"
         return _say(f"{stop}, {cure}", 128 + stop.signum)
-    except KeyboardInterrupt as stop:  # the second signal says which it was
-        return _say("stopped", 128 + (stop.args[0] if stop.args else signal.SIGINT))
+    except KeyboardInterrupt as stop:  # its argument says which signal it was
+        code = _say("stopped", 128 + (stop.args[0] if stop.args else signal.SIGINT))
+        if any(thread is not threading.main_thread() and not thread.daemon for thread in threading.enumerate()):
+            os._exit(code)  # Python would wait for what they read
+        return code
     except BrokenPipeError:  # `colddiff list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except USER_ERRORS as error:

@@ -122,8 +122,8 @@ def sample_images(
     seed: int,
 ) -> None:  # fmt: skip
     """Generate images on one sheet."""
-    if number > MOST_IMAGES:
-        raise ValueError(f"--number must be at most {MOST_IMAGES:,} images on one sheet, got {number}")
+    if not 1 <= number <= MOST_IMAGES:
+        raise ValueError(f"expected at least one image, and {MOST_IMAGES:,} on one sheet at most, got {number}")
     model = load(run, device=device, precision=precision, compile=compile)
     images = generated(model, range(seed, seed + number), steps=steps, sampler=sampler)
     if not is_first():

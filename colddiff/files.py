@@ -5,14 +5,24 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import get_ident
 from typing import Any
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+UMASK = os.umask(0)
+os.umask(UMASK)
+PART = re.compile(r"\.\d+-\d+\.part(\.\w+)?")  # the name of a file that is being written
 LARGEST_JSON = 2**20  # bytes; a run's config has some thousand
 DEEPEST_JSON = 64
 
@@ -25,6 +35,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     part.unlink(missing_ok=True)  # a link that somebody left there would be written through
     try:
         write(part)
+        part.chmod(0o666 & ~UMASK)  # safetensors keeps its files from everybody else
         synced(part)
         part.replace(path)
         synced(path.parent)
@@ -52,6 +63,34 @@ def check_target(path: Path) -> None:
         raise ValueError(f"cannot write {str(path)!r}: {str(above)!r} is a file, not a folder")
     if not os.access(above, os.W_OK):
         raise ValueError(f"cannot write {str(path)!r}: {str(above)!r} is read-only")
+
+
+@contextmanager
+def locked(folder: Path, work: str) -> Iterator[None]:
+    """Keep others who lock it out of a folder, which is made; a process that is killed lets go of it.
+
+    Raises:
+        ValueError: another process is at work there.
+    """
+    made = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("a") as lock:
+        if fcntl is not None:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ValueError(
+                    f"another process {work} in {str(folder)!r}: wait for it, or give another --out"
+                ) from None
+            except OSError:
+                pass  # a disk without locks
+        try:
+            yield
+        finally:
+            (folder / ".lock").unlink(missing_ok=True)
+            if made:
+                with suppress(OSError):  # it has become a run
+                    folder.rmdir()
 
 
 def check_room(folder: Path, needed: int, what: str) -> None:

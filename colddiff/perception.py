@@ -107,7 +107,12 @@ def fid(real: Tensor, other: Tensor) -> float:
 
     Source: Heusel et al. 2017. It is biased upwards where images are few: compare sets of one size only.
     """
-    metric = _quietly(lambda: import_module("torchmetrics.image.fid").FrechetInceptionDistance(_Given(real.shape[1])))
+    metric = _quietly(
+        lambda: import_module("torchmetrics.image.fid").FrechetInceptionDistance(
+            _Given(real.shape[1]),
+            sync_on_compute=False,  # every process has all features
+        )
+    )
     metric.update(real, real=True)
     metric.update(other, real=False)
     return max(0.0, float(metric.compute()))
@@ -201,7 +206,7 @@ def _classifier(run: Run, training: ImageData | None, progress: bool) -> tuple[T
     if _saved(run):
         net = TurnClassifier(run.shape[0])
         load_weights(net, file)
-        return net, f"from {FILE} of the run"
+        return net, f"saved as {FILE} of the run"
     if training is None:
         raise _Unmeasurable("no classifier is saved with the run, and there are no training images to train one on")
     if len(training) < FEWEST_TRAINING:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
+from torch import nn
 
 T = TypeVar("T")
 
@@ -22,7 +23,7 @@ def pick_device(device: str) -> torch.device:
         chosen = torch.device(device)
         torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from None
+        raise ValueError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}; give auto or cpu") from None
     return chosen
 
 
@@ -43,7 +44,8 @@ def join(device: str) -> Any:
     # Under torchrun without a GPU a plain Accelerator silently gives every process a world of its own.
     if int(os.environ.get("WORLD_SIZE", "1")) != accelerator.num_processes:
         raise RuntimeError(
-            f"torchrun started {os.environ['WORLD_SIZE']} processes, accelerate sees {accelerator.num_processes}"
+            f"torchrun started {os.environ['WORLD_SIZE']} processes, accelerate sees {accelerator.num_processes}: unset "
+            "the ACCELERATE_ variables of the environment, or leave out torchrun"
         )
     return accelerator
 
@@ -80,14 +82,28 @@ def shared(work: Callable[[int], T], number: int) -> list[T]:
 
 
 def first_then_all(work: Callable[[], T]) -> T:
-    """What the first process made of some work, then the others, who find the files that it left."""
-    if not is_first():
-        torch.distributed.barrier()
-        return work()
-    result = work()
+    """What the first process made of some work, then the others, who find the files that it left.
+
+    Raises:
+        What the work of the first raised, in all of them.
+    """
+    made, error = None, None
+    if is_first():
+        try:
+            made = work()
+        except Exception as caught:
+            error = caught
+    for raised in _from_all(error):
+        if raised is not None:
+            raise raised
+    return work() if made is None else made
+
+
+def same_everywhere(net: nn.Module) -> None:
+    """Give every process the weights that the first has."""
     if place()[1] > 1:
-        torch.distributed.barrier()
-    return result
+        for tensor in net.state_dict().values():
+            torch.distributed.broadcast(tensor, 0)
 
 
 def _from_all(value: Any) -> list[Any]:

@@ -21,7 +21,7 @@ from .files import write_text
 from .generation import Generation, check_generation
 from .measuring import PICTURED, Kept, measure
 from .perception import Perception, choose, fid, kid, with_error
-from .processes import first_then_all
+from .processes import first_then_all, same_everywhere
 from .run import Run
 from .shared import without_folders
 from .ways import Cell, cells
@@ -132,6 +132,8 @@ def evaluate(
     if perception is not None:
         asked = perception
         sense = first_then_all(lambda: choose(run, asked, training=training, images=n, progress=progress))
+        if sense.net is not None:
+            same_everywhere(sense.net)
     options: dict[str, Any] = {"batch_size": batch_size, "seed": seed, "progress": progress}
     clean, kept = measure(
         run, data, compared, sense, baseline=baseline, images=n, eight_bit=eight_bit, chain=chain, **options

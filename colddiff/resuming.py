@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -72,16 +73,16 @@ def starting_point(run_dir: Path, config: TrainConfig, resume: bool) -> Path | N
         return None
     found = last_good(run_dir)
     if found is None:
-        if (run_dir / "config.json").exists():
-            raise ValueError(
-                f"{str(run_dir)!r} holds a run without a checkpoint to go on from: give another --out, or delete it"
-            )
+        if snapshots(run_dir) or (run_dir / "config.json").exists():
+            raise ValueError(f"{str(run_dir)!r} holds a run, and no whole checkpoint to go on from: give another --out")
         tell(f"{str(run_dir)!r} has no checkpoint to resume from: begun anew")
         return None
-    saved, now = read_json(found / "state.json")["training"], config.to_config()
+    saved, now = read_json(found / "state.json").get("training", {}), config.to_config()
     other = changed(now, saved)
     if other:
-        raise ValueError(f"cannot resume with other settings: {other}")
+        raise ValueError(
+            f"cannot resume with other settings: {other}; give those that it was begun with, or another --out"
+        )
     free = _differences(now, saved, FREE_TO_CHANGE - {"out"})
     if free:
         tell(f"going on with other settings: {free}")
@@ -97,7 +98,7 @@ def tell_environment(now: dict[str, Any], saved: dict[str, Any]) -> None:
     """Warn where a training goes on elsewhere: its weights then agree but for rounding."""
     other = _differences(now, saved, now.keys())
     if other:
-        tell(f"going on elsewhere, the same but for rounding: {other}")
+        tell(f"going on elsewhere, the same but for rounding and dropout: {other}")
 
 
 def changed(now: dict[str, Any], saved: dict[str, Any]) -> str:
@@ -105,22 +106,34 @@ def changed(now: dict[str, Any], saved: dict[str, Any]) -> str:
     return _differences(now, saved, now.keys() - FREE_TO_CHANGE)
 
 
-def check_same_data(run_dir: Path, data: ImageData | StreamedData) -> None:
+def told_of_data(data: ImageData | StreamedData) -> dict[str, Any]:
+    """What a checkpoint says of the images, by which they are known again."""
+    return {name: data.protocol.get(name) for name in SAME_DATA}
+
+
+def check_same_data(run_dir: Path, saved: dict[str, Any], data: ImageData | StreamedData) -> None:
     """Raise where a run was begun on other images than it would go on with."""
-    if not (run_dir / "config.json").exists():  # written after the first snapshot
-        return
-    saved, now = read_json(run_dir / "config.json")["data"], data.protocol
-    other = [k for k in SAME_DATA if saved.get(k) != now.get(k)]
+    now = told_of_data(data)
+    other = [name for name in SAME_DATA if saved.get(name) != now[name]]
     if other:
-        told = ", ".join(f"{k} was {saved.get(k)}, now {now.get(k)}" for k in other)
+        told = ", ".join(f"{name} was {saved.get(name)}, now {now[name]}" for name in other)
         raise ValueError(
             f"cannot resume, the data are no longer those of {str(run_dir)!r}: {told}; bring them back to what they "
             "were, or train anew with another --out"
         )
 
 
-def _differences(now: dict[str, Any], saved: dict[str, Any], names: Any) -> str:
+def _differences(now: dict[str, Any], saved: dict[str, Any], names: Collection[str]) -> str:
     """What is not what it was; a setting that did not exist then had its default."""
     before = {name: saved.get(name, getattr(TrainConfig, name, None)) for name in now}
-    told = [name for name in now if name in names and now[name] != before[name]]
-    return ", ".join(f"{name} was {before[name]!r}, now {now[name]!r}" for name in told)
+    changes = (change for name in now if name in names for change in _changes(name, before[name], now[name]))
+    return ", ".join(f"{name} was {was!r}, now {become!r}" for name, was, become in changes)
+
+
+def _changes(name: str, was: Any, become: Any) -> Iterator[tuple[str, Any, Any]]:
+    """What differs in a value, or in the fields of two of one kind."""
+    if isinstance(was, dict) and isinstance(become, dict) and was.get("type") == become.get("type"):
+        for field in sorted(was.keys() | become.keys()):
+            yield from _changes(f"{name}.{field}", was.get(field), become.get(field))
+    elif was != become:
+        yield name, was, become

@@ -8,10 +8,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from .files import check_plain, write_text
+from .files import check_plain, synced, write_text
 
 TAIL = 64 * 2**10  # bytes of a log that are read to know how it ends
-
 
 class Log:
     """A JSONL file that survives: one flushed line per entry; entries after the resumed step are dropped.
@@ -43,6 +42,11 @@ class Log:
             for name, value in entry.items():
                 self._board.add_scalar(name, value, step)
             self._board.flush()
+
+    def sync(self) -> None:
+        """Have it on the disk: a checkpoint is not to be newer than what the log has of it."""
+        if self.path.exists():
+            synced(self.path)
 
     def close(self) -> None:
         """Finish the event file; of the JSON lines all are written."""

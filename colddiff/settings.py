@@ -50,7 +50,8 @@ class TrainConfig(Configurable):
         fit: how pictures come to that size: resize (short side, then the centre), crop (the centre at its own scale)
             or tiles (as many squares as a picture has, at its own scale).
         colour: grey, rgb, or auto for grey where every picture is.
-        background: what transparent pictures are laid over, in [0, 1]: one number, or three.
+        background: what transparent pictures are laid over, in [0, 1]: one number, or three; on the command line
+            [0.5] or [1,0,0].
         bad_share: of pictures that cannot be read, above which training does not begin.
         stream: leave the images where they are, and read those of a step when it comes: for more than memory holds.
         workers: threads per process that read streamed images ahead.
@@ -138,6 +139,8 @@ class TrainConfig(Configurable):
         for name in ("validate_every", "checkpoint_every", "sample_every", "log_every", "keep", "workers"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be >= 1, got {getattr(self, name)}")
+        if not 0 <= self.bad_share <= 1:
+            raise ValueError(f"bad_share must be in [0, 1], got {self.bad_share}")
         if not 0 <= self.ema_decay < 1 or min(self.warmup_steps, self.shift, self.input_noise) < 0:
             raise ValueError("ema_decay must be in [0, 1), warmup_steps, shift and input_noise >= 0")
         if self.condition is not None and self.condition.required_params:
@@ -223,7 +226,8 @@ def images_for(
     """
     if not isinstance(data, ImageData | StreamedData | None) or not isinstance(held_out, ImageData | None):
         name, given = ("held_out", held_out) if isinstance(data, ImageData | StreamedData | None) else ("data", data)
-        raise TypeError(f"{name} must be ImageData, which from_images makes, got {type(given).__name__}")
+        kinds = "ImageData (from_images)" + (" or StreamedData (stream_data)" if name == "data" else "")
+        raise TypeError(f"{name} must be {kinds}, got {type(given).__name__}")
     given = data is not None
     data = data_for(config) if data is None else data
     if isinstance(data, StreamedData):
@@ -352,7 +356,7 @@ def _ends_flat(degradation: Degradation, data: ImageData) -> bool:
     """Whether fully degraded images are one colour each."""
     x = _spread(data, 64)
     end = degradation(x, 1.0, degradation.draw(x, torch.Generator().manual_seed(0)))
-    return float(end.std(dim=(2, 3)).mean()) < FLAT
+    return float(end.std(dim=(2, 3), correction=0).mean()) < FLAT
 
 
 def _fitted(prior: Prior, data: ImageData, limit: int) -> Prior:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .files import check_room, read_json, synced, write_json, write_text
+from .files import PART, check_room, read_json, synced, write_json, write_text
 from .processes import tell
 from .tensors import load_weights, read_tensors, write_tensors
 
@@ -53,30 +53,32 @@ def save_snapshot(
         synced(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    for old in set(snapshots(run_dir)[:-keep]) - {best_snapshot(run_dir)}:
-        _drop(old)
+    _prune(run_dir, keep)
     return target
 
 
 def snapshots(run_dir: Path) -> list[Path]:
-    """The snapshots of a run, oldest first, as far as they were finished; see `torn`."""
-    folder = run_dir / "checkpoints"
-    return sorted(p for p in folder.glob("step-*") if (p / SUMS).is_file()) if folder.is_dir() else []
+    """The snapshots of a run, oldest first; see `torn`."""
+    found = (run_dir / "checkpoints").glob("step-*")
+    return sorted(folder for folder in found if folder.is_dir() and folder.name.removeprefix("step-").isdecimal())
 
 
 def best_snapshot(run_dir: Path) -> Path | None:
     """The snapshot of the lowest validation loss, or None before the first validation."""
-    losses = {}
-    for snapshot in snapshots(run_dir):
-        with suppress(OSError, ValueError, AttributeError):  # one that cannot be read is nobody's best
-            losses[snapshot] = read_json(snapshot / "state.json").get("validation_loss")
+    losses = {snapshot: _state(snapshot).get("validation_loss") for snapshot in snapshots(run_dir)}
     known = {snapshot: loss for snapshot, loss in losses.items() if loss is not None}
     return min(known, key=lambda snapshot: known[snapshot]) if known else None
 
 
-def last_good(run_dir: Path) -> Path | None:
-    """The newest snapshot that is as it was written; of newer ones a warning says what became of them."""
-    for snapshot in reversed(snapshots(run_dir)):
+def last_good(run_dir: Path, sound: bool = False) -> Path | None:
+    """The newest snapshot that is as it was written; of newer ones a warning says what became of them.
+
+    Args:
+        run_dir: of the run.
+        sound: one that was not written while losses were not finite.
+    """
+    found = snapshots(run_dir)
+    for snapshot in reversed(_sound(found) if sound else found):
         fault = torn(snapshot)
         if fault is None:
             return snapshot
@@ -86,6 +88,8 @@ def last_good(run_dir: Path) -> Path | None:
 
 def torn(snapshot: Path) -> str | None:
     """What is wrong with a snapshot's files, or None where every checksum is that of the file."""
+    if not (snapshot / SUMS).is_file():
+        return f"it has no {SUMS}: it is not whole, or of an older version"
     try:
         lines = (snapshot / SUMS).read_text(encoding="utf-8").splitlines()
         sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
@@ -109,11 +113,17 @@ def load_snapshot(folder: Path, net: nn.Module, ema: nn.Module, optimizer: torch
     for key, value in read_tensors(folder / "optimizer.safetensors").items():
         index, _, name = key.partition(".")
         parameter = parameters[int(index)] if index.isdecimal() and int(index) < len(parameters) else None
-        if parameter is None or value.shape not in (parameter.shape, ()):
-            raise ValueError(f"{key[:100]} in {str(folder)!r}, {tuple(value.shape)}, is no moment of this network")
+        shapes = {} if parameter is None else {"step": (), "exp_avg": parameter.shape, "exp_avg_sq": parameter.shape}
+        if parameter is None or shapes.get(name) != value.shape or not value.is_floating_point():
+            raise ValueError(
+                f"{key[:100]!r} in {str(folder)!r}, {tuple(value.shape)}, is no moment of this network: go on with the "
+                "settings and the version that wrote it"
+            )
         # The fused optimizer walks raw memory: a moment must have its parameter's strides.
-        moment = torch.empty_like(parameter).copy_(value) if value.dim() else value
+        moment = value if name == "step" else torch.empty_like(parameter).copy_(value)
         entries.setdefault(int(index), {})[name] = moment
+    if any(len(entry) != 3 for entry in entries.values()):
+        raise ValueError(f"{str(folder)!r} lacks moments of the network: go on from another checkpoint")
     optimizer.load_state_dict({"state": entries, "param_groups": optimizer.state_dict()["param_groups"]})
     state: dict[str, Any] = read_json(folder / "state.json")
     return state
@@ -137,13 +147,18 @@ def saving(run_dir: Path) -> Iterator[None]:
         ) from None
 
 
-def clear_away(run_dir: Path) -> None:
-    """Delete what processes left half written, or half deleted, that were killed."""
-    for left in [*run_dir.glob(".*.part*"), *run_dir.glob("checkpoints/.*")]:
-        if left.is_dir():
+def clear_away(run_dir: Path, keep: int) -> None:
+    """Delete what processes left half written, or half deleted, that were killed, and snapshots that are torn."""
+    for pattern in (".step-*.part", ".step-*.gone"):
+        for left in (run_dir / "checkpoints").glob(pattern):
             shutil.rmtree(left, ignore_errors=True)
-        else:
-            left.unlink(missing_ok=True)
+    for file in run_dir.glob(".*.part*"):
+        if PART.fullmatch(file.name):
+            file.unlink(missing_ok=True)
+    for snapshot in snapshots(run_dir):
+        if torn(snapshot):
+            _drop(snapshot)
+    _prune(run_dir, keep)
 
 
 def check_disk(run_dir: Path, net: nn.Module, keep: int) -> None:
@@ -172,3 +187,23 @@ def _drop(snapshot: Path) -> None:
         gone = snapshot.with_name(f".{snapshot.name}.gone")
         snapshot.rename(gone)
         shutil.rmtree(gone, ignore_errors=True)
+
+
+def _prune(run_dir: Path, keep: int) -> None:
+    """Keep the last snapshots, the best, and the last from when losses were finite."""
+    found = snapshots(run_dir)
+    for old in set(found) - {*found[-keep:], best_snapshot(run_dir), *_sound(found)[-1:]}:
+        _drop(old)
+
+
+def _state(snapshot: Path) -> dict[str, Any]:
+    """What a snapshot says of itself; nothing, if that cannot be read."""
+    with suppress(OSError, ValueError):
+        told = read_json(snapshot / "state.json")
+        return told if isinstance(told, dict) else {}
+    return {}
+
+
+def _sound(found: list[Path]) -> list[Path]:
+    """Those that were not written while losses were not finite."""
+    return [snapshot for snapshot in found if _state(snapshot).get("in_a_row") == 0]

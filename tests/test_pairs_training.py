@@ -15,10 +15,11 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
 
-from colddiff import Compose, GaussianBlur, Interpolate, cli, commands, load, train, training
+from colddiff import Compose, GaussianBlur, Interpolate, cli, commands, load, train
 from colddiff.batches import Batches
 from colddiff.data import load_data
 from colddiff.interruption import Interrupted
+from colddiff.loop import Loop
 from colddiff.settings import data_for, prior_for
 from colddiff.snapshots import snapshots
 
@@ -178,15 +179,15 @@ HARD = {"steps": 6, "flip": True, "shift": 2, "accumulate": 2, "degradation": In
 
 def test_a_training_on_pairs_goes_on_to_the_last_bit(folders, tmp_path, monkeypatch):
     train(config(folders, tmp_path / "whole", **HARD), progress=False)
-    original, calls = training._step, itertools.count()
+    original, calls = Loop.step, itertools.count()
 
-    def stopping(*args, **kwargs):
+    def stopping(self):
         if next(calls) == 2:
             signal.raise_signal(signal.SIGINT)
-        return original(*args, **kwargs)
+        return original(self)
 
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr(training, "_step", stopping)
+        patch.setattr(Loop, "step", stopping)
         train(config(folders, tmp_path / "cut", **HARD), progress=False)
     train(config(folders, tmp_path / "cut", **HARD), resume=True, progress=False)
     whole, cut = (load_file(snapshots(tmp_path / name)[-1] / "model.safetensors") for name in ("whole", "cut"))

@@ -68,8 +68,10 @@ def test_a_training_goes_on_with_another_number_of_processes(alone, tmp_path):
     done(2, *TRAIN, "--steps", "50", "--checkpoint-every", "10", "--out", str(out))
     for late in sorted((out / "checkpoints").glob("step-*"))[1:]:
         (late / "state.json").write_text("torn")
-    with pytest.warns(UserWarning, match="left out checkpoint|elsewhere.*processes was 2, now 1"):
+    with pytest.warns(UserWarning) as told:
         train(tiny.config(out, steps=50, checkpoint_every=10), resume=True, progress=False)
+    said = " ".join(str(warning.message) for warning in told)
+    assert "left out checkpoint" in said and "but for rounding and dropout: processes was 2, now 1" in said
     one, many = entries(alone, "loss"), entries(out, "loss")
     assert max(abs(a - b) for a, b in zip(one, many, strict=True)) < 1e-6
 
@@ -84,6 +86,17 @@ def test_several_processes_sample_and_measure_what_one_does(tmp_path):
         files = {(tmp_path / str(k) / name).read_bytes() for k in (1, 2, 4)}
         assert len(files) == 1, name
     assert json.loads((tmp_path / "1" / "report.json").read_text())["protocol"]["images"] == 80
+
+
+@pytest.mark.slow
+def test_what_features_measure_is_the_same_in_any_number_of_processes(tmp_path):
+    pytest.importorskip("torchmetrics")
+    reports = []
+    for processes in (1, 2):
+        done(processes, "eval", "digits", "digits", "--images", "64", "--batch-size", "16", "--steps", "3",
+             "--starts", "1", "--perception", "classifier", "--out", str(tmp_path / str(processes)))  # fmt: skip
+        reports.append((tmp_path / str(processes) / "report.json").read_text())
+    assert reports[0] == reports[1] and '"fid"' in reports[0]
 
 
 @pytest.mark.slow
@@ -105,6 +118,56 @@ def test_two_processes_stop_at_the_same_step_and_save(tmp_path):
     }
     assert len(steps) == 1, told
     assert checkpoint.load(out, device="cpu").config["step"] == int(steps.pop())
+
+
+WORK = """
+import sys
+from pathlib import Path
+
+import torch
+from colddiff.cli import leave
+from colddiff.processes import first_then_all, join, same_everywhere
+
+join("cpu")
+rank = torch.distributed.get_rank()
+torch.manual_seed(rank)
+net = torch.nn.Linear(2, 2)
+same_everywhere(net)
+
+
+def work():
+    raise ValueError("nothing to work with")
+
+
+try:
+    first_then_all(work)
+except ValueError as error:
+    Path(sys.argv[1], str(rank)).write_text(f"{error} {net.weight.tolist()}")
+leave(0)
+"""
+
+
+@pytest.mark.slow
+def test_what_the_first_process_raises_is_raised_by_all_and_weights_are_those_of_the_first(tmp_path):
+    (tmp_path / "work.py").write_text(WORK)
+    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    subprocess.run([*run, str(tmp_path / "work.py"), str(tmp_path)], check=True, timeout=100)
+    first, second = ((tmp_path / name).read_text() for name in "01")
+    assert first == second and first.startswith("nothing to work with")
+
+
+@pytest.mark.slow
+def test_processes_that_find_other_checkpoints_say_so(tmp_path):
+    train(tiny.config(tmp_path / "0", steps=50, warmup_steps=2), progress=False)
+    arguments = [*TRAIN, "--steps", "50", "--device", "cpu", "--resume", "--out"]
+    (tmp_path / "work.py").write_text(
+        "import os\nfrom colddiff.cli import leave, main\n"
+        f"leave(main([*{arguments!r}, {str(tmp_path)!r} + '/' + os.environ['RANK']]))\n"
+    )
+    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    result = subprocess.run([*run, str(tmp_path / "work.py")], capture_output=True, text=True, timeout=100)
+    assert result.returncode != 0
+    assert "the processes do not find the same checkpoint" in result.stderr, result.stderr
 
 
 @pytest.mark.slow

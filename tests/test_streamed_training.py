@@ -12,13 +12,14 @@ from archives import archive, numbered, png
 from runs import assert_same, entries
 
 import colddiff as cd
-from colddiff import cli, training
+from colddiff import cli
 from colddiff.batches import Batches
 from colddiff.data import ImageData
 from colddiff.degradations import Desaturate, Interpolate
 from colddiff.feed import Feed
 from colddiff.interruption import Interrupted
-from colddiff.training import _words, train
+from colddiff.loop import Loop, words
+from colddiff.training import train
 
 
 @pytest.fixture
@@ -45,15 +46,15 @@ def test_any_number_of_workers_train_to_the_same_bits(shards, tmp_path):
 
 def test_a_training_on_streamed_images_goes_on_to_the_last_bit(shards, tmp_path, monkeypatch):
     train(config(shards, tmp_path / "whole", steps=12), progress=False)
-    original, calls = training._step, itertools.count()
+    original, calls = Loop.step, itertools.count()
 
-    def stopping(*args, **kwargs):
+    def stopping(self):
         if next(calls) == 7:  # within the second epoch
             signal.raise_signal(signal.SIGTERM)
-        return original(*args, **kwargs)
+        return original(self)
 
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr(training, "_step", stopping)
+        patch.setattr(Loop, "step", stopping)
         train(config(shards, tmp_path / "cut", steps=12), progress=False)
     with pytest.warns(UserWarning, match="going on with other settings: workers was 2, now 4$"):
         train(config(shards, tmp_path / "cut", steps=12, workers=4), resume=True, progress=False)
@@ -72,7 +73,7 @@ def test_streamed_data_are_given_in_python_too(shards, tmp_path):
     data = cd.stream_data(shards, size=8)
     run = train(tiny.config(tmp_path / "run", data="mine", steps=2), data=data, progress=False)
     assert run.config["data"]["data"] == str(shards)
-    with pytest.raises(TypeError, match="data must be ImageData, which from_images makes, got list"):
+    with pytest.raises(TypeError, match=r"data must be ImageData \(from_images\) or StreamedData \(stream_data\), got list"):
         train(tiny.config(tmp_path / "other"), data=[1])
 
 
@@ -153,5 +154,5 @@ def test_what_goes_wrong_in_a_worker_ends_the_training():
 
 def test_a_starved_training_says_so_beside_its_throughput():
     told = {"loss": 0.5, "images_per_second": 100.0, "seconds": 10.0, "waited": 4.0}
-    assert _words(told) == "loss=0.5000, images=100/s, waits for images 40% of the time: more --workers"
-    assert "waits" not in _words(told | {"waited": 0.5}) and "skipped=3" in _words(told | {"skipped": 3})
+    assert words(told) == "loss=0.5000, images=100/s, waits for images 40% of the time: more --workers"
+    assert "waits" not in words(told | {"waited": 0.5}) and "skipped=3" in words(told | {"skipped": 3})

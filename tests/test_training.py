@@ -15,14 +15,16 @@ from safetensors.torch import load_file
 from torch import nn
 
 import colddiff as cd
-from colddiff import checkpoint, training
+from colddiff import checkpoint, loop
 from colddiff.batches import Batches
 from colddiff.data import ImageData, from_images, load_data
 from colddiff.degradations import GaussianBlur, GaussianNoise, Interpolate, PixelNoise
+from colddiff.loop import average, learning_rate
+from colddiff.objective import restoration_loss
 from colddiff.parametrization import Epsilon
 from colddiff.settings import TrainConfig, images_for, prior_for, restorer_for
 from colddiff.snapshots import snapshots
-from colddiff.training import learning_rate, restoration_loss, train
+from colddiff.training import train
 
 # --- learning --------------------------------------------------------------------------------------------------------
 
@@ -203,7 +205,7 @@ def test_pairs_in_memory_are_trained_on(tmp_path):
 @pytest.mark.parametrize(
     ("data", "held_out", "error", "told"),
     [
-        (torch.zeros(4, 1, 8, 8), None, TypeError, "data must be ImageData, which from_images makes, got Tensor"),
+        (torch.zeros(4, 1, 8, 8), None, TypeError, "data must be ImageData .from_images. or StreamedData .stream_data., got Tensor"),
         (ImageData(torch.zeros(1, 1, 8, 8).byte()), None, ValueError, "nothing can be held out of 1 images: give held"),
         (ImageData(torch.zeros(9, 1, 8, 8).byte()), ImageData(torch.zeros(0, 1, 8, 8).byte()), ValueError, "no images"),
         (ImageData(torch.zeros(9, 1, 8, 8).byte()), ImageData(torch.zeros(2, 3, 8, 8).byte()), ValueError,
@@ -232,14 +234,14 @@ def test_the_learning_rate_warms_up_then_falls_as_a_cosine(tmp_path):
 
 
 def test_the_average_follows_the_weights_closely_at_first(tmp_path, monkeypatch):
-    seen, original = [], training._average
+    seen, original = [], loop.average
 
-    def average(ema, net, decay):
+    def watched(ema, net, decay):
         before = tiny.weights(ema)
         original(ema, net, decay)
         seen.append((decay, before, tiny.weights(net), tiny.weights(ema)))
 
-    monkeypatch.setattr(training, "_average", average)
+    monkeypatch.setattr(loop, "average", watched)
     train(tiny.config(tmp_path / "run", ema_decay=0.3), progress=False)
     assert [s[0] for s in seen] == pytest.approx([1 / 10, 2 / 11, 3 / 12, 0.3, 0.3, 0.3])
     for decay, before, net, after in seen:
@@ -247,7 +249,7 @@ def test_the_average_follows_the_weights_closely_at_first(tmp_path, monkeypatch)
 
 
 def test_bf16_that_drifts_is_given_up_with_a_warning(tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "GATE", -1.0)
+    monkeypatch.setattr(loop, "GATE", -1.0)
     with pytest.warns(UserWarning, match="bf16 raises the validation loss by .*: going on in float32"):
         run = train(tiny.config(tmp_path / "run", precision="bf16", validate_every=2), progress=False)
     assert run.config["precision"] == run.precision == "fp32"
@@ -323,7 +325,7 @@ def test_averaged_weights_follow_sharded_ones(tmp_path) -> None:
         net, ema = (torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Linear(3, 2)) for _ in range(2))
         expected = [torch.lerp(e, p, 0.25) for e, p in zip(ema.parameters(), net.parameters(), strict=True)]
         mesh = init_device_mesh("cpu", (1,))
-        training._average(fully_shard(ema, mesh=mesh), fully_shard(net, mesh=mesh), 0.75)
+        average(fully_shard(ema, mesh=mesh), fully_shard(net, mesh=mesh), 0.75)
         for e, wanted in zip(ema.parameters(), expected, strict=True):
             assert torch.allclose(e.full_tensor(), wanted)
     finally:

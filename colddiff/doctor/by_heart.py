@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..loop import learning_rate
 from ..objective import adam, restoration_loss
 from ..seeds import seed_for
 from ..settings import TrainConfig
-from ..training import learning_rate
 from ..unet import RestorerConfig
 from .cases import Case
 from .findings import Finding
