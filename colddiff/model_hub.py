@@ -35,25 +35,14 @@ def downloaded(name: str) -> Path:
     The config comes first: weights of other libraries are not waited for.
 
     Raises:
-        FileNotFoundError: it cannot be had, or is no run. OSError: the disk is full.
+        FileNotFoundError: it cannot be had, or is no run. ValueError: its config is not valid JSON.
+        OSError: the disk is full.
     """
-    import huggingface_hub
-
-    repo, _, revision = name.partition("@")
-    try:
-        with quietly():
-            folder = Path(huggingface_hub.snapshot_download(repo, revision=revision or None, allow_patterns=[FILES[0]]))
-            _check_config(folder, name)
-            folder = Path(huggingface_hub.snapshot_download(repo, revision=folder.name, allow_patterns=[*FILES]))
-    except _NotARunError:
-        raise
-    except Exception as error:  # of the network and the hub: they share no base
-        raise _kind(error)(
-            f"{name!r} is neither a folder here nor a model that can be had from the Hugging Face hub: "
-            f"{why(error, name)}; check the name and the connection, or give the path of a copy"
-        ) from None
+    folder = _snapshot(name, name.partition("@")[2] or None, [FILES[0]])
+    _check_config(folder, name)
+    folder = _snapshot(name, folder.name, [*FILES])
     if not (folder / "model.safetensors").is_file():
-        raise _NotARunError(
+        raise FileNotFoundError(
             f"{name!r} of the Hugging Face hub has no model.safetensors: it is not as `colddiff push` wrote it"
         )
     return folder
@@ -109,8 +98,20 @@ def why(error: Exception, name: str) -> str:
 # --- helpers ---------------------------------------------------------------------------------------------------------
 
 
-class _NotARunError(FileNotFoundError):
-    """What was downloaded is no run."""
+def _snapshot(name: str, revision: str | None, files: list[str]) -> Path:
+    """The folder in which these files of a repository are, as far as it has them."""
+    import huggingface_hub
+
+    try:
+        with quietly():
+            return Path(
+                huggingface_hub.snapshot_download(name.partition("@")[0], revision=revision, allow_patterns=files)
+            )
+    except Exception as error:  # of the network and the hub: they share no base
+        raise _kind(error)(
+            f"{name!r} is neither a folder here nor a model that can be had from the Hugging Face hub: "
+            f"{why(error, name)}; check the name and the connection, or give the path of a copy"
+        ) from None
 
 
 def _check_config(folder: Path, name: str) -> None:
@@ -119,7 +120,7 @@ def _check_config(folder: Path, name: str) -> None:
     config: Any = read_json(file) if file.is_file() else None
     if not isinstance(config, dict) or config.get("library") != "colddiff":
         what = "has no config.json" if config is None else "has another library's config.json"
-        raise _NotARunError(f"{name!r} of the Hugging Face hub is not a colddiff model: it {what}")
+        raise FileNotFoundError(f"{name!r} of the Hugging Face hub is not a colddiff model: it {what}")
 
 
 def _kind(error: Exception) -> type[OSError]:

@@ -44,8 +44,8 @@ def join(device: str) -> Any:
     # Under torchrun without a GPU a plain Accelerator silently gives every process a world of its own.
     if int(os.environ.get("WORLD_SIZE", "1")) != accelerator.num_processes:
         raise RuntimeError(
-            f"torchrun started {os.environ['WORLD_SIZE']} processes, accelerate sees {accelerator.num_processes}: unset "
-            "the ACCELERATE_ variables of the environment, or leave out torchrun"
+            f"torchrun started {os.environ['WORLD_SIZE']} processes, accelerate sees {accelerator.num_processes}: "
+            "unset the ACCELERATE_ variables of the environment, or leave out torchrun"
         )
     return accelerator
 

@@ -39,7 +39,7 @@ CONFIGS = {
     "digits": (text().replace(b"3.0", b"3" * 10**5), "limit (4300 digits)"),
     "wide": (operator("gaussian_blur", sigma_max=10**300), "a number of 997 bits"),
     "latin": (b"\xff\xfe" + text(), "codec can't decode"),
-    "list": (b"[1, 2]", "is not a colddiff run's config"),
+    "list": (b"[1, 2]", "is not a colddiff run's config: name a folder that"),
     "large": (text(note="A" * 2**21), "is larger than 1,048,576 bytes"),
     "width": (network(width=10**9), "a network has at most 8,192 features, this one would have 4,000,000,000"),
     "not-its-weights": (network(width=8192, multipliers=[1] * 10, blocks=16), "do not fit the network"),
@@ -66,7 +66,7 @@ CONFIGS = {
     "total-steps": (text(training={"total_steps": "<b>"}), "its total_steps cannot be '<b>'"),
     "batch": (text(training={"batch_size": "<b>"}), "its batch_size cannot be '<b>'"),
     "place": (text(data={"data": ["a", "b"]}), "its data cannot be ['a', 'b']"),
-    "words": (text(training="none"), "its training cannot be 'none'"),
+    "words": (text(training="none"), "its training cannot be 'none'; copy it again"),
 }  # fmt: skip
 
 

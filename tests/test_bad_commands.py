@@ -71,7 +71,7 @@ WRONG = {
     "a field that is huge": ([*DEGRADE, "--degradation.sigma_max", "9" * 400], "sigma_max"),
     "too many images": (["sample", "digits", "-n", "9" * 17, "--out", "o.png"], "--number must be at most 10,000"),
     "no seed": ([*SAMPLE, "--seed", "9" * 30], ""),
-    "no device": ([*SAMPLE, "--device", "abacus"], "device 'abacus' cannot be used"),
+    "no device": ([*SAMPLE, "--device", "abacus"], "; give auto or cpu"),
     "no split": ([*EVAL, "--split", "tset"], "did you mean 'test'"),
     "a picture for data": (["eval", "digits", "broken.png", "--split", "all", "--out", "o"], "broken.png"),
     "training on one picture": (["train", "album", *BLUR, "--out", "o", "--steps", "1"], "nothing can be held out"),

@@ -193,6 +193,13 @@ def test_what_is_of_another_library_is_refused_before_its_weights_are_fetched(fi
     assert hub.downloads() == [*files]
 
 
+def test_a_config_that_is_torn_is_no_fault_of_the_connection(hub):
+    hub.put(NAME, {"config.json": b'{"library": ', "model.safetensors": b"many gigabytes"})
+    told = line(cd.load, NAME, kind=ValueError)
+    assert "config.json' is not valid JSON" in told and "connection" not in told
+    assert hub.downloads() == ["config.json"]
+
+
 def test_a_run_without_weights_is_named(there):
     there.put(NAME, {"config.json": there.files(NAME)["config.json"]})
     assert "has no model.safetensors: it is not as `colddiff push` wrote it" in line(cd.load, NAME)

@@ -205,7 +205,7 @@ def test_pairs_in_memory_are_trained_on(tmp_path):
 @pytest.mark.parametrize(
     ("data", "held_out", "error", "told"),
     [
-        (torch.zeros(4, 1, 8, 8), None, TypeError, "data must be ImageData .from_images. or StreamedData .stream_data., got Tensor"),
+        (torch.zeros(4, 1, 8, 8), None, TypeError, "data must be ImageData .* or StreamedData .*, got Tensor"),
         (ImageData(torch.zeros(1, 1, 8, 8).byte()), None, ValueError, "nothing can be held out of 1 images: give held"),
         (ImageData(torch.zeros(9, 1, 8, 8).byte()), ImageData(torch.zeros(0, 1, 8, 8).byte()), ValueError, "no images"),
         (ImageData(torch.zeros(9, 1, 8, 8).byte()), ImageData(torch.zeros(2, 3, 8, 8).byte()), ValueError,
