@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .anonymous import hub_dataset, without_folders
 from .priors import Empirical
 from .run import Run
-from .shared import hub_dataset, without_folders
 from .texts import unmarked
 
 PAPER = "https://arxiv.org/abs/2208.09392"

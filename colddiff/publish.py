@@ -12,6 +12,7 @@ from typing import Any
 
 from PIL import Image
 
+from .anonymous import machine_path, without_folders
 from .card import model_card
 from .checkpoint import load
 from .embedded import EMBEDDED
@@ -22,7 +23,6 @@ from .pictures import naming, without_warnings
 from .priors import Empirical
 from .report import Report
 from .run import Run
-from .shared import machine_path, without_folders
 from .texts import unmarked
 
 SHOWN = ("README.md", "report.json", "report.png")  # for people, beside the run

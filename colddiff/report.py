@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from . import metrics, viz
+from .anonymous import without_folders
 from .baselines import Baseline, baseline_for, kind_for
 from .card import model_card
 from .conclusion import Tried, conclude
@@ -23,7 +24,6 @@ from .measuring import PICTURED, Kept, measure
 from .perception import Perception, choose, fid, kid, with_error
 from .processes import first_then_all, same_everywhere
 from .run import Run
-from .shared import without_folders
 from .ways import Cell, cells
 
 

@@ -23,13 +23,13 @@ from huggingface_hub import constants
 
 import colddiff as cd
 from colddiff import model_hub
+from colddiff.anonymous import without_folders
 from colddiff.cli import main
 from colddiff.degradations import Desaturate
 from colddiff.model_hub import is_model_name
 from colddiff.priors import Empirical
 from colddiff.publish import stage
 from colddiff.report import evaluate, write_card
-from colddiff.shared import without_folders
 from colddiff.training import train
 
 NAME = "alice/blur"
