@@ -141,8 +141,9 @@ def _prepared(
     """What the steps need, as it was at a checkpoint or at the beginning, and on how many threads they are done."""
     device, (rank, processes), run_dir = accelerator.device, place(), Path(config.out)
 
-    # Data and network.
     data, held_out = images_for(config, data, held_out)
+    if start is not None:
+        check_same_data(run_dir, read_json(start / "state.json").get("data", {}), data)
     measured = in_memory(data)
     prior, baseline = prior_for(config, measured), baseline_for(config.degradation, measured)
     spec = restorer_for(config, measured) if net is None else None
@@ -156,20 +157,7 @@ def _prepared(
     )  # fmt: skip
     batches = replace(checks, data=data, size=config.batch_size // processes, flip=config.flip, shift=config.shift)
 
-    # Where it stands: at its beginning with a budget, or where a checkpoint says.
-    threads = torch.get_num_threads()
-    if start is None:
-        precision, steps = pick_precision(config.precision, device), config.steps or 0
-        if not steps:
-            minutes = config.minutes or DEFAULT_MINUTES
-            steps, threads = steps_in(minutes, _trial(net, batches, config, precision, device), device)
-        now = Standing(agreed(steps, min), precision)
-    else:
-        state = load_snapshot(start, net, ema, bare)
-        now = Standing.of(state, start)
-        check_same_data(run_dir, state["data"], data)
-        threads = min(threads, state["environment"]["threads"])
-        tell_environment(environment(device, processes, threads), state["environment"])
+    now, threads = _standing(config, start, net, ema, bare, batches, device)
     described = _run_config(config, spec, data, now.steps)
 
     def publish() -> None:
@@ -197,6 +185,24 @@ def _prepared(
         publish, streamed,
     )  # fmt: skip
     return loop, threads
+
+
+def _standing(
+    config: TrainConfig, start: Path | None, net: nn.Module, ema: nn.Module, bare: torch.optim.Optimizer,
+    batches: Batches, device: torch.device,
+) -> tuple[Standing, int]:  # fmt: skip
+    """Where it begins, with its budget in steps, or where a checkpoint says, put back; and on how many threads."""
+    threads, (_, processes) = torch.get_num_threads(), place()
+    if start is not None:
+        state = load_snapshot(start, net, ema, bare)
+        threads = min(threads, state["environment"]["threads"])
+        tell_environment(environment(device, processes, threads), state["environment"])
+        return Standing.of(state, start), threads
+    precision, steps = pick_precision(config.precision, device), config.steps or 0
+    if not steps:
+        minutes = config.minutes or DEFAULT_MINUTES
+        steps, threads = steps_in(minutes, _trial(net, batches, config, precision, device), device)
+    return Standing(agreed(steps, min), precision), threads
 
 
 def _network(spec: RestorerConfig | None, own: nn.Module | None, data: ImageData, seed: int) -> nn.Module:
