@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import get_ident
-from typing import Any
+from typing import IO, Any
 
 try:
     import fcntl
@@ -70,20 +70,17 @@ def locked(folder: Path, work: str) -> Iterator[None]:
     """Keep others who lock it out of a folder, which is made; a process that is killed lets go of it.
 
     Raises:
-        ValueError: another process is at work there.
+        ValueError: another process is at work there. OSError: it cannot be written to.
     """
     made = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a") as lock:
-        if fcntl is not None:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ValueError(
-                    f"another process {work} in {str(folder)!r}: wait for it, or give another --out"
-                ) from None
-            except OSError:
-                pass  # a disk without locks
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("a")
+    except OSError as error:
+        raise OSError(f"cannot write into {str(folder)!r}: {error.strerror}; give another folder") from None
+    with lock:
+        if not _lock(lock):
+            raise ValueError(f"another process {work} in {str(folder)!r}: wait for it, or give another --out")
         try:
             yield
         finally:
@@ -91,6 +88,19 @@ def locked(folder: Path, work: str) -> Iterator[None]:
             if made:
                 with suppress(OSError):  # it has become a run
                     folder.rmdir()
+
+
+def _lock(file: IO[str]) -> bool:
+    """Whether nobody else has it; where a disk knows no locks, nobody has."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def check_room(folder: Path, needed: int, what: str) -> None:

@@ -6,7 +6,10 @@ import json
 import os
 import pickle
 import struct
+import time
 from pathlib import Path
+
+import pytest
 
 from colddiff.checkpoint import SHIPPED
 
@@ -135,3 +138,18 @@ FILES = {
     "fp8": (packed({"a": one("F8_E4M3", end=1)}, bytes(1)), "it cannot hold 'a'"),
     "words": (packed({"a": "tensor"}), "it cannot hold 'a'"),
 }  # fmt: skip
+
+
+SECONDS = 2.0  # that a refusal may take
+REFUSED = (ValueError, TypeError, LookupError, FileNotFoundError)
+
+
+def refusal(reader, *arguments) -> str:
+    """The line with which something is refused, in time: that of the processor, which other programs do not change."""
+    began = time.process_time()
+    with pytest.raises(REFUSED) as caught:
+        reader(*arguments)
+    assert time.process_time() - began < SECONDS
+    message = str(caught.value.args[0])
+    assert "\n" not in message and len(message) < 500, message
+    return message
