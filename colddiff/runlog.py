@@ -12,6 +12,7 @@ from .files import check_plain, synced, write_text
 
 TAIL = 64 * 2**10  # bytes of a log that are read to know how it ends
 
+
 class Log:
     """A JSONL file that survives: one flushed line per entry; entries after the resumed step are dropped.
 
