@@ -69,7 +69,7 @@ WRONG = {
     "a field of no degradation": ([*DEGRADE, "--degradation.sigmaa", "3"], "did you mean 'sigma_max'"),
     "a field of the wrong type": ([*DEGRADE, "--degradation.sigma_max", "{}"], "sigma_max must be float"),
     "a field that is huge": ([*DEGRADE, "--degradation.sigma_max", "9" * 400], "sigma_max"),
-    "too many images": (["sample", "digits", "-n", "9" * 17, "--out", "o.png"], "--number must be at most 10,000"),
+    "too many images": (["sample", "digits", "-n", "9" * 17, "--out", "o.png"], "10,000 on one sheet at most"),
     "no seed": ([*SAMPLE, "--seed", "9" * 30], ""),
     "no device": ([*SAMPLE, "--device", "abacus"], "; give auto or cpu"),
     "no split": ([*EVAL, "--split", "tset"], "did you mean 'test'"),

@@ -227,7 +227,7 @@ def test_what_was_interrupted_goes_on_where_it_was(tmp_path, monkeypatch) -> Non
 
     monkeypatch.setattr("colddiff.training.train", noted)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("colddiff.training.learning_rate", rate)
+        patch.setattr("colddiff.loop.learning_rate", rate)
         tiny(tmp_path, **given)
     found = tiny(tmp_path, **given)
     assert called == [(0, False), (1, False), (1, True)]

@@ -86,7 +86,7 @@ def test_it_is_written_as_page_data_and_pictures(made, tmp_path) -> None:
 
 def test_a_training_that_was_cut_is_gone_on_with(tmp_path, monkeypatch) -> None:
     config = TrainConfig(data="digits", degradation=IteratedBlur(num_steps=3), out=str(tmp_path / "run"), **QUICK)
-    rate, seen = colddiff.training.learning_rate, []
+    rate, seen = colddiff.loop.learning_rate, []
 
     def cut(step, steps, told):
         seen.append(step)
@@ -94,7 +94,7 @@ def test_a_training_that_was_cut_is_gone_on_with(tmp_path, monkeypatch) -> None:
             signal.raise_signal(signal.SIGINT)
         return rate(step, steps, told)
 
-    monkeypatch.setattr("colddiff.training.learning_rate", cut)
+    monkeypatch.setattr("colddiff.loop.learning_rate", cut)
     with pytest.raises(KeyboardInterrupt):
         trained(config, progress=False)
     assert trained(config, progress=False).config["step"] == 3 and seen == [0, 1, 2]
