@@ -124,7 +124,7 @@ def read_config(file: Path) -> dict[str, Any]:
     found = config.get("format")
     if found != FORMAT:
         cure = "upgrade colddiff" if isinstance(found, int) and found > FORMAT else "train it again"
-        raise ValueError(f"{str(file.parent)!r} has format {str(found)[:40]}, this colddiff reads {FORMAT}: {cure}")
+        raise ValueError(f"{str(file.parent)!r} has format {repr(found)[:40]}, this colddiff reads {FORMAT}: {cure}")
     missing = [key for key in EXPECTED if key not in config]
     if missing:
         raise ValueError(f"{str(file)!r} lacks {', '.join(missing)}, it is not as train wrote it: copy it again")

@@ -59,7 +59,8 @@ def interruptible() -> Iterator[Stopped]:
         yield stopped
     finally:
         for signum, handler in before.items():
-            signal.signal(signum, handler)
+            if handler is not None:  # one that Python did not set
+                signal.signal(signum, handler)
 
 
 @contextlib.contextmanager
@@ -80,4 +81,5 @@ def terminable() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -34,11 +35,15 @@ def join(device: str) -> Any:
         ValueError: accelerate has no such device. RuntimeError: it does not see torchrun's processes.
     """
     from accelerate import Accelerator  # a second to import
+    from accelerate.utils import GradientAccumulationPlugin
 
     where = pick_device(device)
     if where.type == "cuda" and where.index is not None:
         torch.cuda.set_device(where)
-    accelerator = Accelerator(cpu=where.type == "cpu")
+    accelerator = Accelerator(
+        cpu=where.type == "cpu", mixed_precision="no",
+        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),  # the loop does both, whoever set others
+    )  # fmt: skip
     if accelerator.device.type != where.type:
         raise ValueError(f"cannot work on device {device!r}: accelerate offers {accelerator.device.type!r} here")
     # Under torchrun without a GPU a plain Accelerator silently gives every process a world of its own.
@@ -92,11 +97,20 @@ def first_then_all(work: Callable[[], T]) -> T:
         try:
             made = work()
         except Exception as caught:
-            error = caught
+            error = _portable(caught)
     for raised in _from_all(error):
         if raised is not None:
             raise raised
     return work() if made is None else made
+
+
+def _portable(error: Exception) -> Exception:
+    """An error that can be sent to other processes."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
 
 
 def same_everywhere(net: nn.Module) -> None:

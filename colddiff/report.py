@@ -124,6 +124,8 @@ def evaluate(
         progress: show a bar.
     """
     _check(run, data, starts, steps, images, generated, training)
+    if batch_size < 1 or not len(data):
+        raise ValueError(f"expected images, and at least one at a time, got {len(data)} and batch_size {batch_size}")
     n = min(len(data), images or len(data))
     baseline, told = _baseline(run, data, training)
     named = None if baseline is None else baseline.name

@@ -65,8 +65,6 @@ def starting_point(run_dir: Path, config: TrainConfig, resume: bool) -> Path | N
     Raises:
         ValueError: a run is there and was not to be resumed, or settings that decide what comes out are others now.
     """
-    if run_dir.exists() and not run_dir.is_dir():
-        raise ValueError(f"{str(run_dir)!r} is a file: give a folder for the run")
     if not resume:
         if snapshots(run_dir) or (run_dir / "config.json").exists():
             raise ValueError(f"{str(run_dir)!r} holds a run already: add --resume to go on, or give another --out")

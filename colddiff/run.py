@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import operator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -226,7 +227,7 @@ class Run:
             raise ValueError(f"{str(self.path)!r} needs a picture beside the noise: use restore")
         if self.prior is None:
             raise ValueError(f"{str(self.path)!r} has no prior to start from: it restores, and does not generate")
-        seeds = [*range(seed, seed + n)] if isinstance(n, int) else [*n]
+        seeds = [operator.index(s) for s in (n if isinstance(n, Iterable) else range(seed, seed + operator.index(n)))]
         if not seeds or (batch_size is not None and batch_size < 1):
             raise ValueError(f"expected at least one image, and one at a time, got {n} and {batch_size}")
         chosen = sampler or suited_sampler(self.degradation)

@@ -30,7 +30,11 @@ class Log:
         # What an earlier writer wrote of later steps is hidden.
         self._board = tensorboard_writer()(path.parent / "tensorboard", purge_step=after + 1) if tensorboard else None
         if path.exists():
-            kept = [line for line in path.read_text(encoding="utf-8").splitlines() if _step_of(line) <= after]
+            kept = [
+                line
+                for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
+                if _step_of(line) <= after
+            ]
             write_text(path, "".join(line + "\n" for line in kept))
 
     def write(self, *, step: int, **entry: float) -> None:

@@ -87,7 +87,11 @@ def last_good(run_dir: Path, sound: bool = False) -> Path | None:
 
 
 def torn(snapshot: Path) -> str | None:
-    """What is wrong with a snapshot's files, or None where every checksum is that of the file."""
+    """What is wrong with a snapshot's files, or None where every checksum is that of the file.
+
+    Raises:
+        OSError: its disk does not answer, which says nothing of the files.
+    """
     if not (snapshot / SUMS).is_file():
         return f"it has no {SUMS}: it is not whole, or of an older version"
     try:
@@ -99,7 +103,7 @@ def torn(snapshot: Path) -> str | None:
         for name, digest in sums.items():
             if Path(name).name != name or _digest(snapshot / name) != digest:
                 return f"{name} is not as it was written"
-    except (OSError, ValueError) as error:
+    except (FileNotFoundError, IsADirectoryError, ValueError) as error:
         return f"it cannot be read: {error}"
     return None
 
@@ -152,9 +156,10 @@ def clear_away(run_dir: Path, keep: int) -> None:
     for pattern in (".step-*.part", ".step-*.gone"):
         for left in (run_dir / "checkpoints").glob(pattern):
             shutil.rmtree(left, ignore_errors=True)
-    for file in run_dir.glob(".*.part*"):
-        if PART.fullmatch(file.name):
-            file.unlink(missing_ok=True)
+    for folder in (run_dir, run_dir / "samples", run_dir / "report"):
+        for file in folder.glob(".*.part*"):
+            if PART.fullmatch(file.name):
+                file.unlink(missing_ok=True)
     for snapshot in snapshots(run_dir):
         if torn(snapshot):
             _drop(snapshot)
@@ -197,8 +202,8 @@ def _prune(run_dir: Path, keep: int) -> None:
 
 
 def _state(snapshot: Path) -> dict[str, Any]:
-    """What a snapshot says of itself; nothing, if that cannot be read."""
-    with suppress(OSError, ValueError):
+    """What a snapshot says of itself; nothing, if it is torn."""
+    with suppress(FileNotFoundError, ValueError):
         told = read_json(snapshot / "state.json")
         return told if isinstance(told, dict) else {}
     return {}

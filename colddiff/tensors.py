@@ -96,7 +96,7 @@ def read_header(file: Path) -> dict[str, Tensor]:
                 raise ValueError
             found[name] = torch.empty(shape, dtype=dtype, device="meta")
         except (LookupError, TypeError, ValueError, RuntimeError):
-            raise _unreadable(file, f"it cannot hold {name[:200]!r} as {str(entry)[:200]}") from None
+            raise _unreadable(file, f"it cannot hold {name[:200]!r} as {repr(entry)[:200]}") from None
         places.append((begin, end))
     places.sort()
     if [0, *(end for _, end in places)] != [*(begin for begin, _ in places), size - 8 - length]:
@@ -104,12 +104,28 @@ def read_header(file: Path) -> dict[str, Tensor]:
     return found
 
 
+def check_types(tensors: dict[str, Tensor]) -> None:
+    """Raise for what would be written and could not be read again.
+
+    Raises:
+        TypeError: of such a type, or no tensor.
+    """
+    for name, value in tensors.items():
+        if not isinstance(value, Tensor) or value.dtype not in DTYPES.values():
+            kind = value.dtype if isinstance(value, Tensor) else type(value).__name__
+            raise TypeError(
+                f"a run holds tensors of numbers, {name!r} is {kind}: keep it as real numbers, or out of the state "
+                "(persistent=False)"
+            )
+
+
 def write_tensors(file: Path, tensors: dict[str, Tensor]) -> None:
     """Write a safetensors file, whole or not at all.
 
     Raises:
-        OSError: the disk is full, say.
+        OSError: the disk is full, say. TypeError: see `check_types`.
     """
+    check_types(tensors)
     # Copies, as safetensors refuses weights that are tied.
     plain = {name: t.detach().cpu().clone(memory_format=torch.contiguous_format) for name, t in tensors.items()}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import itertools
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from .budget import cpu_threads, steps_in
 from .data import ImageData
 from .fast import CompiledModel, pick_precision
 from .feed import Feed
-from .files import locked, read_json
+from .files import LARGEST_JSON, locked, read_json, size_in_words
 from .guard import Guard
 from .interruption import interruptible
 from .loop import Loop, average
@@ -43,6 +44,7 @@ from .seeds import seed_for
 from .settings import TrainConfig, images_for, in_memory, prior_for, restorer_for
 from .snapshots import check_disk, clear_away, load_snapshot, snapshots
 from .streams import StreamedData
+from .tensors import check_types
 from .unet import RestorerConfig
 
 DEFAULT_MINUTES = 10.0
@@ -68,17 +70,20 @@ def train(
         OSError: the disk is full, say; the checkpoints that were there are as they were.
         RuntimeError: losses were not finite, and were not again after the last checkpoint was put back.
     """
-    accelerator = join(config.device)
-    run_dir, start = Path(config.out), starting_point(Path(config.out), config, resume)
-    _check(config, net, start)
-    with locked(run_dir, "trains") if is_first() else contextlib.nullcontext():
+    accelerator, run_dir = join(config.device), Path(config.out)
+    if run_dir.exists() and not run_dir.is_dir():
+        raise ValueError(f"{str(run_dir)!r} is a file: give a folder for the run")
+    cards = [torch.cuda.current_device()] if accelerator.device.type == "cuda" else []
+    with locked(run_dir, "trains") if is_first() else contextlib.nullcontext(), torch.random.fork_rng(cards):
+        start = starting_point(run_dir, config, resume)
+        _check(config, net, start)
         if is_first():
             clear_away(run_dir, config.keep)
         loop, threads = _prepared(accelerator, config, start, net, data, held_out, progress)
         with contextlib.closing(loop), cpu_threads(threads), interruptible() as stopped:
             loop.run(stopped)
         accelerator.wait_for_everyone()
-    return checkpoint.load(run_dir, device=config.device, net=None if net is None else loop.ema)
+        return checkpoint.load(run_dir, device=config.device, net=None if net is None else loop.ema)
 
 
 def trained(
@@ -122,6 +127,10 @@ def _check(config: TrainConfig, net: nn.Module | None, start: Path | None) -> No
     """Raise for what would only be found later."""
     if net is not None and (config.restorer is not None or config.predict != "x0"):
         raise ValueError("a network of your own is its own restorer and predicts x0: leave out restorer and predict")
+    if net is not None:
+        check_types(net.state_dict())
+        if not any(parameter.requires_grad for parameter in net.parameters()):
+            raise ValueError(f"{type(net).__name__} has no parameters to train: give a network with some")
     if config.tensorboard:
         tensorboard_writer()
     _, processes = place()
@@ -159,6 +168,8 @@ def _prepared(
 
     now, threads = _standing(config, start, net, ema, bare, batches, device)
     described = _run_config(config, spec, data, now.steps)
+    if len(json.dumps(described)) > LARGEST_JSON / 2:
+        raise ValueError(f"the settings are more than {size_in_words(LARGEST_JSON / 2)} as JSON: give shorter tables")
 
     def publish() -> None:
         told = described | {"precision": now.precision, "step": now.step}

@@ -386,6 +386,7 @@ def test_a_mistake_ends_in_one_line(arguments, told, mistake):
         (["eval", "RUN", "digits", "--start", "2"], "start must be in (0, 1], got 2.0"),
         (["eval", "RUN", "digits", "--start", "half"], "--start must be numbers separated by commas"),
         (["eval", "RUN", "digits", "--images", "-3"], "at least one image"),
+        (["eval", "RUN", "digits", "--batch-size", "0"], "at least one at a time"),
         (["eval", "RUN", "digits", "--images", "5,6"], "--images must be one whole number or all, got '5,6'"),
         (["eval", "RUN", "digits", "--steps", "0"], "steps must be a whole number"),
         (["eval", "RUN", "none"], "no data at 'none'"),

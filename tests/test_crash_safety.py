@@ -1,5 +1,6 @@
 """Nothing that was saved is lost: torn checkpoints, full disks, losses that are not finite."""
 
+import contextlib
 import errno
 import json
 import os
@@ -16,7 +17,7 @@ from runs import assert_same, entries
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from colddiff import cli, commands, load, loop, snapshots
+from colddiff import cli, commands, load, loop, snapshots, training
 from colddiff.files import UMASK, check_room, locked, size_in_words
 from colddiff.guard import Guard
 from colddiff.interruption import Interrupted, interruptible
@@ -104,8 +105,9 @@ def test_what_killed_processes_left_is_cleared_away(whole, tmp_path):
     left = [out / "checkpoints" / ".step-00000009.part", out / "checkpoints" / ".step-00000001.gone"]
     for folder in left:
         folder.mkdir()
-    left.append(out / ".123-456.part.safetensors")
-    left[-1].write_bytes(b"half")
+    for name in (".123-456.part.safetensors", "samples/.123-456.part.png"):
+        left.append(out / name)
+        left[-1].write_bytes(b"half")
     train(tiny.config(out, checkpoint_every=1), resume=True, progress=False)
     assert not any(each.exists() for each in left)
 
@@ -193,6 +195,62 @@ def test_moments_that_are_none_of_the_network_never_reach_the_optimizer(name, va
     net = tiny.NET.build()
     with pytest.raises(ValueError, match=r"is no moment of this network|lacks moments"):
         snapshots.load_snapshot(snapshot, net, tiny.NET.build(), torch.optim.Adam(net.parameters()))
+
+
+def test_a_disk_that_does_not_answer_costs_no_checkpoint(whole, tmp_path, monkeypatch):
+    out = shutil.copytree(whole, tmp_path / "run")
+
+    def away(file):
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(file))
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="Input/output error"):
+        patch.setattr(snapshots, "_digest", away)
+        train(tiny.config(out, checkpoint_every=1), resume=True, progress=False)
+    assert names(out) == names(whole)
+
+
+def test_a_training_that_ended_while_another_waited_is_not_trained_over(tmp_path, monkeypatch):
+    config, original = tiny.config(tmp_path / "run"), training.locked
+
+    @contextlib.contextmanager
+    def slowly(folder, work):
+        monkeypatch.setattr(training, "locked", original)
+        train(config, progress=False)
+        with original(folder, work):
+            yield
+
+    monkeypatch.setattr(training, "locked", slowly)
+    with pytest.raises(ValueError, match="holds a run already"):
+        train(config, progress=False)
+
+
+def test_a_log_that_lost_its_end_to_the_power_does_not_stop_a_training(whole, tmp_path):
+    out = shutil.copytree(whole, tmp_path / "run")
+    with (out / "log.jsonl").open("ab") as log:
+        log.write(b"\xff\xfe\0")
+    train(tiny.config(out, checkpoint_every=1), resume=True, progress=False)
+    assert entries(out, "loss") == entries(whole, "loss")
+
+
+def test_a_network_that_could_not_be_read_again_is_refused_before_the_training(tmp_path):
+    class Own(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("table", torch.zeros(2, dtype=torch.complex64))
+
+    net = Own()
+    with pytest.raises(TypeError, match=r"'table' is torch\.complex64: keep it as real numbers, or out of the state"):
+        train(settings(tmp_path / "run"), net=net, progress=False)
+    with pytest.raises(ValueError, match="Identity has no parameters to train"):
+        train(settings(tmp_path / "run"), net=nn.Identity(), progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_training_leaves_the_random_numbers_of_its_caller_alone(tmp_path):
+    torch.manual_seed(5)
+    state = torch.get_rng_state()
+    train(tiny.config(tmp_path / "run", steps=1), progress=False)
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 # --- disks -----------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tiny
 import torch
@@ -193,6 +194,19 @@ def test_a_process_alone_does_all_by_itself():
 def test_an_image_is_the_same_to_the_last_bit_whatever_is_drawn_beside_it():
     run = checkpoint.load("digits", device="cpu")
     many = run.sample(21, steps=3, seed=5)
-    for seeds in ([5], [8, 5], range(7, 20)):
+    for seeds in ([5], [8, 5], range(7, 20), np.arange(6, 9), torch.arange(6, 8)):
         images = run.sample(seeds, steps=3)
         assert all(torch.equal(image, many[seed - 5]) for image, seed in zip(images, seeds, strict=True))
+    assert len(run.sample(np.int64(2), steps=1)) == 2
+
+
+def test_an_error_of_one_process_reaches_the_others_whatever_it_is_made_of():
+    class Odd(Exception):
+        def __init__(self, one, two):
+            super().__init__(f"{one} and {two}")
+
+    def work():
+        raise Odd(1, 2)
+
+    with pytest.raises(RuntimeError, match="Odd: 1 and 2"):
+        first_then_all(work)
