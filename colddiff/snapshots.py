@@ -103,7 +103,9 @@ def torn(snapshot: Path) -> str | None:
         for name, digest in sums.items():
             if Path(name).name != name or _digest(snapshot / name) != digest:
                 return f"{name} is not as it was written"
-    except (FileNotFoundError, IsADirectoryError, ValueError) as error:
+        if read_json(snapshot / "state.json")["step"] != int(snapshot.name.removeprefix("step-")):
+            return "state.json is that of another step"
+    except (FileNotFoundError, IsADirectoryError, ValueError, TypeError, LookupError) as error:
         return f"it cannot be read: {error}"
     return None
 

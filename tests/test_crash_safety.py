@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -74,6 +75,18 @@ def test_the_list_of_checksums_is_checked_too_and_is_what_sha256sum_reads(whole,
         assert torn(copy)
     (copy / "SHA256SUMS").write_bytes(b"\xff\xfe")
     assert torn(copy)
+
+
+@pytest.mark.parametrize("told", ['{"step": 5}', '{"step": "x"}', '{"step": Infinity}', "[]", "{}", "null"])
+def test_a_state_that_cannot_be_is_left_out_though_its_checksum_agrees(told, whole, tmp_path):
+    out = shutil.copytree(whole, tmp_path / "run")
+    snapshot = out / "checkpoints" / "step-00000006"
+    before = hashlib.sha256((snapshot / "state.json").read_bytes()).hexdigest()
+    (snapshot / "state.json").write_text(told)
+    sums = (snapshot / "SHA256SUMS").read_text()
+    (snapshot / "SHA256SUMS").write_text(sums.replace(before, hashlib.sha256(told.encode()).hexdigest()))
+    with pytest.warns(UserWarning, match="left out checkpoint"):
+        assert last_good(out).name == "step-00000005"
 
 
 def test_where_every_checkpoint_is_torn_nothing_is_begun_over_the_run(whole, tmp_path):
