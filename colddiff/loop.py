@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -187,7 +186,7 @@ class Loop:
         value, drift = validation_loss(self.ema, self.checks, self.config, now.precision, self.accelerator.device)
         now.validation_loss = value if math.isfinite(value) else None
         if agreed(int(not drift <= GATE), max):
-            warnings.warn(f"bf16 raises the validation loss by {drift:.1%}: going on in float32", stacklevel=2)
+            tell(f"bf16 raises the validation loss by {drift:.1%}: going on in float32")
             now.precision = "fp32"
         if self.fast is not None and (now.step == FIRST_GATE or self.fast.precision != now.precision):
             self.fast.check(now.precision)

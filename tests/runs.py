@@ -27,3 +27,8 @@ def assert_same(one: Path, other: Path) -> None:
     assert a.keys() == b.keys()
     different = [name for name in a if not torch.equal(a[name], b[name])]
     assert not different, f"{len(different)} of {len(a)} tensors differ"
+
+
+def names(run: Path) -> list[str]:
+    """Its checkpoints, oldest first."""
+    return [snapshot.name for snapshot in snapshots(run)]
