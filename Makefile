@@ -12,19 +12,31 @@ DATA        ?=
 VENV        := .venv
 BIN         := $(VENV)/bin
 
-.PHONY: setup demo test test-core test-slow unit fuzz soak lint bench bench-rmse lock clean
+.PHONY: setup browser docs dist demo test test-core test-slow unit fuzz soak lint bench bench-rmse lock clean
 
 setup: $(VENV)/ready
-$(VENV)/ready: pyproject.toml $(CONSTRAINTS)
+$(VENV)/ready: pyproject.toml $(CONSTRAINTS) constraints/beside.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q -U "pip>=25.1"
 	$(BIN)/pip install -q -c $(CONSTRAINTS) -e ".[$(EXTRAS)]" --group dev
+ifneq ($(EXTRAS),core)
+	$(BIN)/pip install -q --no-deps --target $(VENV)/beside -r constraints/beside.txt
+endif
 	touch $@
 
 demo: setup
 	$(BIN)/colddiff demo --out demo
 
-test: lint unit
+test: lint browser unit
+
+# Chromium for the tests of the app: what is there, what the system packages (as root), or what playwright downloads.
+# Without one those tests are skipped, and say so.
+browser: setup
+	@command -v chromium chromium-browser google-chrome > /dev/null \
+	  || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null \
+	       && apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } > /dev/null 2>&1 \
+	  || timeout 300 $(BIN)/playwright install chromium > /dev/null 2>&1 \
+	  || echo "no Chromium: the tests of the app in a browser are skipped"
 
 unit: setup
 	$(BIN)/pytest -q -n 2 -m "not slow"
