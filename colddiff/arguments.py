@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 import typing
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +12,7 @@ from jsonargparse import ActionYesNo, ArgumentParser
 from . import commands, demo, doctor, experiments, listing, publish
 from .registry import Configurable, field_types
 from .settings import Size, TrainConfig
+from .texts import argument_texts
 from .tiling import TILE
 
 SWITCH = ActionYesNo(no_prefix="no-")
@@ -257,15 +257,6 @@ COMMANDS = {
     "push": Command("publish a run on the Hugging Face hub", _push_arguments, publish.push_run),
     "demo": Command("train on digits for a minute, measure, and draw every stage", _demo_arguments, demo.run_demo),
 }
-
-
-def argument_texts(cls: type) -> dict[str, str]:
-    """What the `Args:` of a docstring say of each name."""
-    section = (cls.__doc__ or "").partition("Args:")[2]
-    found: dict[str, str] = {}
-    for names, text in re.findall(r"^ {8}(\w[\w, ]*): (.*?)(?=^ {8}\w|\Z)", section, flags=re.MULTILINE | re.DOTALL):
-        found |= dict.fromkeys(names.split(", "), " ".join(text.split()))
-    return found | {f.name: found.get(f.name, "") for f in dataclasses.fields(cls)}
 
 
 def _plain(annotation: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
@@ -193,6 +194,7 @@ def _is_exact(device: str) -> bool:
 # --- tables ----------------------------------------------------------------------------------------------------------
 
 _TABLES: dict[Hashable, dict[str, Tensor]] = {}
+_TABLES_LOCK = threading.Lock()  # several threads of a server degrade at once
 
 
 def cached_tables(key: Hashable, build: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -202,14 +204,17 @@ def cached_tables(key: Hashable, build: Callable[[], dict[str, Tensor]]) -> dict
     """
     if torch.compiler.is_compiling():
         return build()
-    tables = _TABLES.pop(key, None)
-    if tables is None:
-        # Tables outlive the caller's inference mode, in which they would be unfit for gradients ever after.
-        with torch.inference_mode(False):
-            tables = build()
-    _TABLES[key] = tables  # newest last
-    while len(_TABLES) > 1 and sum(_nbytes(t) for t in _TABLES.values()) > CACHE_BYTES:
-        del _TABLES[next(iter(_TABLES))]
+    with _TABLES_LOCK:
+        if key in _TABLES:
+            _TABLES[key] = _TABLES.pop(key)  # newest last
+            return _TABLES[key]
+    # Tables outlive the caller's inference mode, in which they would be unfit for gradients ever after.
+    with torch.inference_mode(False):
+        tables = build()
+    with _TABLES_LOCK:
+        _TABLES[key] = tables
+        while len(_TABLES) > 1 and sum(_nbytes(t) for t in _TABLES.values()) > CACHE_BYTES:
+            del _TABLES[next(iter(_TABLES))]
     return tables
 
 

@@ -14,10 +14,11 @@ import yaml
 from PIL import Image
 
 from colddiff import cli, registry, restoring, training
-from colddiff.arguments import Command, _list_arguments, _train_arguments, argument_texts
+from colddiff.arguments import Command, _list_arguments, _train_arguments
 from colddiff.checkpoint import load
 from colddiff.degradations import GaussianMask
 from colddiff.registry import registered
+from colddiff.texts import argument_texts
 from colddiff.training import train
 
 TINY = ["--steps", "2", "--batch-size", "4", "--device", "cpu", "--warmup-steps", "1"]
