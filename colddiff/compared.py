@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,7 +12,6 @@ from typing import Any
 from torch import Tensor
 
 from . import viz
-from .curves import curves
 from .files import check_target, write_text
 from .spreads import MEASURES, Row, number
 
@@ -71,14 +71,22 @@ class Comparison:
         return "\n".join(lines) + f"\n\nProtocol:\n\n{notes}\n"
 
     def save(self, folder: str | Path) -> list[Path]:
-        """compare-TASK.md, .json, .png with the curves and -pictures.png in a folder."""
+        """compare-TASK.md, .json, .png with the curves and -pictures.png in a folder; what of them was written.
+
+        Without matplotlib the curves are left out, with a warning.
+        """
         text, data, plot, sheet = files_of(self.task, folder)
         write_text(text, self.to_markdown())
         write_text(data, self.to_json())
-        viz.save(curves(f"{self.task}: {self.protocol.get('data', '')}", self.rows, self.goals), plot)
+        files = [text, data]
+        try:
+            figure = viz.curves(f"{self.task}: {self.protocol.get('data', '')}", self.rows, self.goals)
+            files.append(viz.save(figure, plot))
+        except ModuleNotFoundError as error:
+            warnings.warn(f"{plot.name} is left out: {error}", stacklevel=2)
         if self.pictures:
-            viz.save(viz.labelled_rows(self.pictures), sheet)
-        return [text, data, plot, *([sheet] if self.pictures else [])]
+            files.append(viz.save(viz.labelled_rows(self.pictures), sheet))
+        return files
 
 
 def files_of(task: str, folder: str | Path) -> list[Path]:

@@ -97,7 +97,7 @@ def test_a_picture_that_fails_while_it_is_written_leaves_nothing(here, capsys, m
         part.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(viz, "write_whole", lambda path, write: write_whole(path, full))
+    monkeypatch.setattr(viz.sheets, "write_whole", lambda path, write: write_whole(path, full))
     before = inside(here)
     for arguments in (DEGRADE, SAMPLE):
         code, lines = lines_of(capsys, *arguments)

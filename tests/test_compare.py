@@ -3,6 +3,7 @@
 import json
 import math
 import signal
+import sys
 from importlib import import_module
 
 import pytest
@@ -14,7 +15,6 @@ import colddiff.training
 from colddiff import contenders, load, load_data
 from colddiff.compare import GENERATING, RESTORING, TASKS, compare
 from colddiff.compared import Comparison
-from colddiff.curves import curves
 from colddiff.degradations import GaussianMask, GaussianNoise, Interpolate, IteratedBlur
 from colddiff.judges import together
 from colddiff.perception import features_of
@@ -91,6 +91,7 @@ def test_a_cell_is_what_its_definition_says(restored) -> None:
 
 
 def test_it_is_saved_with_curves_and_pictures(restored, tmp_path) -> None:
+    pytest.importorskip("matplotlib")
     found, _ = restored
     text, data, plot, sheet = found.save(tmp_path)
     assert [file.name for file in (text, data, plot, sheet)] == [
@@ -169,11 +170,13 @@ def test_one_seed_tells_of_no_spread() -> None:
     assert told[0] == "RMSE: one_shot (1 call) is best with 0.1000." and "One seed has no spread" in told[-1]
 
 
-@pytest.mark.parametrize("kid", [(0.5, 0.6), (-0.01, 0.02), (0.0, 0.0), (1e-4, 3e3)])
-def test_curves_are_drawn_of_whatever_numbers(kid) -> None:
-    found = rows(**{f"method {k}": {1: ((0.1, 0.1), kid)} for k in range(9)})
-    sheet = curves("deblur", found.rows, found.goals)
-    assert len(sheet.getcolors(maxcolors=2**20)) > 9
+def test_without_matplotlib_the_tables_are_written_and_a_line_says_how_to_get_the_curves(tmp_path, monkeypatch) -> None:
+    for name in ("matplotlib", "matplotlib.figure"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.warns(UserWarning, match=r"^compare-deblur.png is left out: .*pip install \"colddiff\[plots\]\"$"):
+        files = rows(one_shot={1: ((0.1,), (0.5,))}).save(tmp_path)
+    assert [file.name for file in files] == ["compare-deblur.md", "compare-deblur.json"]
+    assert sorted(tmp_path.iterdir()) == sorted(files)
 
 
 @pytest.mark.parametrize(
