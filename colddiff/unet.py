@@ -153,7 +153,8 @@ class UNet(nn.Module):
             # Added rather than concatenated: half the work of what reads the sum, and better at equal time.
             h = F.interpolate(lift(h), scale_factor=2.0, mode="nearest") + skips.pop()
             h = stage(h, time)
-        out, gain = F.pixel_shuffle(self.head(h), self.config.patch)[..., :height, :width].to(x.dtype).chunk(2, dim=1)
+        out = cropped(F.pixel_shuffle(self.head(h), self.config.patch), height, width)
+        out, gain = out.to(x.dtype).chunk(2, dim=1)
         # A gain per pixel undoes what was multiplied (a hole with a soft rim, contrast); the network need not multiply.
         gain = gain + self.keep(time).to(x.dtype)[:, :, None, None] + (1 if self.config.residual else 0)
         return (torch.addcmul(out, centred, gain) + 1) / 2
@@ -180,7 +181,9 @@ class UNet(nn.Module):
         height, width = h.shape[-2:]
         block = self.config.patch * 2 ** (len(self.config.multipliers) - 1)
         bottom, right = -height % block, -width % block
-        return (F.pad(h, (0, right, 0, bottom), mode="replicate") if bottom or right else h), height, width
+        # A graph for any size pads always, be it by nothing.
+        pads = torch.compiler.is_exporting() or bottom or right
+        return (F.pad(h, (0, right, 0, bottom), mode="replicate") if pads else h), height, width
 
 
 class TimeEmbedding(nn.Module):
@@ -253,6 +256,13 @@ class Attention(nn.Module):
         attended = F.scaled_dot_product_attention(*qkv.unbind(dim=1))
         out: Tensor = self.out(attended.transpose(-1, -2).reshape(b, c, height, width))
         return h + out
+
+
+def cropped(h: Tensor, height: int, width: int) -> Tensor:
+    """The first rows and columns of h; in a graph a copy, as strides of a view would tell sizes that were padded."""
+    if torch.compiler.is_exporting():
+        return F.pad(h, (0, width - h.shape[-1], 0, height - h.shape[-2]))
+    return h[..., :height, :width]
 
 
 def norm(width: int) -> nn.GroupNorm:
