@@ -22,6 +22,9 @@ class UniformNoise(Degradation):
 
     Source: RK22000/noisy-image, Image_Distortion.ipynb.
 
+    Args:
+        wrap: take the sum mod 1; else it leaves [0, 1].
+
     Params: u (B, C, H, W) in [0, 1).
     """
 
