@@ -27,6 +27,11 @@ endif
 demo: setup
 	$(BIN)/colddiff demo --out demo
 
+# The pages, in docs/_build/html; a warning is an error. What they show is written by docs/tutorial.py and docs/operators.py.
+docs: setup
+	$(BIN)/sphinx-build -W --keep-going -q -n -b html docs docs/_build/html
+	@echo docs/_build/html/index.html
+
 test: lint browser unit
 
 # Chromium for the tests of the app: what is there, what the system packages (as root), or what playwright downloads.
