@@ -9,7 +9,7 @@ from typing import Any
 
 from jsonargparse import ActionYesNo, ArgumentParser
 
-from . import commands, demo, doctor, experiments, listing, publish
+from . import commands, demo, doctor, experiments, listing, plotting, publish
 from .registry import Configurable, field_types
 from .settings import Size, TrainConfig
 from .texts import argument_texts
@@ -198,6 +198,51 @@ def _demo_arguments(p: ArgumentParser) -> None:
     _device_and_seed(p)
 
 
+def _trajectory_arguments(p: ArgumentParser) -> None:
+    p.add_argument("run", type=str, help="what `colddiff train` wrote, or digits")
+    p.add_argument("image", type=str | None, nargs="?", default=None, help="a damaged picture; from the prior if none")
+    p.add_argument("--out", type=str, default="trajectory.png", help="sheet; an animation if it ends in .gif")
+    p.add_argument("--start", type=float, default=1.0, help="how damaged the picture is, in (0, 1]")
+    p.add_argument("--steps", type=int, default=20, help="restorer calls")
+    p.add_argument("--sampler", type=str, default=None, help="see `colddiff list`; what suits the run if left out")
+    p.add_argument("--degrade", action=SWITCH, default=False, help="the picture is clean: damage it first")
+    _image_size(p, "side to which the picture is resized and cropped; its own size if left out")
+    _device_and_seed(p)
+    _trust(p)
+
+
+def _difference_arguments(p: ArgumentParser) -> None:
+    p.add_argument("before", type=str, help="a picture")
+    p.add_argument("after", type=str, help="another one of the same size, of which the first is taken away")
+    p.add_argument("--out", type=str, default="difference.png", help="both pictures and the map")
+    p.add_argument("--absolute", action=SWITCH, default=False, help="without the sign")
+    p.add_argument(
+        "--limit", type=float | None, default=None, help="where the colours end; the largest difference if left out"
+    )
+
+
+def _frequencies_arguments(p: ArgumentParser) -> None:
+    p.add_argument(
+        "image", type=str | None, nargs="?", default=None, help="a picture to measure on; photographs if left out"
+    )
+    p.add_argument(
+        "--degradation", type=str | dict, required=True, help="name; its fields as --degradation.FIELD VALUE"
+    )
+    p.add_argument("--out", type=str, default="frequencies.png", help="plot: .png, .svg or .pdf")
+    _image_size(p, "side to which the picture is resized and cropped; its own size if left out")
+    p.add_argument("--seed", type=int, default=0, help="of everything random")
+
+
+def _schedules_arguments(p: ArgumentParser) -> None:
+    p.add_argument("--names", type=str | None, default=None, help="separated by commas; all if left out")
+    p.add_argument("--out", type=str, default="schedules.png", help="plot: .png, .svg or .pdf")
+
+
+def _tradeoff_arguments(p: ArgumentParser) -> None:
+    p.add_argument("report", type=str, help="report.json, as `colddiff eval` wrote it")
+    p.add_argument("--out", type=str, default="tradeoff.png", help="plot: .png, .svg or .pdf")
+
+
 def _image_size(p: ArgumentParser, text: str) -> None:
     p.add_argument("--image-size", "--image_size", type=int, default=None, help=text)
 
@@ -223,20 +268,35 @@ def _device_and_seed(p: ArgumentParser) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """A command: its line of help, what declares its arguments, what runs it; whether torchrun's processes split it."""
+    """A command: its line of help, what declares its arguments, what runs it; whether torchrun's processes split it.
+
+    One that has kinds is run by one of them.
+    """
 
     help: str
-    arguments: Callable[[ArgumentParser], None]
-    run: Callable[..., None]
+    arguments: Callable[[ArgumentParser], None] = lambda p: None
+    run: Callable[..., None] = lambda: None
     split: bool = False
+    kinds: dict[str, Command] = dataclasses.field(default_factory=dict)
 
+
+PLOTS = {
+    "trajectory": Command("a sampler's walk, as a sheet or animation", _trajectory_arguments, plotting.plot_trajectory),
+    "difference": Command("where two pictures differ", _difference_arguments, plotting.plot_difference),
+    "frequencies": Command(
+        "what a degradation does to each spatial frequency", _frequencies_arguments, plotting.plot_frequencies
+    ),
+    "schedules": Command("severity and noise against time", _schedules_arguments, plotting.plot_schedules),
+    "tradeoff": Command("perception against distortion, from a report", _tradeoff_arguments, plotting.plot_tradeoff),
+}
 
 COMMANDS = {
     "list": Command("operators, schedules, samplers and data sets", _list_arguments, listing.list_names),
     "presets": Command("the paper's experiments", _list_arguments, listing.list_presets),
     "degrade": Command(
-        "a picture at rising severities, as a strip or animation", _degrade_arguments, commands.degrade_picture
+        "a picture at rising severities, as a strip or animation", _degrade_arguments, plotting.degrade_picture
     ),
+    "plot": Command("walks, differences, frequencies, schedules, perception against distortion", kinds=PLOTS),
     "train": Command("train a restorer", _train_arguments, commands.train_restorer, split=True),
     "restore": Command("restore damaged pictures with a run", _restore_arguments, commands.restore_pictures),
     "sample": Command("generate new images with a run", _sample_arguments, commands.sample_images, split=True),

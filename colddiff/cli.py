@@ -11,7 +11,7 @@ import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, NoReturn
 
@@ -19,7 +19,7 @@ import torch
 import yaml
 from jsonargparse import ArgumentParser, Namespace
 
-from .arguments import COMMANDS
+from .arguments import COMMANDS, Command
 from .interruption import Interrupted, terminable
 from .presets import preset
 from .processes import join
@@ -94,7 +94,7 @@ class Parser(ArgumentParser):
             line = f"--{either[1]}: expected {either[2]}, got {either[3]}"
         unknown = re.search(r"unrecognized arguments: (--[\w-]+)", line) or re.search(r"invalid choice: '(\w+)'", line)
         if unknown:
-            known = [o for p in all_parsers(self) for a in p._actions for o in a.option_strings] + list(COMMANDS)
+            known = [o for p in all_parsers(self) for a in p._actions for o in (*a.option_strings, *(a.choices or ()))]
             line += suggestion(unknown[1], known)
         raise SystemExit(_say(line, 2))
 
@@ -103,20 +103,26 @@ def make_parser() -> Parser:
     """The parser of all commands."""
     parser = Parser(prog="colddiff", description="Any image degradation in, a restorer and a generator out.")
     parser.add_argument("--version", action="version", version=f"colddiff {version('colddiff')}")
-    subcommands = parser.add_subcommands(dest="command")
-    for name, command in COMMANDS.items():
-        sub = Parser(description=command.help[0].upper() + command.help[1:] + ".")
-        command.arguments(sub)
-        subcommands.add_subcommand(name, sub, help=command.help)
+    _add_commands(parser, "command", COMMANDS)
     return parser
 
 
+def _add_commands(parser: Parser, dest: str, commands: Mapping[str, Command]) -> None:
+    subcommands = parser.add_subcommands(dest=dest)
+    for name, command in commands.items():
+        sub = Parser(description=command.help[0].upper() + command.help[1:] + ".")
+        command.arguments(sub)
+        subcommands.add_subcommand(name, sub, help=command.help)
+        if command.kinds:
+            _add_commands(sub, "kind", command.kinds)
+
+
 def all_parsers(parser: Parser) -> list[Parser]:
-    """A parser and those of its commands."""
+    """A parser and those of its commands, and of their kinds."""
     found = [parser]
     for action in parser._actions:
         if isinstance(action.choices, dict):
-            found += [sub for sub in action.choices.values() if isinstance(sub, Parser)]
+            found += [p for sub in action.choices.values() if isinstance(sub, Parser) for p in all_parsers(sub)]
     return found
 
 
@@ -172,7 +178,9 @@ def _run(arguments: list[str], overrides: dict[str, Any]) -> None:
     parser = make_parser()
     _take_preset(parser, arguments)
     parsed = parser.parse_args([a for a in arguments if not (printing and a == "--print_config")])
-    given = parsed[parsed.command]
+    command, given = COMMANDS[parsed.command], parsed[parsed.command]
+    if command.kinds:
+        command, given = command.kinds[given.kind], given[given.kind]
     for name, value in vars(given).items():
         if value == "" or value == [] or (isinstance(value, list) and "" in value):
             raise ValueError(f"{name} is empty: give a value, or leave it out")
@@ -182,7 +190,7 @@ def _run(arguments: list[str], overrides: dict[str, Any]) -> None:
     if printing:  # the parser has not seen the overrides
         print(yaml.safe_dump({k: v for k, v in vars(given).items() if k != "config"}, sort_keys=False), end="")
         return
-    command, keywords = COMMANDS[parsed.command], _keywords(parsed.command, given)
+    keywords = _keywords(parsed.command, given)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         if not command.split:
             raise ValueError(f"{parsed.command} is done by one process: start it without torchrun")

@@ -10,59 +10,25 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import torch
-
 from . import viz
 from .checkpoint import load
 from .data import ImageData, beside, load_data
-from .degradations.base import Degradation
 from .embedded import EMBEDDED
 from .files import check_target, write_text
-from .framing import Framing
 from .generation import generated
 from .perception import not_ours_to_write, wants_training
-from .pictures import to_tensor
-from .processes import is_first, pick_device
+from .processes import is_first
 from .report import evaluate, report_files, write_card
 from .restoring import Job, restore_files
 from .run import Run
 from .runlog import last_lines
-from .seeds import generator_for
 from .settings import TrainConfig, held_out_for
 from .texts import number, numbers, printable
 from .training import train
 
-MOST_PICTURES = 1000  # on one strip
 MOST_IMAGES = 10_000  # on one sheet
 MOST_LINES = 20  # of measured pictures
 METRICS = ("rmse", "psnr", "ssim")
-
-
-def degrade_picture(
-    image: str, degradation: Any, out: str, steps: int, image_size: int | None, device: str, seed: int
-) -> None:
-    """Write the strip or animation of a picture's degradation."""
-    if not 2 <= steps <= MOST_PICTURES:
-        raise ValueError(f"--steps must be 2 to {MOST_PICTURES} pictures, got {steps}")
-    check_target(Path(out))
-    op = Degradation.from_config(degradation)
-    framing = Framing(size=image_size)
-    (picture,) = framing.frames(framing.open(Path(image)))
-    if Path(out).exists() and Path(out).samefile(image):
-        raise ValueError(f"{image!r} would be overwritten: give another --out")
-    x = (to_tensor(picture)[None].float() / 255).to(pick_device(device))
-    params = op.draw(x, generator_for(seed, "degrade"))
-    D, times = op.bind(params, like=x), torch.linspace(0, 1, steps, dtype=torch.float64)
-    frames = torch.cat([D(x, t) for t in times])
-    if Path(out).suffix.lower() == ".gif":
-        viz.save([viz.to_image(frame) for frame in frames], out)
-    else:
-        viz.save(viz.grid(frames, steps), out)
-    print(f"{op.registered_name}: {steps} pictures from t = 0 to t = 1 in {out}")
-    clipped_share = getattr(op, "clipped_share", None)
-    if clipped_share is not None:
-        shares = (float(clipped_share(x, t[None].to(x.device), params)) for t in times)
-        print("clipped share: " + " ".join(f"{share:.1%}" for share in shares))
 
 
 def train_restorer(config: TrainConfig, resume: bool) -> None:

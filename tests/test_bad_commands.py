@@ -61,7 +61,7 @@ WRONG = {
     "nothing there": (["degrade", "none.png", *BLUR, "--out", "a.png"], "no picture at 'none.png'"),
     "too large": ([*DEGRADE, "--image-size", "9" * 20], ""),
     "too large a side": (["degrade", "a.png", *BLUR, "--steps", "1000", "--image-size", "70", "--out", "o.jpg"],
-                         "cannot be 72002 x 74 pixels, at most 65500 a side: name it .png"),
+                         "cannot be 72002 x 102 pixels, at most 65500 a side: name it .png"),
     "too many pictures": ([*DEGRADE, "--steps", "1001"], "--steps must be 2 to 1000"),
     "a degradation of bytes": (["degrade", "a.png", "--degradation", "\udcff", "--out", "o.png"], "is named"),
     "a degradation of lines": (["degrade", "a.png", "--degradation", "a\nb", "--out", "o.png"], "is named"),
@@ -108,10 +108,10 @@ def test_a_picture_that_fails_while_it_is_written_leaves_nothing(here, capsys, m
 
 
 def test_a_lack_of_memory_is_no_bug(here, capsys, monkeypatch):
-    def no_room(*_):
+    def no_room(*_, **__):
         raise MemoryError
 
-    monkeypatch.setattr(viz, "grid", no_room)
+    monkeypatch.setattr(viz, "film_strip", no_room)
     code, lines = lines_of(capsys, *DEGRADE)
     assert code == 2 and lines == ["colddiff: there is not enough memory for this: give smaller images, or fewer"]
 

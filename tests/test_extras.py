@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-OPTIONAL = ("pyarrow", "datasets", "diffusers", "torchmetrics", "torch_fidelity", "lpips", "tensorboard")
+OPTIONAL = ("pyarrow", "datasets", "diffusers", "torchmetrics", "torch_fidelity", "lpips", "tensorboard", "matplotlib")
 
 # Runs commands one after the other in a Python that finds none of the optional packages.
 BARE = f"""
@@ -44,6 +44,7 @@ EVAL = ["eval", "run", "digits", "--images", "8", "--steps", "2", "--start", "1"
 PLAIN = {
     "list": ["list"],
     "degrade": ["degrade", "picture.png", "--degradation", "gaussian_blur", "--out", "strip.png"],
+    "plot": ["plot", "difference", "picture.png", "picture.png", "--out", "difference.png"],
     "train": ["train", "digits", "--out", "run", *TINY],
     "restore": ["restore", "run", "picture.png", "--out", "restored", "--steps", "2", "--device", "cpu"],
     "sample": ["sample", "run", "-n", "2", "--steps", "2", "--device", "cpu"],
@@ -53,6 +54,7 @@ NEEDY = {
     "parquet": ["train", "images.parquet", "--out", "a", *TINY],
     "datasets": ["train", "saved", "--out", "b", *TINY],
     "diffusers": ["train", "digits", "--out", "c", "--restorer", "diffusers_unet", *TRAIN],
+    "plots": ["plot", "schedules"],
     "tensorboard": ["train", "digits", "--out", "d", "--tensorboard", *TINY],
     "metrics": [*EVAL, "--generate", "8", "--perception", "classifier"],
     "perceptual": [*EVAL, "--perception", "lpips"],

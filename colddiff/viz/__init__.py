@@ -11,6 +11,7 @@ from .methods import tradeoff as tradeoff
 from .sheets import GAP as GAP
 from .sheets import grid as grid
 from .sheets import labelled_rows as labelled_rows
+from .sheets import picture_format as picture_format
 from .sheets import save as save
 from .sheets import to_image as to_image
 from .spectra import frequencies as frequencies

@@ -14,6 +14,7 @@ from .sheets import labelled_rows
 
 STRIP = 8  # pictures from t = 0 to t = 1
 COLUMNS = 11  # of a sheet of a trajectory
+FRAME = 128  # pixels that a picture of an animation has at least
 
 
 def film(
@@ -84,6 +85,7 @@ def trajectory(
 
 def frames(x: Images, states: Sequence[State], start: float = 1.0, *, zoom: int | None = None) -> list[Image.Image]:
     """A sampler's walk as an animation: x_t beside x0_hat, a row for each image, in K + 1 pictures of K states."""
+    zoom = zoom or -(-FRAME // x.shape[-1])
     return [
         labelled_rows(
             [("", torch.stack([at[i], x0[i]])) for i in range(len(x))], [_told(t), "x0_hat"], zoom=zoom

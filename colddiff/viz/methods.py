@@ -101,17 +101,20 @@ def _cost_panel(ax: Axes, rows: list[Row], name: str, *, seconds: bool) -> list[
 
 
 def _perception(rows: Sequence[dict[str, Any]]) -> str:
-    """Which measure of how real pictures look all rows have."""
+    """Which measure of how real pictures look all rows have; that they are rows of a report at all."""
     try:
-        fit = all(math.isfinite(float(row["start"]) + _number(row["rmse"])[0]) and row["method"] for row in rows)
-    except (KeyError, TypeError, ValueError):
-        fit = False
-    if not rows or not fit:
-        raise ValueError("these are no rows of a report of `colddiff eval`, which have method, start, calls and rmse")
-    for name in LOOKS_REAL:
-        if all(row.get(name) is not None for row in rows):
-            return name
-    raise ValueError("this report says nothing of how real pictures look: run eval again with --perception classifier")
+        measures = [name for name in LOOKS_REAL if all(row.get(name) is not None for row in rows)]
+        for row in rows:
+            numbers = float(row["start"]), int(row["calls"]), *(_number(row[m])[0] for m in ("rmse", *measures))
+            if not isinstance(row["method"], str) or not all(map(math.isfinite, numbers)):
+                raise ValueError
+    except (KeyError, TypeError, ValueError, AttributeError):
+        rows = []
+    if not any(row["calls"] for row in rows):
+        raise ValueError("these are no rows of a report of `colddiff eval`: each has method, start, calls and rmse")
+    if not measures:
+        raise ValueError("the report says nothing of how real pictures look: run eval again with --perception auto")
+    return measures[0]
 
 
 def _tradeoff_panel(ax: Axes, rows: list[dict[str, Any]], measure: str) -> None:

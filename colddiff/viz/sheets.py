@@ -93,10 +93,7 @@ def save(
     path = Path(path)
     if not isinstance(image, Image.Image | Sequence):
         return _save_plot(image, path)
-    frames = [image] if isinstance(image, Image.Image) else list(image)
-    kind = Image.registered_extensions().get(path.suffix.lower(), "")
-    if kind not in Image.SAVE:
-        raise ValueError(f"cannot write {path.name!r} as a picture: name it .png, .jpg or .gif")
+    frames, kind = [image] if isinstance(image, Image.Image) else list(image), picture_format(path)
     width, height = frames[0].size
     if max(width, height) > LONGEST.get(kind, max(width, height)):
         raise ValueError(
@@ -106,6 +103,18 @@ def save(
     extra: dict[str, Any] = {"save_all": True, "append_images": frames[1:], "duration": shown, "loop": 0}
     write_whole(path, lambda part: frames[0].save(part, format=None, **(extra if len(frames) > 1 else {})))
     return path
+
+
+def picture_format(path: str | Path) -> str:
+    """Pillow's name of the format that a file's suffix tells: worth asking before long work.
+
+    Raises:
+        ValueError: none that it writes.
+    """
+    kind = Image.registered_extensions().get(Path(path).suffix.lower(), "")
+    if kind not in Image.SAVE:
+        raise ValueError(f"cannot write {Path(path).name!r} as a picture: name it .png, .jpg or .gif")
+    return kind
 
 
 # --- helpers ---------------------------------------------------------------------------------------------------------

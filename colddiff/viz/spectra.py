@@ -137,7 +137,8 @@ def _measured(op: Degradation, x: Images, times: Tensor, generator: torch.Genera
 
     def waves(images: Tensor) -> Tensor:
         images = images.cpu()
-        return torch.fft.rfft2((images - images.mean(dim=(2, 3), keepdim=True)) * window)
+        found: Tensor = torch.fft.rfft2((images - images.mean(dim=(2, 3), keepdim=True)) * window)
+        return found
 
     def summed(values: Tensor) -> Tensor:
         found = torch.zeros(len(edges) - 1, dtype=torch.float64)

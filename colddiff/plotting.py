@@ -1,0 +1,163 @@
+"""What `colddiff plot` and `colddiff degrade` draw, each picture by a function of plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from . import viz
+from .chains import NoiseSchedule
+from .checkpoint import load
+from .data import load_data
+from .degradations.base import Degradation
+from .files import check_target, read_json
+from .framing import Framing
+from .grids import time_grid
+from .pictures import to_tensor
+from .priors import begin
+from .processes import pick_device
+from .registry import plug_ins, registered, suggestion
+from .restoration import suited_sampler
+from .run import Run
+from .samplers import State, walk
+from .schedules import Schedule
+from .seeds import generator_for
+
+MOST_PICTURES = 1000  # on one strip
+PHOTOS = (16, 128)  # how many of the library's own photographs, and pixels a side, where none is named
+STAYS = 1.5  # seconds of the last picture of an animation
+
+
+def degrade_picture(
+    image: str, degradation: Any, out: str, steps: int, image_size: int | None, device: str, seed: int
+) -> None:
+    """Write the strip or animation of a picture's degradation."""
+    if not 2 <= steps <= MOST_PICTURES:
+        raise ValueError(f"--steps must be 2 to {MOST_PICTURES} pictures, got {steps}")
+    _check_target(out, image)
+    op = Degradation.from_config(degradation)
+    x = _read(Framing(size=image_size), image).to(pick_device(device))
+    params, times = op.draw(x, generator_for(seed, "degrade")), torch.linspace(0, 1, steps, dtype=torch.float64)
+    if Path(out).suffix.lower() == ".gif":
+        viz.save([viz.film_strip(op, x, t[None], params=params) for t in times], out, last=STAYS)
+    else:
+        viz.save(viz.film_strip(op, x, times, params=params), out)
+    print(f"{op.registered_name}: {steps} pictures from t = 0 to t = 1 in {out}")
+    clipped_share = getattr(op, "clipped_share", None)
+    if clipped_share is not None:
+        shares = (float(clipped_share(x, t[None].to(x.device), params)) for t in times)
+        print("clipped share: " + " ".join(f"{share:.1%}" for share in shares))
+
+
+def plot_trajectory(
+    run: str, image: str | None, out: str, start: float, steps: int, sampler: str | None, degrade: bool,
+    image_size: int | None, device: str, seed: int,
+) -> None:  # fmt: skip
+    """Write a sampler's walk from a damaged picture, or without one from the prior, as a sheet or an animation."""
+    _check_target(out, image)
+    viz.picture_format(out)
+    model = load(run, device=device)
+    if image is None:
+        x, states = _generated(model, steps, sampler, seed)
+        start = 1.0
+    else:
+        start = float(time_grid(1, start, levels=model.degradation.level_times())[0])
+        x = _read(replace(model.framing, size=image_size, fit="resize"), image).to(model.device)
+        if degrade:
+            x = model.damage(x, start, model.damage.draw(x, generator_for(seed, "restore", 0)))
+        generator = generator_for(seed, "restoring", 0)
+        states = [*model.walk(x, start=start, steps=steps, sampler=sampler, generator=generator)]
+        if model.condition is not None:  # it began in noise, not in the picture
+            x, start, states = states[0].x, float(states[0].t[0]), states[1:]
+    if Path(out).suffix.lower() == ".gif":
+        viz.save(viz.frames(x, states, start), out, last=STAYS)
+    else:
+        viz.save(viz.trajectory(x, states, start), out)
+    print(f"{len(states)} steps from t = {start:g} to t = 0 in {out}")
+
+
+def plot_difference(before: str, after: str, out: str, absolute: bool, limit: float | None) -> None:
+    """Write two pictures and where they differ."""
+    _check_target(out, before, after)
+    a, b = (Framing().open(Path(file)) for file in (before, after))
+    mode = "RGB" if "RGB" in (a.mode, b.mode) else "L"
+    x, y = (_tensor(picture.convert(mode))[0] for picture in (a, b))
+    titles = Path(before).stem, Path(after).stem
+    viz.save(viz.difference(x, y, absolute=absolute, limit=limit, titles=titles), out)
+    change = (y - x).double()
+    print(f"RMSE {float(change.square().mean().sqrt()):.4f}, at most {float(change.abs().max()):.4f}, in {out}")
+
+
+def plot_frequencies(degradation: Any, image: str | None, out: str, image_size: int | None, seed: int) -> None:
+    """Write what a degradation does to each spatial frequency."""
+    _check_target(out, image)
+    op = Degradation.from_config(degradation)
+    if image is not None:
+        x = _read(Framing(size=image_size), image)
+    else:
+        count, side = PHOTOS
+        x = load_data("photos", split="all", size=image_size or side)[:count]
+    viz.save(viz.frequencies(op, x, generator=generator_for(seed, "degrade")), out)
+    print(f"{op.registered_name}: what it does to each frequency in {out}")
+
+
+def plot_schedules(names: str | None, out: str) -> None:
+    """Write schedules against time, those of noise too."""
+    _check_target(out)
+    known = {family: [*registered(family.group), *plug_ins(family.group)] for family in (Schedule, NoiseSchedule)}
+    every = sorted({name for of in known.values() for name in of})
+    # What a table is depends on its values.
+    asked = [name for name in every if name != "table"] if names is None else names.split(",")
+    for name in asked:
+        if name not in every:
+            raise LookupError(f"no schedule is named {name!r}{suggestion(name, every)}; known: {', '.join(every)}")
+    found = [family.from_config(name) for family, of in known.items() for name in dict.fromkeys(asked) if name in of]
+    viz.save(viz.schedules(found), out)
+    print(f"{len(found)} schedules in {out}")
+
+
+def plot_tradeoff(report: str, out: str) -> None:
+    """Write how real against how true every way to restore is, from the report.json of `colddiff eval`."""
+    _check_target(out, report)
+    told = read_json(Path(report))
+    rows = told.get("rows") if isinstance(told, dict) else None
+    if not isinstance(rows, list):
+        raise ValueError(f"{report!r} is no report: give the report.json of `colddiff eval`")
+    viz.save(viz.tradeoff(rows), out)
+    print(f"perception against distortion in {out}")
+
+
+# --- helpers ---------------------------------------------------------------------------------------------------------
+
+
+def _check_target(out: str, *given: str | None) -> None:
+    """Raise where nothing can be written, or what was given would be."""
+    check_target(Path(out))
+    for file in given:
+        if file is not None and Path(file).exists() and Path(out).exists() and Path(out).samefile(file):
+            raise ValueError(f"{file!r} would be overwritten: give another --out")
+
+
+def _read(framing: Framing, file: str) -> Tensor:
+    """A picture as (1, C, H, W)."""
+    return _tensor(framing.frames(framing.open(Path(file)))[0])
+
+
+def _tensor(picture: Image.Image) -> Tensor:
+    return to_tensor(picture)[None].float() / 255
+
+
+def _generated(model: Run, steps: int, sampler: str | None, seed: int) -> tuple[Tensor, Sequence[State]]:
+    """Where `Run.sample` begins with a seed, and its walk."""
+    if model.prior is None or model.condition is not None:
+        raise ValueError(f"{str(model.path)!r} restores, and does not generate: give a damaged picture")
+    own = [torch.Generator().manual_seed(seed)]
+    D, x = begin(model.degradation, model.prior, model.shape, own, model.device)
+    chosen = sampler or suited_sampler(model.degradation)
+    return x, [*walk(model.R, D, x, steps=steps, sampler=chosen, generator=own)]
