@@ -44,7 +44,11 @@ class NoiseSchedule(Configurable, ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class FormulaBetas(NoiseSchedule, ABC):
-    """Betas by formula, for any number of steps."""
+    """Betas by formula, for any number of steps.
+
+    Args:
+        num_steps: T.
+    """
 
     num_steps: int = 1000
 
@@ -75,7 +79,7 @@ class LinearBetas(FormulaBetas):
 @register("quadratic")
 @dataclass(frozen=True, kw_only=True)
 class QuadraticBetas(FormulaBetas):
-    """sqrt(beta_k) evenly spaced: the betas grow quadratically ("scaled_linear" in diffusers).
+    """sqrt(beta_k) evenly spaced from that of `beta_start` to that of `beta_end` ("scaled_linear" in diffusers).
 
     Source: Ho et al. 2020, the "quad" schedule of its code release.
     """
@@ -117,7 +121,11 @@ class CosineBetas(FormulaBetas):
 @register("table")
 @dataclass(frozen=True, kw_only=True)
 class BetaTable(NoiseSchedule):
-    """Any betas, one per step."""
+    """Any betas, one per step.
+
+    Args:
+        values: beta_1 .. beta_T, each in (0, 1).
+    """
 
     values: tuple[float, ...] = (0.1, 0.2, 0.4, 0.8)
 

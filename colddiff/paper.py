@@ -107,6 +107,12 @@ def mask(routine: str, num_steps: int, kernel_std: float, initial_mask: int = 1)
 def colour_mask(num_steps: int, kernel_std: float, initial_mask: int = 1, reverse: bool = True) -> Degradation:
     """One colour spreads over the image: from the border inwards, or else from the middle.
 
+    Args:
+        num_steps: T.
+        kernel_std: growth of the mask's sigma per step, in pixels.
+        initial_mask: steps by which the first mask is already grown.
+        reverse: from the border inwards.
+
     Params: color (B, C, 1, 1) in [0, 1].
     """
     return ColourMask(num_steps=num_steps, kernel_std=kernel_std, initial_mask=initial_mask, reverse=reverse)
@@ -125,6 +131,11 @@ def resolution(routine: str, num_steps: int) -> Degradation:
 
 def snow(level: int, num_steps: int, fix_brightness: bool = True) -> Degradation:
     """Snow, level 1 to 4.
+
+    Args:
+        level: how heavy; CIFAR-10 has 3, CelebA 4.
+        num_steps: T.
+        fix_brightness: leave the image's brightness as it is.
 
     Params: layer (B, 1, H, W), the Gaussian field after its zoom; vertical (B,) bool.
     """
@@ -148,12 +159,12 @@ def decolor(routine: str, num_steps: int, total_removal: bool = True, lab: bool 
 
 
 def animorph(num_steps: int) -> Degradation:
-    """An image becomes another one. Params: target (B, C, H, W) in [0, 1]."""
+    """An image becomes another one, in num_steps steps. Params: target (B, C, H, W) in [0, 1]."""
     return Animorph(betas=CosineBetas(num_steps=num_steps))
 
 
 def noise(num_steps: int) -> Degradation:
-    """Gaussian noise on the cosine schedule. Params: noise (B, C, H, W), standard normal."""
+    """Gaussian noise on the cosine schedule of num_steps steps. Params: noise (B, C, H, W), standard normal."""
     return GaussianNoise(betas=CosineBetas(num_steps=num_steps))
 
 

@@ -64,6 +64,15 @@ def bind_observed(
     an estimate after a first call of R (Gaussian noise, the endpoint of an interpolation); else a fresh draw, which
     suits every sampler but `improved`: that one needs the very params that made x.
 
+    Args:
+        degradation: what damaged them.
+        R: any callable `(x, t) -> x0_hat`; asked once, where params are estimated.
+        x: images (B, C, H, W).
+        t: their time, or times (B,).
+        mask: (B or 1, 1, H, W), true where the picture is missing.
+        sampler: that is to walk with it.
+        generator: of a fresh draw: a CPU generator, or one per image.
+
     Raises:
         ValueError: a mask that the operator has no use for, or a sampler that needs what nobody knows.
     """

@@ -35,7 +35,15 @@ class State:
 
 
 class Sampler(Protocol):
-    """A generator function over an explicit grid of times, (K + 1,) or one column per image (K + 1, B)."""
+    """A generator function that yields a `State` at each time of an explicit grid but the first.
+
+    Args:
+        R: any callable `(x, t) -> x0_hat` with t (B,).
+        D: a degradation bound to the params of x.
+        x: images (B, C, H, W) at times[0]; not written to.
+        times: decreasing from damaged to clean, (K + 1,) or one column per image (K + 1, B).
+        generator: of the sampler's own noise, if it has any: a CPU generator, or one per image.
+    """
 
     def __call__(
         self, R: Restorer, D: BoundDegradation, x: Images, times: Tensor, *, generator: Generators = None
@@ -47,6 +55,8 @@ def one_shot(
     R: Restorer, D: BoundDegradation, x: Images, times: Tensor, *, generator: Generators = None
 ) -> Iterator[State]:
     """The restorer's answer at the first time, and nothing more.
+
+    Its arguments are those of every `Sampler`.
 
     Source: the "direct" reconstruction of Cold Diffusion, tables 1 to 3.
     """
@@ -60,6 +70,8 @@ def naive(
     R: Restorer, D: BoundDegradation, x: Images, times: Tensor, *, generator: Generators = None
 ) -> Iterator[State]:
     """x = D(x0, s): restore, then degrade a little less.
+
+    Its arguments are those of every `Sampler`.
 
     Source: Cold Diffusion, Algorithm 1.
     """
@@ -76,6 +88,8 @@ def improved(
     """x = x + (D(x0, s) - D(x0, t)): errors of the restorer cancel to first order.
 
     The bracket leaves what D does not touch as it is: to the last bit in single pixels, to rounding under filters.
+
+    Its arguments are those of every `Sampler`.
 
     Source: Cold Diffusion, Algorithm 2.
     """
@@ -125,7 +139,9 @@ def momentum(
     """`improved` for a signal C_t x0 + sigma_t z: what R says of the noise shrinks, new noise makes up for it.
 
     x = x - ((sigma_s / sigma_t)^2 - 1) (C_t x0 - x) + sqrt(sigma_t^2 - sigma_s^2) z + (C_s x0 - C_t x0), the last
-    step without z. With constant sigma it is `improved`.
+    step without z. With constant sigma it is `improved`. D says how much noise it adds (`noise_scale`).
+
+    Its arguments are those of every `Sampler`.
 
     Source: Daras et al. 2023, "Soft Diffusion", algorithm 2.
     """
@@ -226,7 +242,10 @@ def walk(
     sampler: Sampler | str = improved,
     generator: Generators = None,
 ) -> Iterator[State]:
-    """`sample`, one `State` after another: for progress bars, trajectories and stopping early."""
+    """`sample`, one `State` after another: for progress bars, trajectories and stopping early.
+
+    Its arguments are those of `sample`; they are checked before the first step.
+    """
     if not isinstance(D, BoundDegradation):
         raise TypeError("D must be bound to its params: D = degradation.bind(degradation.draw(x), like=x)")
     check_images(x)

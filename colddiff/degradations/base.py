@@ -233,13 +233,21 @@ class Degradation(Configurable, ABC):
 
 @dataclass(frozen=True)
 class BoundDegradation:
-    """A degradation with its params fixed: `D(x, t)`, as samplers read it."""
+    """A degradation with its params fixed: `D(x, t)`, as samplers read it. `Degradation.bind` makes one.
+
+    Args:
+        degradation: the operator.
+        params: what is random, a row per image (B, ...).
+        tables: what depends on the size of the images only.
+        shape: (B, C, H, W) of the images that it was bound to.
+        dtype: that it computes in, float32 or float64.
+    """
 
     degradation: Degradation
     params: Params
     tables: Params
-    shape: tuple[int, ...]  # of the images it was bound to
-    dtype: torch.dtype  # that it computes in
+    shape: tuple[int, ...]
+    dtype: torch.dtype
 
     def __call__(self, x: Images, t: Tensor | float) -> Images:
         """D(x, t): images of the shape, dtype and device of x.

@@ -52,14 +52,23 @@ def check_degradation(op: Degradation, supply: Supply = random_images_for_requir
 
 
 def degradation_promises(op: Degradation) -> list[str]:
-    """What is checked of this operator: the contract, and what it claims beyond; the last one needs a GPU."""
+    """What is checked of `op`: the contract, and what it claims beyond; the last one needs a GPU."""
     return [name for name, (applies, _) in DEGRADATION_CHECKS.items() if applies(op)]
 
 
 def check_degradation_promise(
     op: Degradation, promise: str, supply: Supply = random_images_for_required_params
 ) -> None:
-    """One of the checks by name."""
+    """One of the checks by name.
+
+    Args:
+        op: the operator.
+        promise: one of `degradation_promises(op)`.
+        supply: see `check_degradation`.
+
+    Raises:
+        AssertionError: naming the operator and the promise, which it breaks.
+    """
     with told_of(describe(op), promise):
         DEGRADATION_CHECKS[promise][1](Subject(op, supply))
 
@@ -89,7 +98,12 @@ class DegradationContract:
 
 @dataclass(frozen=True)
 class Subject:
-    """An operator, and where the params come from that data would bring it."""
+    """An operator under test, and where the params come from that data would bring it.
+
+    Args:
+        op: the operator.
+        supply: `(op, like) -> params`, those that it requires.
+    """
 
     op: Degradation
     supply: Supply

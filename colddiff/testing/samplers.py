@@ -36,12 +36,21 @@ def check_sampler(sampler: Sampler, *, calls_per_step: int = 1, forgiving: bool 
 
 
 def sampler_promises(forgiving: bool = False) -> list[str]:
-    """What `check_sampler` checks."""
+    """What `check_sampler` checks, in its order; `forgiving` as there."""
     return [name for name in SAMPLER_CHECKS if forgiving or name != "any_restorer_is_forgiven_on_a_line"]
 
 
 def check_sampler_promise(sampler: Sampler, promise: str, *, calls_per_step: int = 1) -> None:
-    """One of the checks by name."""
+    """One of the checks by name.
+
+    Args:
+        sampler: the sampler.
+        promise: one of `sampler_promises()`.
+        calls_per_step: see `check_sampler`.
+
+    Raises:
+        AssertionError: naming the sampler and the promise, which it breaks.
+    """
     with told_of(name_of(sampler), promise):
         SAMPLER_CHECKS[promise](sampler, calls_per_step)
 
