@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
 
@@ -58,7 +59,7 @@ def from_callable(
         "images": images,
         "claims": claims,
     }
-    return _made(fn, FromCallable, body, name)
+    return made(fn, FromCallable, body, name)
 
 
 def from_kornia(
@@ -91,7 +92,7 @@ def from_kornia(
         raise TypeError(f"{type(op).__name__} holds several augmentations: give them one by one to a Compose")
     amount = None if severity is None else staticmethod(severity)
     body = {"op": staticmethod(op), "amount": amount, "blended": amount is None, "claims": claims}
-    return _made(op, FromAugmentation if hasattr(op, "forward_parameters") else FromKornia, body, name)
+    return made(op, FromAugmentation if hasattr(op, "forward_parameters") else FromKornia, body, name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,9 +195,7 @@ class FromAugmentation(FromKornia):
 
     def row(self, like: Images, generator: torch.Generator | None) -> Params:
         seed = int(torch.randint(2**62, (), generator=generator))
-        # Kornia draws from torch's global generator only; torch.manual_seed would move those of the GPUs too.
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
+        with torch_seeded(seed):
             drawn = type(self).op.forward_parameters(torch.Size((1, *like.shape[1:])))  # type: ignore[attr-defined]
         return {k: v for k, v in drawn.items() if isinstance(v, Tensor) and k != "forward_input_shape"}
 
@@ -210,11 +209,14 @@ class FromAugmentation(FromKornia):
         return torch.cat(rows)
 
 
-# --- helpers ---------------------------------------------------------------------------------------------------------
+def made(of: Any, base: type[BlackBox], body: dict[str, Any], name: str | None) -> Degradation:
+    """A value of a class of its own, made by the module that called the caller, as `namedtuple` does.
 
-
-def _made(of: Any, base: type[BlackBox], body: dict[str, Any], name: str | None) -> Degradation:
-    """A value of a class of its own, made by the module that called the caller, as `namedtuple` does."""
+    Args:
+        of: what is adapted, of which no two share a name.
+        base: the kind of adapter, of which `body` has the class attributes; functions as static methods.
+        name: see `from_callable`, and so what it raises.
+    """
     if not callable(of):
         raise TypeError(f"expected a function of images, got {of!r}")
     title = getattr(of, "__name__", type(of).__name__)
@@ -226,6 +228,17 @@ def _made(of: Any, base: type[BlackBox], body: dict[str, Any], name: str | None)
         raise ValueError(f"the name {name!r} is taken by another function of {module}")
     cls: type[BlackBox] = dataclass(frozen=True, kw_only=True)(type(title, (base,), body))
     return (cls if name is None else register(name)(cls))()
+
+
+@contextmanager
+def torch_seeded(seed: int) -> Iterator[None]:
+    """For what draws from torch's own generator and takes no other; that is as it was afterwards."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would move those of the GPUs too
+        yield
+
+
+# --- helpers ---------------------------------------------------------------------------------------------------------
 
 
 def _place(of: Any) -> tuple[str, int]:

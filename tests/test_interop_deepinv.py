@@ -1,0 +1,249 @@
+"""Degradations in deepinv and physics of deepinv here: the same images on both sides."""
+
+import pytest
+import torch
+from beside import beside
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+import colddiff as cd
+from colddiff.run import Run
+
+deepinv = beside("deepinv")
+
+from colddiff.interop.deepinv import (  # noqa: E402  # which would fail without deepinv
+    as_denoiser,
+    as_generator,
+    as_physics,
+    as_reconstructor,
+    from_physics,
+)
+
+LINEAR = {
+    "gaussian blur": cd.GaussianBlur(sigma_max=2.0),
+    "iterated blur": cd.IteratedBlur(),
+    "pixelation": cd.Pixelate(),
+    "resolution": cd.Resolution(),
+    "motion blur": cd.MotionBlur(),
+    "greying": cd.Desaturate(),
+}
+OTHERS = {"mask": cd.GaussianMask(), "noise": cd.GaussianNoise(), "snow": cd.Snow(), "spiral": cd.Spiral()}
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture(scope="module")
+def digits() -> Run:
+    return cd.load("digits", device="cpu", precision="fp32")
+
+
+@pytest.fixture(scope="module")
+def clean(digits: Run) -> Tensor:
+    return digits.sample(2, steps=4)
+
+
+# --- a degradation as physics ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [*LINEAR, *OTHERS])
+def test_the_physics_of_a_degradation_makes_its_images(name: str, images) -> None:
+    op, x, t = (LINEAR | OTHERS)[name], images(3, 3, 16, 16, dtype=torch.float32), torch.tensor([0.2, 0.5, 1.0])
+    params = op.draw(x, seeded(0))
+    physics = as_physics(op, t, params=params)
+    assert isinstance(physics, deepinv.physics.Physics)
+    assert isinstance(physics, deepinv.physics.LinearPhysics) == (name in LINEAR)
+    assert torch.equal(physics(x), op(x, t, params)) and torch.equal(physics.A(x), physics(x))
+
+
+@pytest.mark.parametrize("name", LINEAR)
+def test_a_linear_one_passes_the_test_of_adjoints(name: str, images) -> None:
+    op, x = LINEAR[name], images(1, 3, 16, 16)
+    physics = as_physics(op, 0.7, params=op.draw(x, seeded(0)))
+    assert float(physics.adjointness_test(x, num_samples=4)) < 1e-12
+
+
+def test_deepinv_solves_with_the_adjoint(images) -> None:
+    x = images(2, 1, 12, 12)
+    physics = as_physics(cd.GaussianBlur(sigma_max=0.5), 1.0)
+    assert (physics(x) - x).abs().max() > 0.1
+    assert torch.allclose(physics.A_dagger(physics(x), max_iter=100, tol=1e-10), x, atol=1e-4)
+
+
+def test_parameters_are_updated_as_everywhere_in_deepinv(images) -> None:
+    op, x = cd.MotionBlur(), images(2, 1, 12, 12)
+    one, other = op.draw(x, seeded(0)), op.draw(x, seeded(1))
+    physics = as_physics(op, 1.0, params=one)
+    assert torch.equal(physics(x, t=torch.tensor(0.5), sigma=0.1), op(x, 0.5, one))
+    assert torch.equal(physics(x), op(x, 0.5, one)), "what is passed with an image stays"
+    physics.update(t=1.0, **other)
+    assert torch.equal(physics(x), op(x, 1.0, other)) and not torch.equal(physics(x), op(x, 1.0, one))
+    physics.clone().update(t=0.0)
+    assert torch.equal(physics(x), op(x, 1.0, other)), "a clone is another"
+
+
+def test_params_of_one_image_serve_any_number(images) -> None:
+    op, x = cd.MotionBlur(), images(3, 1, 12, 12)
+    params = op.draw(x[:1], seeded(0))
+    every = {name: value.expand(3, *value.shape[1:]) for name, value in params.items()}
+    assert torch.equal(as_physics(op, 1.0, params=params)(x), op(x, 1.0, every))
+
+
+def test_a_generator_draws_times_and_params_for_a_batch() -> None:
+    op = cd.MotionBlur()
+    generator = as_generator(op, (1, 12, 12), t=(0.2, 0.4))
+    drawn = generator.step(5, seed=3)
+    assert all(torch.equal(value, generator.step(5, seed=3)[name]) for name, value in drawn.items())
+    assert not torch.equal(generator.step(5)["t"], drawn["t"])
+    assert 0.2 <= float(drawn["t"].min()) < float(drawn["t"].max()) <= 0.4
+    physics = as_physics(op, params=op.draw(torch.zeros(1, 1, 12, 12), seeded(0)))
+    x = torch.rand(5, 1, 12, 12, generator=seeded(0))
+    time = drawn.pop("t")
+    assert torch.equal(physics(x, t=time, **drawn), op(x, time, drawn))
+
+
+def test_noise_of_deepinv_comes_after_the_degradation(images) -> None:
+    x, physics = images(1, 1, 8, 8, dtype=torch.float32), as_physics(cd.GaussianBlur(), 1.0)
+    physics.set_noise_model(deepinv.physics.GaussianNoise(sigma=0.1, rng=seeded(0)))
+    assert 0.05 < float((physics(x) - physics.A(x)).std()) < 0.2
+
+
+def test_a_random_degradation_asks_for_its_params() -> None:
+    with pytest.raises(TypeError, match=r"MotionBlur is random: pass params=motionblur.draw"):
+        as_physics(cd.MotionBlur(), 1.0)
+
+
+# --- physics as a degradation ----------------------------------------------------------------------------------------
+
+
+def test_a_degradation_comes_back_through_its_physics(images) -> None:
+    op, x = cd.GaussianBlur(sigma_max=2.0), images(3, 1, 12, 12)
+    back, t = from_physics(as_physics(op), schedule=lambda s: {"t": s}), torch.tensor([0.0, 0.4, 1.0])
+    assert torch.equal(back(x, t)[0], x[0])
+    assert torch.allclose(back(x, t), op(x, t), atol=1e-5) and back.deterministic
+
+
+def gaussian(sigma: float) -> Tensor:
+    kernel: Tensor = deepinv.physics.functional.gaussian_blur(sigma=sigma)
+    return kernel.reshape(1, 1, *kernel.shape[-2:])
+
+
+def blur_of_deepinv(sigma: float = 1.0):
+    return deepinv.physics.Blur(filter=gaussian(sigma), padding="circular")
+
+
+def test_a_schedule_gives_parameters_and_the_physics_stays_as_it_was(images) -> None:
+    physics, x = blur_of_deepinv(), images(2, 1, 16, 16, dtype=torch.float32)
+    before = physics.filter.clone()
+    op, t = from_physics(physics, schedule=lambda s: {"filter": gaussian(0.3 + s)}), torch.tensor([0.5, 1.0])
+    expected = torch.cat([blur_of_deepinv(0.8).A(x[:1]), blur_of_deepinv(1.3).A(x[1:])])
+    assert torch.allclose(op(x, t), expected, atol=1e-5)
+    assert torch.equal(physics.filter, before)
+    physics.update_parameters(filter=torch.zeros_like(before))
+    assert torch.allclose(op(x, t), expected, atol=1e-5), "a degradation is a value"
+
+
+def test_without_a_schedule_it_is_the_straight_line_to_the_physics(images) -> None:
+    physics, x = blur_of_deepinv(), images(2, 1, 16, 16, dtype=torch.float32)
+    op = from_physics(physics)
+    assert torch.allclose(op(x, 0.25), torch.lerp(x, physics.A(x), 0.25), atol=1e-6)
+    assert torch.equal(op(x, 0.0), x) and op.claims == cd.Claims.LINEAR | cd.Claims.DIFFERENTIABLE
+
+
+def test_a_generator_of_deepinv_is_asked_once_for_a_trajectory(images) -> None:
+    generator = deepinv.physics.generator.MotionBlurGenerator(psf_size=(5, 5))
+    op, x = from_physics(blur_of_deepinv(), generator=generator), images(2, 1, 16, 16, dtype=torch.float32)
+    params = op.draw(x, seeded(0))
+    assert torch.equal(params["filter"], op.draw(x, seeded(0))["filter"])
+    assert not torch.equal(params["filter"][0], params["filter"][1])
+    for i in range(2):
+        expected = blur_of_deepinv().A(x[i : i + 1], filter=params["filter"][i : i + 1])
+        assert torch.allclose(op(x, 1.0, params)[i], expected[0], atol=1e-6)
+
+
+def test_a_physics_that_changes_the_size_is_told_so(images) -> None:
+    op = from_physics(deepinv.physics.Downsampling(img_size=(1, 8, 8), filter=None, factor=2))
+    with pytest.raises(ValueError, match="Downsampling must keep the shape of images"):
+        op(images(1, 1, 8, 8, dtype=torch.float32), 1.0)
+
+
+def test_only_a_physics_of_deepinv_is_one() -> None:
+    with pytest.raises(TypeError, match="expected a physics of deepinv, got function"):
+        from_physics(lambda x: x)
+
+
+# --- restorers -------------------------------------------------------------------------------------------------------
+
+
+def test_a_reconstructor_restores_as_its_run(digits: Run, clean: Tensor) -> None:
+    physics = as_physics(digits.degradation)
+    y = physics(clean)
+    model = as_reconstructor(digits, steps=4)
+    assert isinstance(model, deepinv.models.Reconstructor)
+    assert torch.equal(model(y, physics), digits.restore(y, steps=4))
+    bare = as_reconstructor(digits.R, digits.degradation, steps=4)
+    assert torch.allclose(bare(y, physics), digits.restore(y, steps=4), atol=1e-5)
+    assert len([*model.parameters()]) == len([*digits.net.parameters()])
+
+
+def test_a_physics_of_ours_tells_the_time(digits: Run, clean: Tensor) -> None:
+    physics = as_physics(digits.degradation, torch.tensor([0.5, 0.25]))
+    y, model = physics(clean), as_reconstructor(digits, steps=3)
+    assert torch.equal(model(y, physics), digits.restore(y, start=torch.tensor([0.5, 0.25]), steps=3))
+    assert torch.equal(model(y, blur_of_deepinv()), digits.restore(y, steps=3)), "others are taken to be at t = 1"
+    assert torch.equal(
+        as_reconstructor(digits, steps=3, start=0.75)(y, physics), digits.restore(y, start=0.75, steps=3)
+    )
+
+
+def test_only_an_oracle_knows_what_was_drawn(images) -> None:
+    op, x = cd.MotionBlur(), images(2, 1, 12, 12, dtype=torch.float32)
+    physics = as_physics(op, 1.0, params=op.draw(x, seeded(0)))
+    y = physics(x)
+    known = as_reconstructor(lambda z, t: x, op, steps=3, sampler="improved", oracle=True)
+    assert torch.allclose(known(y, physics), x, atol=1e-5)
+    with pytest.raises(ValueError, match="improved needs the params that damaged the picture"):
+        as_reconstructor(lambda z, t: x, op, steps=3, sampler="improved")(y, physics)
+
+
+def test_a_restorer_alone_does_not_say_what_it_undoes() -> None:
+    with pytest.raises(TypeError, match="does not say what it undoes"):
+        as_reconstructor(lambda x, t: x)
+
+
+# Of the trainer of deepinv about itself.
+@pytest.mark.filterwarnings("ignore:non_blocking_transfers=True can only be used:UserWarning")
+def test_deepinv_measures_a_run(digits: Run, clean: Tensor) -> None:
+    physics = as_physics(digits.degradation, 0.5)
+    y = physics(clean)
+    pairs = [{"x": one, "y": other} for one, other in zip(clean, y, strict=True)]
+    found = deepinv.test(
+        as_reconstructor(digits, steps=3), DataLoader(pairs, batch_size=2), physics,
+        metrics=[deepinv.metric.PSNR()], verbose=False, show_progress_bar=False, rescale_mode=None,
+    )  # fmt: skip
+    expected = deepinv.metric.PSNR()(digits.restore(y, start=0.5, steps=3), clean)
+    assert found["PSNR"] == pytest.approx(float(expected.mean()), abs=1e-4) and found["PSNR"] > 30
+
+
+@pytest.mark.parametrize("sigma", [0.05, [0.1, 0.7]])
+def test_a_denoiser_sees_images_as_its_degradation_makes_them(sigma: float | list[float], images) -> None:
+    op, x = cd.GaussianNoise(), images(2, 1, 8, 8)
+    noise, seen = torch.randn(x.shape, dtype=x.dtype, generator=seeded(0)), []
+    model = as_denoiser(lambda x, t: seen.append((x, t)) or x, op)
+    assert isinstance(model, deepinv.models.Denoiser)
+    level = torch.tensor(sigma, dtype=x.dtype)
+    model(x + level.reshape(-1, 1, 1, 1) * noise, level)
+    ((given, t),) = seen
+    assert torch.allclose(given, op(x, t, {"noise": noise}), atol=1e-9)
+
+
+def test_a_denoiser_of_no_noise_is_asked_at_time_zero(images) -> None:
+    x, seen = images(2, 1, 8, 8), []
+    as_denoiser(lambda x, t: seen.append((x, t)) or x, cd.GaussianNoise())(x, 0.0)
+    assert torch.equal(seen[0][0], x) and not seen[0][1].any()
+
+
+def test_a_denoiser_is_for_gaussian_noise(digits: Run) -> None:
+    with pytest.raises(TypeError, match="is for GaussianNoise, not GaussianBlur"):
+        as_denoiser(digits)
