@@ -1,0 +1,49 @@
+"""The page: three tabs over the same runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import gradio as gr
+
+from ..run import Run
+from . import degrading, generating, restoring
+from .examples import photographs
+from .uploads import Shelf
+
+CACHE_AGE = 3600  # seconds that a picture lies on the shelf
+AT_ONCE = 2  # computations; others wait, and none is turned away
+
+# Small images are shown as they are, pixel by pixel; no font is fetched from anywhere.
+STYLE = """
+.pixels img { image-rendering: pixelated; object-fit: contain; width: 100%; }
+.shown { padding-top: 30px; }
+.shown img { object-fit: contain; width: 100%; }
+.gradio-container { max-width: 1400px !important; margin: auto; }
+footer { display: none !important; }
+"""
+TITLE = """# colddiff
+Any image degradation in, a restorer and a generator out: `x = x + (D(x0_hat, s) - D(x0_hat, t))`"""
+FONTS = ("system-ui", "sans-serif")
+
+
+def build(runs: Mapping[str, Run], folder: Path) -> gr.Blocks:
+    """The app over runs by name; pictures for the browser lie in the folder."""
+    shelf = Shelf(folder)
+    generators = {name: run for name, run in runs.items() if run.prior is not None and run.condition is None}
+    with gr.Blocks(title="colddiff", analytics_enabled=False, delete_cache=(600, CACHE_AGE)) as page:
+        gr.Markdown(TITLE)
+        with gr.Tab("Degrade", id="degrade"):
+            degrading.tab(shelf, [shelf.put(picture) for picture in photographs()])
+        with gr.Tab("Restore", id="restore"):
+            restoring.tab(restoring.Restoring(runs, shelf))
+        with gr.Tab("Generate", id="generate"):
+            generating.tab(generating.Generating(generators, shelf))
+    page.queue(default_concurrency_limit=AT_ONCE)
+    return page
+
+
+def theme() -> gr.themes.Base:
+    """Gradio's own, in fonts that every machine has."""
+    return gr.themes.Default(font=FONTS, font_mono=("ui-monospace", "monospace"))
