@@ -10,6 +10,7 @@ from typing import Any
 from jsonargparse import ActionYesNo, ArgumentParser
 
 from . import commands, demo, doctor, experiments, listing, plotting, publish
+from .interop.export import export_run
 from .registry import Configurable, field_types
 from .settings import Size, TrainConfig
 from .texts import argument_texts
@@ -192,6 +193,17 @@ def _push_arguments(p: ArgumentParser) -> None:
     _trust(p)
 
 
+def _export_arguments(p: ArgumentParser) -> None:
+    p.add_argument("run", type=str, help="what `colddiff train` wrote, or digits")
+    p.add_argument("out", type=str, help="folder of a pipeline of diffusers, or an .onnx file")
+    p.add_argument(
+        "--format", type=typing.Literal["auto", "diffusers", "onnx"], default="auto",
+        help="auto is onnx for an OUT that ends in .onnx, else diffusers",
+    )  # fmt: skip
+    p.add_argument("--overwrite", action=SWITCH, default=False, help="put it among, or in place of, files of others")
+    _trust(p)
+
+
 def _demo_arguments(p: ArgumentParser) -> None:
     p.add_argument("--out", type=str, default="demo", help="folder for the run and the pictures")
     p.add_argument("--minutes", type=float, default=1.0, help="of training")
@@ -315,6 +327,7 @@ COMMANDS = {
     "compare": Command("methods, by calls and by seconds", _compare_arguments, experiments.compare_methods),
     "import-official": Command("weights of the paper's code as a run", _import_arguments, experiments.import_weights),
     "push": Command("publish a run on the Hugging Face hub", _push_arguments, publish.push_run),
+    "export": Command("a run for other libraries: a pipeline of diffusers, or ONNX", _export_arguments, export_run),
     "demo": Command("train on digits for a minute, measure, and draw every stage", _demo_arguments, demo.run_demo),
 }
 
