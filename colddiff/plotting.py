@@ -98,9 +98,10 @@ def plot_frequencies(degradation: Any, image: str | None, out: str, image_size: 
     """Write what a degradation does to each spatial frequency."""
     _check_target(out, image)
     op = Degradation.from_config(degradation)
+    x = None
     if image is not None:
         x = _read(Framing(size=image_size), image)
-    else:
+    elif not viz.spectra.known(op):
         count, side = PHOTOS
         x = load_data("photos", split="all", size=image_size or side)[:count]
     viz.save(viz.frequencies(op, x, generator=generator_for(seed, "degrade")), out)

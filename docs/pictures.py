@@ -1,5 +1,7 @@
-"""Draw the pictures of README.md and paper.md: `python docs/pictures.py`."""
+"""Draw the pictures of README.md and paper.md, and the curves of compare.md: `python docs/pictures.py`."""
 
+import re
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,8 @@ from skimage.data import astronaut, chelsea
 import colddiff as cd
 from colddiff import paper
 from colddiff.pictures import fit, to_tensor
-from colddiff.viz import labelled_rows, save
+from colddiff.spreads import Row, Spread
+from colddiff.viz import curves, labelled_rows, save
 
 SIDE = 80
 OPERATORS = {
@@ -52,9 +55,32 @@ def draw(operators: dict[str, cd.Degradation], name: str, colours: int) -> Path:
         params |= {"target": read(chelsea())} if op.required_params else {}
         D = op.bind(params, like=x)
         rows.append((label, torch.cat([D(x, t) for t in times])))
-    sheet = labelled_rows(rows, zoom=1)
-    return save(sheet.convert("P", palette=Image.Palette.ADAPTIVE, colors=colours), Path(__file__).with_name(name))
+    return written(labelled_rows(rows, zoom=1), name, colours)
+
+
+def written(sheet: Image.Image, name: str, colours: int) -> Path:
+    small = sheet.convert("RGB").convert("P", palette=Image.Palette.ADAPTIVE, colors=colours)
+    return save(small, Path(__file__).with_name(name))
+
+
+def draw_curves(heading: str, title: str, name: str) -> Path:
+    """A table of compare.md as curves."""
+    section = Path(__file__).with_name("compare.md").read_text(encoding="utf-8").split(f"## {heading}\n")[1]
+    rows = []
+    for line in re.findall(r"^\| \w+ \| [1-9].*$", section.partition("\n## ")[0], re.MULTILINE):
+        method, calls, ms, rmse, _, kid = (cell.strip(" *") for cell in line.split("|")[1:-1])
+        rows.append(Row(method, int(calls), float(ms) / 1000, {"rmse": spread(rmse), "kid": spread(kid)}))
+    stream = BytesIO()
+    curves(title, rows, ("rmse", "kid")).savefig(stream, format="png")
+    return written(Image.open(stream), name, 64)
+
+
+def spread(cell: str) -> Spread:
+    """Three seeds, of which the page has the mean, the lowest and the highest."""
+    mean, low, high = map(float, re.findall(r"[\d.]+", cell))
+    return Spread((low, 3 * mean - low - high, high))
 
 
 print(draw(OPERATORS, "degradations.png", 80))
 print(draw(PAPER, "paper.png", 80))
+print(draw_curves("Deblurring MNIST", "deblur: MNIST, the first 200 test images", "compare-deblur.png"))

@@ -4,10 +4,11 @@ import json
 
 import pytest
 import torch
-from bad import inside, lines_of
+from bad import Same, inside, lines_of
 from PIL import Image
+from tiny import run_of
 
-from colddiff import load, viz
+from colddiff import PixelMask, load, viz
 from colddiff.plotting import _generated
 
 BLUR = ["--degradation", "gaussian_blur"]
@@ -43,10 +44,15 @@ def test_a_walk_is_a_sheet_or_an_animation(here, capsys):
         assert sheet.width > 5 * 64 and animation.n_frames == 5
 
 
-def test_a_walk_is_what_restore_does(here, capsys):
+@pytest.mark.parametrize("random", [False, True])
+def test_a_walk_is_what_restore_does(random, here, capsys, monkeypatch):
     """The picture at its end is that of `colddiff restore`, damaged by the same seed."""
-    told(capsys, *WALK, "--out", "walk.png")
-    assert lines_of(capsys, "restore", "digits", "digit.png", "--degrade", "--steps", 4, "--out", "o") == (0, [])
+    if random:
+        for module in ("plotting", "commands"):
+            monkeypatch.setattr(f"colddiff.{module}.load", lambda *_, **__: run_of(Same(), PixelMask()))
+    told(capsys, *WALK, "--start", "0.5", "--out", "walk.png")
+    line = ["restore", "digits", "digit.png", "--degrade", "--start", "0.5", "--steps", "4", "--out", "o"]
+    assert lines_of(capsys, *line) == (0, [])
     with Image.open("walk.png") as sheet, Image.open("o/digit.png") as row:
         last = sheet.convert("L").crop((sheet.width - 66, 2, sheet.width - 2, 66)).resize((16, 16), 0)
         restored = row.convert("L").crop((38, 2, 54, 18))
@@ -74,6 +80,7 @@ def test_a_difference_of_grey_and_colour_is_in_colour(here, capsys):
     [
         ["frequencies", *BLUR, "--degradation.sigma_max", "8"],
         ["frequencies", "other.png", "--degradation", "pixelate"],
+        ["frequencies", "--degradation", "pixelate", "--image-size", "64"],
         ["schedules"],
         ["schedules", "--names", "linear,cosine,power"],
         ["tradeoff", "report.json"],

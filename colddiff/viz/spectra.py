@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 import torch
 from torch import Tensor
@@ -64,13 +64,18 @@ def gains(
         ValueError: images are needed and missing, or smaller than 8 pixels a side.
     """
     t = torch.tensor(times, dtype=torch.float64)
-    if isinstance(degradation, SeparableLinear) and degradation.has_spectrum:
+    if known(degradation):
         return _exact(degradation, SIDE if images is None else max(images.shape[-2:]), t)
     if images is None:
         raise ValueError(f"what {_named(degradation)} does to frequencies is measured: give images")
     if min(images.shape[-2:]) < 8:
         raise ValueError(f"frequencies need pictures of 8 pixels a side, got {tuple(images.shape)}")
     return _measured(degradation, images.double(), t, generator)
+
+
+def known(degradation: Degradation) -> TypeGuard[SeparableLinear]:
+    """Whether its gain follows from a spectrum, and needs no images."""
+    return isinstance(degradation, SeparableLinear) and degradation.has_spectrum
 
 
 def frequencies(

@@ -124,13 +124,16 @@ def _round_numbers(low: float, high: float) -> list[float]:
 
 def _spaced(heights: Sequence[float], apart: float) -> list[float]:
     """The same heights in the same order, at least so far apart and within [0, 1], moved as little as that needs."""
-    from sklearn.isotonic import isotonic_regression  # a second to import
-
     order = sorted(range(len(heights)), key=lambda k: heights[k])
     apart = min(apart, 1 / max(len(heights) - 1, 1))
-    steps = [i * apart for i in range(len(heights))]
-    level = isotonic_regression(
-        [heights[k] - step for k, step in zip(order, steps, strict=True)], y_min=0, y_max=1 - steps[-1]
-    )
-    moved = dict(zip(order, (float(y) + step for y, step in zip(level, steps, strict=True)), strict=True))
+    touching: list[tuple[float, int]] = []  # sum and number, as if all those below had no extent
+    for i, k in enumerate(order):
+        total, count = heights[k] - i * apart, 1
+        while touching and touching[-1][0] / touching[-1][1] > total / count:
+            below, number = touching.pop()
+            total, count = total + below, count + number
+        touching.append((total, count))
+    highest = 1 - (len(heights) - 1) * apart
+    level = [min(max(total / count, 0), highest) for total, count in touching for _ in range(count)]
+    moved = {k: level[i] + i * apart for i, k in enumerate(order)}
     return [moved[k] for k in range(len(heights))]
