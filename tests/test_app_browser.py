@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from io import BytesIO
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -67,8 +68,6 @@ def wait_for(page, selector: str, before: str = "") -> np.ndarray:
     """The pixels of a picture's element, once it is loaded and another one than before."""
     page.wait_for_function(LOADED, arg=[selector, before])
     shot = page.locator(f"{selector} img").first.screenshot()
-    from io import BytesIO
-
     return np.asarray(Image.open(BytesIO(shot)).convert("RGB")).astype(float)
 
 

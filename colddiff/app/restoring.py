@@ -136,24 +136,25 @@ class Restoring:
             return None
         return self.shelf.put(race_plot({lane.name: lane.answers for lane in lanes}, _rmse(x, clean)))
 
-    def _shown(self, x: Tensor, clean: Tensor | None, lanes: list[Lane]) -> tuple[str, list[list[Any]]]:
-        """The sheet and the table."""
+    def _shown(self, x: Tensor, clean: Tensor | None, lanes: list[Lane]) -> tuple[str, str]:
+        """The sheet, and the table as Markdown."""
         rows, table = [], []
         for lane in lanes:
             state = lane.states[-1]
             now, answer = state.x.clamp(0, 1).cpu(), state.x0.clamp(0, 1).cpu()
             pictures = [x.clamp(0, 1), now, answer]
-            measured: list[Any] = ["", "", ""]
+            measured: list[str] = ["", "", ""]
             if clean is not None:
                 pictures += [difference_map(clean[0], now[0], absolute=True)[None], clean]
                 values = (float(fn(now, clean)) for fn in (metrics.rmse, metrics.psnr, metrics.ssim))
                 measured = [f"{value:.{digits}f}" for value, digits in zip(values, (4, 2, 3), strict=True)]
             rows.append((lane.name, torch.cat([_rgb(p) for p in pictures])))
             told_t = f"{float(state.t[0]):.2f}"
-            table.append([lane.name, len(lane.states), told_t, *measured, f"{lane.seconds:.2f}"])
+            table.append([lane.name, f"{len(lane.states)}", told_t, *measured, f"{lane.seconds:.2f}"])
         heads = ["damaged", "x_t", "x0_hat", "|x_t - clean|", "clean"][: len(rows[0][1])]
         sheet = self.shelf.put(viz.labelled_rows(rows, heads, zoom=max(1, 128 // x.shape[-2])))
-        return sheet, table
+        lines = [HEADS, ["---", *["--:"] * (len(HEADS) - 1)], *table]
+        return sheet, "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def tab(work: Restoring) -> None:
@@ -185,8 +186,7 @@ def tab(work: Restoring) -> None:
                 stop = gr.Button("Stop")
         with gr.Column(scale=2, min_width=480):
             sheet = picture_out(None, "Where the samplers are", "restored").render()
-            table = gr.Dataframe(headers=HEADS, label="Against the clean picture", interactive=False,
-                                 elem_id="restore-table")  # fmt: skip
+            table = gr.Markdown(elem_id="restore-table")
             curve = picture_out(None, "How they race", "race").render()
             walk = picture_out(None, "The longest walk: x_t above, x0_hat below", "walk").render()
             film = picture_out(None, "The same, moving", "film", height=260).render()
