@@ -9,7 +9,7 @@ from typing import Any
 
 from jsonargparse import ActionYesNo, ArgumentParser
 
-from . import commands, demo, doctor, experiments, listing, plotting, publish
+from . import app, commands, demo, doctor, experiments, listing, plotting, publish
 from .interop.export import export_run
 from .registry import Configurable, field_types
 from .settings import Size, TrainConfig
@@ -210,6 +210,15 @@ def _demo_arguments(p: ArgumentParser) -> None:
     _device_and_seed(p)
 
 
+def _app_arguments(p: ArgumentParser) -> None:
+    p.add_argument("runs", type=str, nargs="*", default=["digits"], help="what `colddiff train` wrote; digits if none")
+    p.add_argument("--host", type=str, default=app.LOOPBACK, help="address to listen on; 0.0.0.0 for the whole network")
+    p.add_argument("--port", type=int | None, default=None, help="the first free one from 7860 if left out")
+    p.add_argument("--browser", action=SWITCH, default=False, help="open the page in the browser")
+    p.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda")
+    _trust(p)
+
+
 def _trajectory_arguments(p: ArgumentParser) -> None:
     p.add_argument("run", type=str, help="what `colddiff train` wrote, or digits")
     p.add_argument("image", type=str | None, nargs="?", default=None, help="a damaged picture; from the prior if none")
@@ -328,6 +337,7 @@ COMMANDS = {
     "import-official": Command("weights of the paper's code as a run", _import_arguments, experiments.import_weights),
     "push": Command("publish a run on the Hugging Face hub", _push_arguments, publish.push_run),
     "export": Command("a run for other libraries: a pipeline of diffusers, or ONNX", _export_arguments, export_run),
+    "app": Command("degrade, restore and generate in a browser, on this machine only", _app_arguments, app.serve),
     "demo": Command("train on digits for a minute, measure, and draw every stage", _demo_arguments, demo.run_demo),
 }
 
