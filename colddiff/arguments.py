@@ -9,7 +9,7 @@ from typing import Any
 
 from jsonargparse import ActionYesNo, ArgumentParser
 
-from . import app, commands, demo, doctor, experiments, listing, plotting, publish
+from . import commands, demo, doctor, experiments, listing, plotting, publish
 from .interop.export import export_run
 from .registry import Configurable, field_types
 from .settings import Size, TrainConfig
@@ -61,6 +61,11 @@ def _restore_arguments(p: ArgumentParser) -> None:
     p.add_argument(
         "--steps", type=int | None, default=None, help="restorer calls; 20, or as many as there are levels, if left out"
     )
+    p.add_argument(
+        "--goal", type=typing.Literal["distortion", "perception"], default="distortion",
+        help="close to the truth, or real in looks: what `colddiff eval` recommends for it is taken where --sampler "
+        "and --steps are both left out",
+    )  # fmt: skip
     p.add_argument("--mask", type=str, default=None, help="picture that is white where something is missing")
     p.add_argument(
         "--reference", type=str, default=None, help="the clean picture, or a folder of them by name: measure"
@@ -100,7 +105,7 @@ def _eval_arguments(p: ArgumentParser) -> None:
     )
     # torchrun takes --start for its own --start-method, wherever it stands.
     p.add_argument("--start", "--starts", type=str, default=".25,.5,.75,1", help="start severities in (0, 1]")
-    p.add_argument("--steps", type=str, default="5,20", help="numbers of steps")
+    p.add_argument("--steps", type=str, default="2,5,10,20", help="numbers of steps")
     p.add_argument("--images", type=str, default="500", help="how many, from the first; `all` for all")
     p.add_argument(
         "--input",
@@ -118,7 +123,7 @@ def _eval_arguments(p: ArgumentParser) -> None:
     p.add_argument("--json", type=str, default=None, help="write the report there as JSON")
     p.add_argument(
         "--out", type=str, default=None,
-        help="folder of report.md, .json and .png; RUN/report, or ./report for digits, if left out",
+        help="folder of report.md, .json, .png and the plot worth.png; RUN/report, or ./report for digits, if left out",
     )  # fmt: skip
     p.add_argument("--batch-size", "--batch_size", type=int, default=128, help="images at a time")
     _speed(p)
@@ -208,15 +213,6 @@ def _demo_arguments(p: ArgumentParser) -> None:
     p.add_argument("--out", type=str, default="demo", help="folder for the run and the pictures")
     p.add_argument("--minutes", type=float, default=1.0, help="of training")
     _device_and_seed(p)
-
-
-def _app_arguments(p: ArgumentParser) -> None:
-    p.add_argument("runs", type=str, nargs="*", default=["digits"], help="what `colddiff train` wrote; digits if none")
-    p.add_argument("--host", type=str, default=app.LOOPBACK, help="address to listen on; 0.0.0.0 for the whole network")
-    p.add_argument("--port", type=int | None, default=None, help="the first free one from 7860 if left out")
-    p.add_argument("--browser", action=SWITCH, default=False, help="open the page in the browser")
-    p.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda")
-    _trust(p)
 
 
 def _trajectory_arguments(p: ArgumentParser) -> None:
@@ -337,7 +333,6 @@ COMMANDS = {
     "import-official": Command("weights of the paper's code as a run", _import_arguments, experiments.import_weights),
     "push": Command("publish a run on the Hugging Face hub", _push_arguments, publish.push_run),
     "export": Command("a run for other libraries: a pipeline of diffusers, or ONNX", _export_arguments, export_run),
-    "app": Command("degrade, restore and generate in a browser, on this machine only", _app_arguments, app.serve),
     "demo": Command("train on digits for a minute, measure, and draw every stage", _demo_arguments, demo.run_demo),
 }
 

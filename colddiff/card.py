@@ -8,6 +8,7 @@ from typing import Any
 
 from .anonymous import hub_dataset, without_folders
 from .priors import Empirical
+from .recommended import FILE as RECOMMENDED
 from .run import Run
 from .texts import unmarked
 
@@ -117,7 +118,16 @@ def _usage(run: Run, config: dict[str, Any], name: str, *, on_hub: bool) -> str:
         *new,
     ]
     command = "" if given else f"\n    colddiff restore {name} damaged.png --out restored\n"
-    return "```python\n" + "\n".join(lines) + f"\n```\n{command}"
+    return "```python\n" + "\n".join(lines) + f"\n```\n{command}{_recommended(run)}"
+
+
+def _recommended(run: Run) -> str:
+    """What a restore takes where nobody chose."""
+    if run.recommended is None:
+        return ""
+    where = f"`{RECOMMENDED}`, measured on {unmarked(str(run.recommended))}"
+    ways = "\n".join(f"- {line}" for line in run.recommended.lines())
+    return f"\nWhere neither sampler nor steps are given, `restore` takes ({where}):\n\n{ways}\n"
 
 
 def _measured(table: str | None) -> str:

@@ -27,6 +27,8 @@ from .framing import Framing
 from .model_hub import downloaded, is_model_name
 from .priors import Fitted, Prior
 from .processes import pick_device
+from .recommended import FILE as RECOMMENDED
+from .recommended import recommended_in
 from .registry import Configurable, names_of
 from .run import Run
 from .tensors import check_memory, check_weights, load_weights, read_tensors, write_tensors
@@ -109,7 +111,7 @@ def load(
             baseline = baseline_from(degradation, read_tensors(file))
         except ValueError as error:  # no restore needs it
             warnings.warn(f"{error}: reports go without the classical restorer", stacklevel=2)
-    return Run(net, degradation, prior, config, path, chosen, compile, baseline)
+    return Run(net, degradation, prior, config, path, chosen, compile, baseline, recommended_in(path))
 
 
 def read_config(file: Path) -> dict[str, Any]:
@@ -141,7 +143,11 @@ def save(
     run_dir: Path, weights: dict[str, Tensor], config: dict[str, Any], prior: Prior | None,
     baseline: Baseline | None = None,
 ) -> None:  # fmt: skip
-    """Write weights, prior, baseline and config; the config last, so that what it describes is there."""
+    """Write weights, prior, baseline and config; the config last, so that what it describes is there.
+
+    What was recommended for other weights goes.
+    """
+    (run_dir / RECOMMENDED).unlink(missing_ok=True)
     write_tensors(run_dir / "model.safetensors", weights)
     if prior is not None and prior.tensors():
         write_tensors(run_dir / "prior.safetensors", prior.tensors())

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from . import viz
+from . import viz, worth
 from .checkpoint import load
 from .data import ImageData, beside, load_data
 from .embedded import EMBEDDED
@@ -18,7 +18,8 @@ from .files import check_target, write_text
 from .generation import generated
 from .perception import not_ours_to_write, wants_training
 from .processes import is_first
-from .report import evaluate, report_files, write_card
+from .recommended import GOALS
+from .report import evaluate, report_files, store, write_card
 from .restoring import Job, restore_files
 from .run import Run
 from .runlog import last_lines
@@ -37,18 +38,21 @@ def train_restorer(config: TrainConfig, resume: bool) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="left out")  # the training has said so
         data = held_out_for(config, run.framing)
-    report = evaluate(run, data, starts=(0.5, 1.0), steps=(5,), images=128)
+    # 20 calls are what restores take where nothing is recommended: they are in the running.
+    report = evaluate(run, data, starts=(0.5, 1.0), steps=(5, 20), images=128)
     if not is_first():
         return
+    stored = store(run, report)
     write_card(run, report)
     print(report.to_markdown())
+    print(stored)
     print(f"run, model card and samples in {config.out}")
 
 
 def restore_pictures(
-    run: str, images: list[str], out: str, start: float, sampler: str | None, steps: int | None, mask: str | None,
-    reference: str | None, degrade: bool, beside: bool, framed: bool, image_size: int | None, tile: int,
-    overwrite: bool, precision: str, compile: bool, device: str, seed: int,
+    run: str, images: list[str], out: str, start: float, sampler: str | None, steps: int | None, goal: str,
+    mask: str | None, reference: str | None, degrade: bool, beside: bool, framed: bool, image_size: int | None,
+    tile: int, overwrite: bool, precision: str, compile: bool, device: str, seed: int,
 ) -> None:  # fmt: skip
     """Restore pictures, one file each, and measure them where there is a reference."""
     model = load(run, device=device, precision=precision, compile=compile)
@@ -61,9 +65,11 @@ def restore_pictures(
     if framed:
         framing = replace(model.framing, size=model.framing.size or _square(model))
     job = Job(
-        framing, start, steps, sampler, None if mask is None else Path(mask),
+        framing, start, steps, sampler, goal, None if mask is None else Path(mask),
         None if reference is None else Path(reference), degrade, beside, tile, overwrite, seed,
     )  # fmt: skip
+    if sampler is None and steps is None and (model.recommended or goal != GOALS[0]):
+        print(_taken(model, start, goal))
     count, measured = restore_files(model, images, Path(out), job)
     for m in measured[:MOST_LINES]:
         print(
@@ -128,8 +134,12 @@ def evaluate_run(
     written = report.save(folder)
     if json:
         write_text(Path(json), report.to_json())
+    stored = store(model, report)
     print(report.to_markdown())
     print(f"written to {', '.join(map(str, written))}" + (f" and {json}" if json else ""))
+    if not worth.drawable():
+        print(worth.MISSING)
+    print(stored)
 
 
 def _training_images(run: Run, named: str | None, data: str) -> ImageData | None:
@@ -174,12 +184,25 @@ def inspect_run(run: str) -> None:
     print(f"images       {model.shape[0]} x {model.shape[1]} x {model.shape[2]}, from {_dumps(config['data'])}")
     planned = config["training"].get("total_steps", "unknown")
     print(f"training     step {config['step']} of {planned}, by colddiff {config['version']}")
+    if model.recommended is not None:
+        for line in model.recommended.lines():
+            print(f"restores     {line}, measured on {printable(str(model.recommended))}")
     log = model.path / "log.jsonl"
     for line in last_lines(log)[-2:] if log.exists() else []:
         print(f"log          {printable(line)}")
 
 
 # --- helpers ---------------------------------------------------------------------------------------------------------
+
+
+def _taken(run: Run, start: float, goal: str) -> str:
+    """What restores take where neither sampler nor steps were given, and why."""
+    setting = run.setting(start, goal)
+    known = run.recommended
+    if known is None or known.at(start, goal) is None:
+        return f"{setting}: nothing was measured for {goal} (`colddiff eval`)"
+    measured = f"measured on {printable(str(known))}, from t = {setting.start:.2f}"
+    return f"{setting}: recommended for {goal}, {measured}; --sampler or --steps choose otherwise"
 
 
 def _beside_named(place: str | None) -> str | None:

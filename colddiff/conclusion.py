@@ -1,4 +1,4 @@
-"""What a measured table says to do, in plain sentences."""
+"""What a measured table says: whether iterating is worth it, and what to do, in plain sentences."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from .metrics import summary
+from .metrics import Summary, summary
+from .recommended import GOALS, MOST_CALLS, Setting
 
+QUESTION = "Is iterating worth it?"
 LEAVE = "leave the picture as it is"
 MARGIN = 0.01  # by which share two ways may differ and count as equally good, however sure the difference is
 
@@ -69,9 +71,22 @@ class Goal:
         """Whether one is worse than the best by more than the margin: the 95% interval of the differences by image."""
         return summary(self.values(tried) - self.values(best)).low > MARGIN * max(self.mean(best), 0.0)
 
+    def choice(self, ways: Sequence[Tried]) -> Tried:
+        """The fewest calls that are not worse than the best, and better than the fewest measured if those are worse."""
+        best, fewest = min(ways, key=self.mean), _fewest(ways)
+        good = [t for t in ways if not self.worse(t, best)]
+        if self.worse(fewest, best):
+            good = [t for t in good if not t.calls or self.worse(fewest, t)]
+        return min(good, key=lambda t: (t.calls, not t.damaged, self.mean(t)))
+
+    def gain(self, tried: Tried, other: Tried) -> Summary | None:
+        """By which share of the other's mean one is lower, with its 95% interval by image; None where that is none."""
+        whole = self.mean(other)
+        return summary((self.values(other) - self.values(tried)) / whole) if whole > 0 else None
+
 
 def conclude(tried: Sequence[Tried], measure: str | None = None, features: str = "") -> list[str]:
-    """Sentences: per start what to take for distortion and for perception, then what holds over all starts.
+    """Sentences: whether iterating is worth it, then per start what to take, then what holds over all starts.
 
     At each start the fewest restorer calls are named that are not worse than the best ones by more than 1%, by the
     95% interval of the differences on the same images. The damaged images are in the running, with no call at all, and
@@ -84,14 +99,10 @@ def conclude(tried: Sequence[Tried], measure: str | None = None, features: str =
     """
     if len(tried[0].distortion) < 2:
         return ["One image tells nothing about what is better: measure more."]
-    goals = [Goal("distortion", "RMSE")]
-    if measure is not None:
-        goals.append(Goal("perception", measure))
-    starts = sorted({t.start for t in tried})
+    goals, starts = _goals(measure), _by_start(tried)
+    lines = [_headline(goal, starts) for goal in goals]
     picks: dict[str, Counter[str]] = {goal.name: Counter() for goal in goals}
-    lines = []
-    for start in starts:
-        here = [t for t in tried if t.start == start]
+    for start, here in starts.items():
         sentences = []
         for goal in goals:
             pick, sentence = _advice(here, goal)
@@ -104,11 +115,105 @@ def conclude(tried: Sequence[Tried], measure: str | None = None, features: str =
     return lines
 
 
+def recommend(tried: Sequence[Tried], measure: str | None = None) -> dict[str, tuple[Setting, ...]]:
+    """By goal and start the best choice of the network: what `conclude` names, or would without the other ways."""
+    if len(tried[0].distortion) < 2:
+        return {}
+    picks = {
+        goal.name: [goal.choice([t for t in here if t.calls]) for here in _by_start(tried).values()]
+        for goal in _goals(measure)
+    }
+    return {
+        name: tuple(Setting(t.start, t.method, t.calls) for t in found if t.calls <= MOST_CALLS)
+        for name, found in picks.items()
+    }
+
+
+# --- helpers ---------------------------------------------------------------------------------------------------------
+
+
+def _goals(measure: str | None) -> list[Goal]:
+    return [Goal(name, of) for name, of in zip(GOALS, ("RMSE", measure), strict=True) if of is not None]
+
+
+def _by_start(tried: Sequence[Tried]) -> dict[float, list[Tried]]:
+    return {start: [t for t in tried if t.start == start] for start in sorted({t.start for t in tried})}
+
+
+def _fewest(ways: Sequence[Tried]) -> Tried:
+    """The way of the network with the fewest calls: one_shot, where it was measured."""
+    return min((t for t in ways if t.calls), key=lambda t: (t.calls, t.method != "one_shot"))
+
+
+def _headline(goal: Goal, starts: dict[float, list[Tried]]) -> str:
+    """Whether iterating is worth it: at which starts and by how much, and why not at the others."""
+    paid: dict[float, tuple[Tried, Tried]] = {}
+    reasons: dict[str, list[float]] = {}
+    for start, here in starts.items():
+        pick, fewest = goal.choice(here), _fewest(here)
+        if pick.calls > fewest.calls:
+            paid[start] = pick, fewest
+        else:
+            reasons.setdefault(_reason(goal, here, pick, fewest), []).append(start)
+    clauses = [f"yes {_where([*paid], starts)}: {_paid(goal, [*paid.values()])}"] if paid else []
+    clauses += [f"no {_where(found, starts)}: {why}" for why, found in reasons.items()]
+    return f"{QUESTION} For {goal.name} {'; '.join(clauses)}."
+
+
+def _reason(goal: Goal, here: list[Tried], pick: Tried, fewest: Tried) -> str:
+    """Why more calls are not worth it."""
+    if pick.damaged:
+        return "nothing beats the damaged picture by more than 1% and chance"
+    if pick.classical:
+        return f"{pick.method}, without a network, is as good as anything"
+    more = [t for t in here if t.calls > fewest.calls]
+    if not more:
+        return "no more calls than that were measured"
+    if goal.worse(min(more, key=goal.mean), fewest):
+        return "more calls make it worse"
+    return "more calls gain nothing beyond 1% and chance"
+
+
+def _paid(goal: Goal, pairs: list[tuple[Tried, Tried]]) -> str:
+    """By which ways, and by how much, more calls are better."""
+    counts: dict[str, list[int]] = {}
+    for pick, _ in pairs:
+        counts.setdefault(pick.method, []).append(pick.calls)
+    ways = [f"{m} ({min(c)}{f' to {max(c)}' if max(c) > min(c) else ''} calls)" for m, c in counts.items()]
+    gains = [gain for gain in (goal.gain(*pair) for pair in pairs) if gain is not None]
+    means = [gain.mean for gain in gains]
+    if len(gains) == 1:
+        much = f"{_share(gains[0])} less"
+    elif gains:
+        much = f"{_percent(min(means))} to {_percent(max(means))} less"
+    else:
+        much = "less"
+    least = pairs[0][1].calls
+    than = "one call" if least == 1 else f"{least} calls, the fewest that were measured"
+    return f"{' or '.join(ways)} has {much} {goal.measure} than {than}"
+
+
+def _where(found: Sequence[float], starts: dict[float, list[Tried]]) -> str:
+    if len(found) == len(starts) > 1:
+        return "at every start"
+    texts = [f"{start:.2f}" for start in found]
+    return "at t = " + " and ".join(part for part in (", ".join(texts[:-1]), texts[-1]) if part)
+
+
+def _share(gain: Summary) -> str:
+    return f"{_percent(gain.mean)} [{_percent(gain.low)}, {_percent(gain.high)}]"
+
+
+def _percent(share: float) -> str:
+    """Two digits, three next to all; no more than all, which an estimate of KID may exceed."""
+    percent = 100 * min(share, 1.0)
+    return f"{percent:.1f}%" if abs(percent) < 9.95 or 99 < percent < 100 else f"{percent:.0f}%"
+
+
 def _advice(here: list[Tried], goal: Goal) -> tuple[Tried, str]:
     """What to take at one start, and the clause that says so."""
     damaged = next(t for t in here if t.damaged)
-    best = min(here, key=goal.mean)
-    pick = min((t for t in here if not goal.worse(t, best)), key=lambda t: (t.calls, not t.damaged, goal.mean(t)))
+    best, pick = min(here, key=goal.mean), goal.choice(here)
     before = f"{goal.mean(damaged):.4f} damaged"
     if pick is damaged:
         least = min((t for t in here if not t.damaged), key=goal.mean)
@@ -117,6 +222,8 @@ def _advice(here: list[Tried], goal: Goal) -> tuple[Tried, str]:
         return pick, f"{LEAVE}: nothing lowers its {goal.measure} of {before}{how} ({reached})"
     once = next((t for t in here if t.method == "one_shot"), pick)
     beside = f", {goal.mean(once):.4f} for one_shot" if once is not pick else ""
+    if beside and goal.worse(once, pick) and (gain := goal.gain(pick, once)):
+        beside += f" ({_share(gain)} less)"
     sentence = f"take {pick}: {goal.measure} {goal.mean(pick):.4f} against {before}{beside}"
     if best is not pick:
         why = f"{pick.method} is as good" if pick.classical else "no gain beyond 1% and chance"

@@ -13,7 +13,7 @@ from .hub import HUB_NAME, silenced
 from .registry import suggestion
 
 # All that a run is, and all that is ever downloaded: nothing that could be executed.
-FILES = ("config.json", "model.safetensors", "prior.safetensors", "baseline.safetensors")
+FILES = ("config.json", "model.safetensors", "prior.safetensors", "baseline.safetensors", "recommended.json")
 
 
 def is_repository(text: str) -> bool:

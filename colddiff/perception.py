@@ -94,6 +94,12 @@ def not_ours_to_write(run: Run) -> str:
     return "the run comes from the hub" if is_cached(run.path) else ""
 
 
+def why_not_saved(run: Run) -> str:
+    """Why what an evaluation found cannot be kept with a run; or nothing."""
+    there = (run.path / "config.json").is_file() and os.access(run.path, os.W_OK)
+    return not_ours_to_write(run) or ("" if there else "the run has no folder that can be written")
+
+
 @torch.no_grad()
 @exact_matmul()
 def features_of(net: nn.Module, images: Tensor) -> Tensor:
@@ -212,10 +218,8 @@ def _classifier(run: Run, training: ImageData | None, progress: bool) -> tuple[T
     if len(training) < FEWEST_TRAINING:
         raise _Unmeasurable(f"a classifier needs at least {FEWEST_TRAINING} training images, got {len(training)}")
     net = train_classifier(training, run.device, progress=progress)
-    if foreign := not_ours_to_write(run):
-        return net, f"not saved, as {foreign}"
-    if not (run.path / "config.json").is_file() or not os.access(run.path, os.W_OK):
-        return net, "not saved, as the run has no folder that can be written"
+    if why := why_not_saved(run):
+        return net, f"not saved, as {why}"
     write_tensors(file, net.state_dict())
     return net, f"saved as {FILE} of the run"
 

@@ -21,6 +21,8 @@ from .generation import Generation
 from .model_hub import FILES, is_cached, is_repository, quietly, why
 from .pictures import naming, without_warnings
 from .priors import Empirical
+from .recommended import FILE as RECOMMENDED
+from .recommended import recommended_in
 from .report import Report
 from .run import Run
 from .texts import unmarked
@@ -40,8 +42,8 @@ def push(
 ) -> str:
     """Publish a run on the Hugging Face hub, in one commit, and return its address: `load(repo)` brings it back.
 
-    What leaves the machine: config, weights, prior, baseline, a model card, and the report with its picture of held-out
-    images. Folders are named by their last part. All of it is loaded, before anything is sent.
+    What leaves the machine: config, weights, prior, baseline, recommended settings, a model card, and the report with
+    its picture of held-out images. Folders are named by their last part. All of it is loaded, before anything is sent.
 
     Args:
         run: a run, or what `load` takes.
@@ -80,12 +82,16 @@ def stage(run: Run, folder: Path, repo: str, *, license: str | None = None, prio
     Raises:
         ValueError: a setting names a folder of this machine, a file is not the run's own; or what `load` raises.
     """
-    for name in FILES[1:]:
+    for name in (name for name in FILES if name.endswith(".safetensors")):
         if (run.path / name).exists() and (prior or name != "prior.safetensors"):
             shutil.copyfile(_own(run, run.path / name), folder / name)
     config = without_folders(run.config)
     _check_told(config, "config.json")
     write_json(folder / "config.json", config if prior else config | {"prior": None})
+    if (run.path / RECOMMENDED).exists() and (found := recommended_in(_own(run, run.path / RECOMMENDED).parent)):
+        told = without_folders(found.to_dict())
+        _check_told(told, RECOMMENDED)
+        write_json(folder / RECOMMENDED, told)
     own = copy.deepcopy(run.net) if config["restorer"] is None else None
     staged = load(folder, device="cpu", net=own)
     report, where = _report(run)

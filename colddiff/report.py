@@ -12,19 +12,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from . import metrics, viz
+from . import metrics, viz, worth
 from .anonymous import without_folders
 from .baselines import Baseline, baseline_for, kind_for
 from .card import model_card
-from .conclusion import Tried, conclude
+from .conclusion import Tried, conclude, recommend
 from .data import ImageData
 from .files import write_text
 from .generation import Generation, check_generation
 from .measuring import PICTURED, Kept, measure
-from .perception import Perception, choose, fid, kid, with_error
+from .perception import Perception, choose, fid, kid, why_not_saved, with_error
 from .processes import first_then_all, same_everywhere
+from .protocol import protocol_of
+from .recommended import FEWEST_IMAGES, LONGEST_NAME, Recommended, recommended_in
 from .run import Run
 from .ways import Cell, cells
+
+STEPS = (2, 5, 10, 20)  # that samplers take: enough for a curve
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class Report:
         pictures: (label, images (8, C, H, W)) at the last start.
         conclusion: what to do, in sentences.
         generation: whether generated images are new, if that was asked for.
+        recommended: per goal and start the best choice of the network; None if one image was measured.
     """
 
     protocol: dict[str, Any]
@@ -44,6 +49,7 @@ class Report:
     pictures: list[tuple[str, Tensor]]
     conclusion: list[str]
     generation: Generation | None = None
+    recommended: Recommended | None = None
 
     def to_json(self) -> str:
         value = {"conclusion": self.conclusion, "protocol": self.protocol, "n_images": self.protocol["images"]}
@@ -68,19 +74,21 @@ class Report:
         return "\n".join(lines) + f"\n\n{generated}Protocol:\n\n{notes}\n"
 
     def save(self, folder: Path, stem: str = "report") -> list[Path]:
-        """Markdown, JSON and picture, as `stem`.md, .json and .png in a folder; and neighbours.png, if generated."""
+        """What `report_files` names, but the plot where matplotlib is not installed; and what was written."""
         files = report_files(folder, stem, generated=self.generation is not None)
         write_text(files[0], self.to_markdown())
         write_text(files[1], self.to_json())
         viz.save(viz.labelled_rows(self.pictures), files[2])
         if self.generation:
-            viz.save(viz.labelled_rows(self.generation.pictures), files[3])
-        return files
+            viz.save(viz.labelled_rows(self.generation.pictures), files[-1])
+        if worth.drawable():
+            worth.save(worth.plot(self.rows, self.recommended), files[3])
+        return [file for file in files if file.name != worth.FILE or worth.drawable()]
 
 
 def report_files(folder: Path, stem: str = "report", *, generated: bool = False) -> list[Path]:
-    """What `Report.save` writes."""
-    names = [f"{stem}.{suffix}" for suffix in ("md", "json", "png")]
+    """`stem`.md, .json, .png (the same images in every way), the plot worth.png, and neighbours.png, if generated."""
+    names = [*(f"{stem}.{suffix}" for suffix in ("md", "json", "png")), worth.FILE]
     return [folder / name for name in (*names, *(["neighbours.png"] if generated else []))]
 
 
@@ -89,7 +97,7 @@ def evaluate(
     data: ImageData,
     *,
     starts: Sequence[float] = (0.25, 0.5, 0.75, 1.0),
-    steps: Sequence[int] = (5, 20),
+    steps: Sequence[int] = STEPS,
     images: int | None = None,
     batch_size: int = 128,
     seed: int = 0,
@@ -145,16 +153,19 @@ def evaluate(
     generation = None
     if generated and run.prior is not None and training is not None:
         generation = check_generation(run, generated, training, data[:n], sense, **options)
+    tried = _tried(compared, kept, kids)
+    named = str(without_folders(data.protocol).get("data", "images"))[:LONGEST_NAME]
     last = [(c, k) for c, k in zip(compared, kept, strict=True) if c.start == compared[-1].start]
     return Report(
-        protocol=_protocol(run, data, n, eight_bit, chain, seed)
+        protocol=protocol_of(run, data, n, eight_bit, chain, seed)
         | told
         | ({} if perception is None else {"perception": sense.told})
         | ({"generation": "left out: the run has no prior"} if generated and run.prior is None else {}),
         rows=[_row(c, k, f, values) for c, k, f, values in zip(compared, kept, fids, kids, strict=True)],
         pictures=[("clean", data[: min(PICTURED, n)]), *((c.label, torch.cat(k.pictures)) for c, k in last)],
-        conclusion=conclude(_tried(compared, kept, kids), sense.measure, sense.features),
+        conclusion=conclude(tried, sense.measure, sense.features),
         generation=generation,
+        recommended=Recommended(recommend(tried, sense.measure), named, n) if n > 1 else None,
     )
 
 
@@ -238,36 +249,21 @@ def _words(value: Any, key: str) -> str:
     return str(value)
 
 
-def _protocol(run: Run, data: ImageData, n: int, eight_bit: bool, chain: bool, seed: int) -> dict[str, Any]:
-    return data.protocol | {
-        "images": n,
-        "input": ("rounded to 8-bit levels, not clipped" if eight_bit else "float32")
-        + (", by the steps of the chain" if chain else ""),
-        "output": "clipped to [0, 1], not rounded",
-        "averaging": "global: one root mean square over all values; mean: per image, 95% normal interval",
-        "ssim": f"Gaussian, sigma 1.5, {metrics.ssim_window(min(data.images.shape[2:]))} taps, borders left out",
-        "params": _params_policy(run),
-        "network": run.R.used,
-        "weights": f"averaged, step {run.config['step']}",
-        "seed": seed,
-    }
-
-
-def _params_policy(run: Run) -> str:
-    degradation = run.degradation
-    if run.condition is not None:
-        return f"the restorer sees the picture, damaged by {run.condition.registered_name}, and starts from noise"
-    if degradation.deterministic:
-        return "none: the degradation is deterministic"
-    if degradation.observable:
-        return "read off the damaged picture; oracle rows use the true ones"
-    if degradation.estimable:
-        return "estimated from the first restorer call; oracle rows use the true ones"
-    return "unknown: drawn anew for naive, improved is left out; oracle rows use the true ones"
-
-
 def write_card(run: Run, report: Report) -> None:
-    """RUN/README.md: the model card with the measured table; and report.md, .json and .png beside it."""
+    """RUN/README.md: the model card with the measured table; and what `Report.save` writes beside it."""
     report.save(run.path, "report")
     shared = replace(report, protocol=without_folders(report.protocol))
-    write_text(run.path / "README.md", model_card(run, shared.to_markdown(), report.rows, shared.protocol))
+    told = replace(run, recommended=recommended_in(run.path))
+    write_text(run.path / "README.md", model_card(told, shared.to_markdown(), report.rows, shared.protocol))
+
+
+def store(run: Run, report: Report) -> str:
+    """Make what was measured the default of a run's restores (`recommended`); and what became of it, in a line."""
+    found, why = report.recommended, why_not_saved(run)
+    if "8-bit" not in report.protocol["input"]:
+        why = why or "pictures come in 8 bits, and these did not (--input)"
+    if found is None or found.images < FEWEST_IMAGES:
+        why = why or f"that takes {FEWEST_IMAGES} images, and {report.protocol['images']} were measured"
+    if found is None or why:
+        return f"not stored as the default of restores: {why}"
+    return f"stored as the default of restores: {found.save(run.path)}"

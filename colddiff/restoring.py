@@ -31,7 +31,7 @@ class Job:
     """How pictures are restored.
 
     Args:
-        start, steps, sampler, tile: see `Run.restore`.
+        start, steps, sampler, goal, tile: see `Run.restore`.
         mask: picture that is white where something is missing.
         reference: the clean picture, or a folder of them by name, suffix aside: what is made is measured against it.
         degrade: the pictures are clean: damage them first.
@@ -45,6 +45,7 @@ class Job:
     start: float = 1.0
     steps: int | None = None
     sampler: Sampler | str | None = None
+    goal: str = "distortion"
     mask: Path | None = None
     reference: Path | None = None
     degrade: bool = False
@@ -125,8 +126,9 @@ def _restored(
     run: Run, x: Tensor, start: float, hole: Tensor | None, job: Job, generator: torch.Generator, show: bool
 ) -> Tensor:
     walked = run.walk(
-        x, start=start, steps=job.steps, sampler=job.sampler, mask=hole, generator=generator, tile=job.tile
-    )
+        x, start=start, steps=job.steps, sampler=job.sampler, goal=job.goal, mask=hole, generator=generator,
+        tile=job.tile,
+    )  # fmt: skip
     restored = x
     for state in tqdm(walked, desc="restoring", unit=" steps", leave=False, delay=1, disable=None if show else True):
         restored = state.x.to(x.device)

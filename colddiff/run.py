@@ -17,9 +17,10 @@ from .captured import captured
 from .degradations.base import Degradation, Images
 from .fast import FastRestorer
 from .framing import Framing
-from .grids import time_grid
+from .grids import float_times, time_grid
 from .kinds import as_batch, mapped
 from .priors import Prior, begin, generate
+from .recommended import GOALS, Recommended, Setting
 from .restoration import restore, suited_sampler
 from .samplers import Generators, Sampler, State, named_sampler, one_shot, walk
 from .tiling import TILE, check_memory, tiled
@@ -40,6 +41,7 @@ class Run:
         precision: "fp32" or "bf16" for the network; images stay float32.
         compile: whether the network goes through torch.compile.
         baseline: the classical restorer to compare with, fitted to the training images, or None.
+        recommended: what `restore` takes where nobody chose, as its evaluation found, or None.
     """
 
     net: nn.Module = field(repr=False)
@@ -50,6 +52,7 @@ class Run:
     precision: str = "fp32"
     compile: bool = False
     baseline: Baseline | None = field(default=None, repr=False)
+    recommended: Recommended | None = field(default=None, repr=False)
 
     @cached_property
     def R(self) -> FastRestorer:
@@ -93,6 +96,27 @@ class Run:
         colour = "grey" if self.shape[0] == 1 else "rgb"
         return Framing.from_config(self.config["data"].get("framing") or {"type": "framing", "colour": colour})
 
+    def setting(self, start: float | Tensor = 1.0, goal: str = "distortion") -> Setting:
+        """What `restore` takes for pictures at `start` where neither sampler nor steps are given.
+
+        What was recommended for the nearest start (of several images, of the largest of theirs), else
+        `restoration.suited_sampler` with 20 calls.
+
+        Args:
+            start: how damaged they are, in (0, 1].
+            goal: "distortion", close to the truth, or "perception", real in looks.
+        """
+        if goal not in GOALS:
+            raise ValueError(f"goal must be {' or '.join(GOALS)}, got {goal!r}")
+        if self.recommended is None:
+            return self._plain
+        return self.recommended.at(float(float_times(start).max()), goal) or self._plain
+
+    @property
+    def _plain(self) -> Setting:
+        """What suits the degradation, whatever was measured."""
+        return Setting(1.0, suited_sampler(self.degradation), STEPS)
+
     def restore(
         self,
         images: Any,
@@ -100,6 +124,7 @@ class Run:
         start: float | Tensor = 1.0,
         steps: int | None = None,
         sampler: Sampler | str | None = None,
+        goal: str = "distortion",
         mask: Any = None,
         seed: int = 0,
         tile: int | None = TILE,
@@ -113,6 +138,7 @@ class Run:
             start: how damaged they are, in (0, 1].
             steps: restorer calls; 20 if left out, fewer where the degradation has fewer levels. Ignored by one_shot.
             sampler: a sampler or its name; None takes `restoration.suited_sampler`.
+            goal: "distortion" or "perception": where sampler and steps are both left out, `setting` chooses for it.
             mask: true (white) where the picture is missing, for degradations with missing pixels: a tensor
                 (B or 1, 1, H, W), an array or a picture.
             seed: of what has to be drawn: image i of all that were given draws from seed + i.
@@ -127,8 +153,9 @@ class Run:
             own = _of_each(start, places, "start")
             holes = hole[list(places)] if hole is not None and len(hole) > 1 else hole
             drawn = [torch.Generator().manual_seed(seed + i) for i in places]
-            walked = self.walk(x, start=own, steps=steps, sampler=sampler, mask=holes, generator=drawn, tile=tile)
-            for state in walked:
+            for state in self.walk(
+                x, start=own, steps=steps, sampler=sampler, goal=goal, mask=holes, generator=drawn, tile=tile
+            ):
                 x = state.x
             return x.clamp(0, 1)
 
@@ -141,6 +168,7 @@ class Run:
         start: float | Tensor = 1.0,
         steps: int | None = None,
         sampler: Sampler | str | None = None,
+        goal: str = "distortion",
         mask: Tensor | None = None,
         generator: Generators = None,
         tile: int | None = TILE,
@@ -153,12 +181,14 @@ class Run:
             raise ValueError(f"expected images (B, {self.shape[0]}, H, W), got {tuple(x.shape)}")
         x = x.to(self.device)
         check_memory(x)
-        sampler = sampler or suited_sampler(self.degradation)
+        taken = self.setting(start, goal) if sampler is None and steps is None else self._plain
+        sampler = sampler or taken.sampler
         chosen = named_sampler(sampler) if isinstance(sampler, str) else sampler
         levels = self.degradation.level_times()
         if steps is None:
-            below = STEPS if levels is None else int((levels[1:] <= torch.as_tensor(start).max().cpu() + 1e-6).sum())
-            steps = max(1, min(STEPS, below))
+            most = taken.steps
+            below = most if levels is None else int((levels[1:] <= torch.as_tensor(start).max().cpu() + 1e-6).sum())
+            steps = max(1, min(most, below))
         times = time_grid(1 if chosen is one_shot else steps, start, levels=levels)
         if self.condition is not None:
             if mask is not None:

@@ -34,6 +34,7 @@ from colddiff.checkpoint import load
 from colddiff.degradations import Compose, GaussianBlur, GaussianNoise, OneOf, PixelMask
 from colddiff.perception import FILE, _classifier
 from colddiff.priors import LowresGMM
+from colddiff.recommended import MOST_CALLS, Recommended, Setting
 from colddiff.registry import registered
 from colddiff.snapshots import load_snapshot, snapshots
 from colddiff.tensors import write_tensors
@@ -75,6 +76,7 @@ def use(path: Path) -> object:
     run = load(path, device="cpu")
     assert run.condition is None or run.condition.claims is not None
     assert run.framing is not None
+    assert 1 <= run.setting(0.7).steps <= MOST_CALLS
     x = torch.rand(1, run.shape[0] if run.shape[0] <= 4 else 1, 8, 8)
     with contextlib.suppress(*REFUSED):  # said when it is used, as well as when it is loaded
         run.degrade(x, 0.7)
@@ -105,6 +107,8 @@ def make_run(folder: Path) -> Path:
     changes = {"steps": 1, "checkpoint_every": 1, "prior": LowresGMM(components=2, side=2)}
     run = train(tiny_config(folder / "run", **changes), progress=False)
     write_tensors(run.path / FILE, TurnClassifier(1).state_dict())
+    settings = tuple(Setting(start, "improved", 20) for start in (0.5, 1.0))
+    Recommended({"distortion": settings, "perception": settings}, "digits", 180).save(run.path)
     return run.path
 
 
@@ -112,6 +116,7 @@ def targets(run: Path) -> list[Target]:
     """The files that are mutated, config.json as often as all the others and with any of the operators."""
     state = snapshots(run)[-1].relative_to(run)
     named = [("model.safetensors", use), ("prior.safetensors", use), ("baseline.safetensors", use), (FILE, features)]
+    named += [("recommended.json", use)]
     named += [(str(state / file), resume) for file in ("state.json", "optimizer.safetensors", "model.safetensors")]
     files = [Target(name, read, (run / name).read_bytes()) for name, read in named]
     config = json.loads((run / "config.json").read_text())

@@ -288,7 +288,7 @@ def test_a_report_has_its_row_at_each_start(folder) -> None:
     assert rows[1]["rmse"]["global"] == pytest.approx(rmse(found, TEST[:40]), rel=1e-4)
     assert report.to_markdown().count("| wiener | 0 |") == 2
     assert [label for label, _ in report.pictures][:3] == ["clean", "degraded", "wiener"]
-    assert "take wiener (classical, no network): RMSE" in report.conclusion[0]
+    assert "take wiener (classical, no network): RMSE" in report.conclusion[1]
     assert value["protocol"]["baseline"] == Wiener.told
 
 
@@ -348,10 +348,10 @@ def test_the_run_of_the_library_has_one() -> None:
 def test_a_baseline_that_is_as_good_as_the_network_is_said_to_be() -> None:
     damaged = torch.linspace(0.2, 0.6, 50, dtype=torch.float64)
     ways = [Tried("degraded", 0.5, 0, damaged), Tried("wiener", 0.5, 0, damaged * 0.5)]
-    line = conclude([*ways, Tried("one_shot", 0.5, 1, damaged * 0.499)])[0]
+    line = conclude([*ways, Tried("one_shot", 0.5, 1, damaged * 0.499)])[1]
     assert "take wiener (classical, no network): RMSE 0.2000 against 0.4000 damaged, 0.1996 for one_shot" in line
     assert "one_shot (1 call) has 0.1996: wiener is as good" in line
-    better = conclude([*ways, Tried("one_shot", 0.5, 1, damaged * 0.4)])[0]
+    better = conclude([*ways, Tried("one_shot", 0.5, 1, damaged * 0.4)])[1]
     assert "take one_shot (1 call)" in better and "wiener" not in better
-    useless = conclude([ways[0], Tried("wiener", 0.5, 0, damaged * 0.995), Tried("one_shot", 0.5, 1, damaged * 1.1)])[0]
+    useless = conclude([ways[0], Tried("wiener", 0.5, 0, damaged * 0.995), Tried("one_shot", 0.5, 1, damaged * 1.1)])[1]
     assert "leave the picture as it is" in useless and "best: 0.3980, wiener (classical, no network)" in useless

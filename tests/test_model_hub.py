@@ -29,12 +29,14 @@ from colddiff.degradations import Desaturate
 from colddiff.model_hub import is_model_name
 from colddiff.priors import Empirical
 from colddiff.publish import stage
+from colddiff.recommended import recommended_in
 from colddiff.report import evaluate, write_card
 from colddiff.training import train
 
 NAME = "alice/blur"
 FILE_URL = "/{repo_id}/resolve/{revision}/{filename}"
 PUBLISHED = {"config.json", "model.safetensors", "prior.safetensors", "baseline.safetensors", "README.md"}
+PUBLISHED |= {"recommended.json"}
 REPORT = {"report.json", "report.png"}
 
 
@@ -62,7 +64,9 @@ def trained(tmp_path_factory):
     """A run of digits that was measured: nobody changes it."""
     run = train(tiny.config(tmp_path_factory.mktemp("home") / "runs" / "blur", steps=2), progress=False)
     data = cd.load_data("digits", split="test")
-    write_card(run, evaluate(run, data, starts=(0.5, 1.0), steps=(2,), images=4, progress=False))
+    report = evaluate(run, data, starts=(0.5, 1.0), steps=(2,), images=4, progress=False)
+    report.recommended.save(run.path)
+    write_card(run, report)
     return run
 
 
@@ -113,6 +117,8 @@ def test_a_run_comes_back_from_the_hub_as_it_went(hub, trained):
     assert torch.equal(back.sample(2, steps=2), trained.sample(2, steps=2))
     x = torch.rand(1, 1, 8, 8)
     assert torch.equal(back.restore(x, steps=2), trained.restore(x, steps=2))
+    assert back.recommended == recommended_in(trained.path) is not None
+    assert f"- {back.recommended.lines()[0]}\n" in hub.files(NAME)["README.md"].decode()
 
 
 def test_all_of_it_is_one_commit_and_what_is_no_longer_part_of_it_goes(hub, run):
@@ -356,7 +362,9 @@ def album(tmp_path):
         made = tiny.config(tmp_path / "secret" / "runs" / "mine", steps=1, data=str(folder), degradation=Desaturate())
         run = train(replace(made, restorer=None, size="0.3M", prior=Empirical()), progress=False)
         data = cd.load_data(folder, split="test")
-        write_card(run, evaluate(run, data, starts=(1.0,), steps=(1,), images=2, progress=False))
+        report = evaluate(run, data, starts=(1.0,), steps=(1,), images=2, progress=False)
+        report.recommended.save(run.path)
+        write_card(run, report)
     return run
 
 

@@ -197,7 +197,7 @@ def test_fid_and_kid_are_measured_where_they_are_asked_for():
         assert row["fid"] >= 0 and row["kid"].keys() == {"mean", "std"}
     head = report.to_markdown().splitlines()[len(report.conclusion) + 1]
     assert "FID" in head and "KID" in head and "your own Pooled" in report.protocol["perception"]
-    assert "for perception" in report.conclusion[0].lower()
+    assert "For perception" in report.conclusion[1] and "for perception" in report.conclusion[2].lower()
     plain = report_of(PixelMask())
     assert plain.rows[0].keys() == report.rows[0].keys() - {"fid", "kid"} and "perception" not in plain.protocol
     assert "KID" not in plain.to_markdown()
@@ -225,7 +225,7 @@ def test_lpips_has_a_mean_and_an_interval_like_other_distances(monkeypatch):
     monkeypatch.setitem(sys.modules, "lpips", SimpleNamespace(LPIPS=stub))
     report = report_of(GaussianBlur(), perception="lpips")
     assert report.rows[0]["lpips"].keys() == MEAN and "fid" not in report.rows[0]
-    assert "LPIPS [95%]" in report.to_markdown() and "LPIPS" in report.conclusion[0]
+    assert "LPIPS [95%]" in report.to_markdown() and "LPIPS" in report.conclusion[2]
 
 
 def test_oracle_rows_are_never_recommended():
@@ -295,7 +295,7 @@ def test_eval_trains_a_classifier_once(folder, capsys):
     assert colddiff_eval(folder) == 0
     first = told(folder)
     assert first["rows"][0]["kid"] and (folder / "features.safetensors").is_file()
-    assert capsys.readouterr().out.startswith("- At t = 1.00, ")
+    assert capsys.readouterr().out.startswith("- Is iterating worth it? For distortion ")
     assert colddiff_eval(folder, "--perception", "classifier") == 0
     assert told(folder)["rows"] == first["rows"]
 
@@ -364,3 +364,11 @@ def test_eval_of_a_run_of_the_library_writes_beside_the_user(name, tmp_path, mon
     assert sorted(p.name for p in tmp_path.iterdir()) == ["report"] and sorted(SHIPPED.rglob("*")) == before
     if find_spec("torchmetrics"):
         assert "not saved, as the run comes with the library" in told(tmp_path)["protocol"]["perception"]
+
+
+def test_eval_without_matplotlib_goes_on_and_says_what_is_missing(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert colddiff_eval(folder, "--perception", "none", "--out", tmp_path / "out") == 0
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["report.json", "report.md", "report.png"]
+    said = capsys.readouterr().out
+    assert 'worth.png left out, as matplotlib is not installed: pip install "colddiff[plots]"' in said
