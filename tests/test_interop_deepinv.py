@@ -8,6 +8,7 @@ from torch.utils.data import DataLoader
 
 import colddiff as cd
 from colddiff.run import Run
+from colddiff.testing import check_degradation
 
 deepinv = beside("deepinv")
 
@@ -149,6 +150,10 @@ def test_without_a_schedule_it_is_the_straight_line_to_the_physics(images) -> No
     op = from_physics(physics)
     assert torch.allclose(op(x, 0.25), torch.lerp(x, physics.A(x), 0.25), atol=1e-6)
     assert torch.equal(op(x, 0.0), x) and op.claims == cd.Claims.LINEAR | cd.Claims.DIFFERENTIABLE
+
+
+def test_what_is_claimed_of_a_linear_physics_holds() -> None:
+    check_degradation(from_physics(blur_of_deepinv(), name="blur_of_deepinv"))
 
 
 def test_a_generator_of_deepinv_is_asked_once_for_a_trajectory(images) -> None:

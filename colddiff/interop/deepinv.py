@@ -16,6 +16,7 @@ from ..grids import float_times, time_grid
 from ..restoration import restore, suited_sampler
 from ..run import STEPS, Run
 from ..samplers import Restorer, Sampler, named_sampler, walk
+from .drawing import Times, drawn, time_range
 
 try:
     from deepinv.models import Denoiser, Reconstructor
@@ -51,22 +52,21 @@ def as_physics(
 
 
 def as_generator(
-    degradation: Degradation, size: tuple[int, int, int], t: tuple[float, float] = (0.0, 1.0),
-    rng: torch.Generator | None = None,
+    degradation: Degradation, size: tuple[int, int, int], t: Times = (0.0, 1.0), rng: torch.Generator | None = None
 ) -> PhysicsGenerator:  # fmt: skip
     """What draws the parameters of `as_physics(degradation)`: times, evenly in a range, and params of images.
 
     Args:
         degradation: see `as_physics`.
         size: (C, H, W) of the images.
-        t: the range of times in [0, 1].
+        t: the time, or the range in [0, 1].
         rng: on the CPU.
     """
-    low, high = t
+    times = time_range(t)
 
     def step(batch_size: int, seed: int | None, **_: Any) -> Params:
-        times = low + (high - low) * torch.rand(batch_size, generator=generator.rng)
-        return {"t": times, **degradation.draw(torch.empty(batch_size, *size), generator.rng)}
+        drawn_times, params = drawn(degradation, torch.empty(batch_size, *size), times, generator.rng)
+        return {"t": drawn_times, **params}
 
     generator = PhysicsGenerator(step=step, rng=rng)
     return generator
@@ -102,15 +102,14 @@ def from_physics(
         claims = Claims.LINEAR | Claims.DIFFERENTIABLE if linear else Claims.NOTHING
     own = copy.deepcopy(physics)
 
-    def damaged(image: Tensor, severity: float, **drawn: Any) -> Tensor:
-        told = {k: torch.as_tensor(v)[None] for k, v in drawn.items()}
+    def damaged(image: Tensor, severity: float, **params: Any) -> Tensor:
+        told = {k: torch.as_tensor(v)[None] for k, v in params.items()}
         if schedule is not None:
             told |= {k: v if isinstance(v, Tensor) else torch.tensor([v]) for k, v in schedule(severity).items()}
-        # Not clone(), which looks through every attribute of torch for generators: half a second.
-        answer: Tensor = copy.deepcopy(own).A(image[None], **told)
+        answer: Tensor = _copy(own, image).A(image[None], **told)
         return answer[0]
 
-    def drawn(rng: torch.Generator | None) -> Params:
+    def draw(rng: torch.Generator | None) -> Params:
         assert generator is not None
         seed = int(torch.randint(2**62, (), generator=rng))
         return {name: value[0] for name, value in generator.step(1, seed=seed).items()}
@@ -118,7 +117,7 @@ def from_physics(
     body = {
         "fn": staticmethod(damaged),
         "amount": staticmethod(float),
-        "drawer": staticmethod(drawn) if generator is not None else None,
+        "drawer": staticmethod(draw) if generator is not None else None,
         "images": "tensor",
         "claims": claims,
         "blended": schedule is None,
@@ -283,6 +282,14 @@ def _undone(restorer: Run | Restorer, degradation: Degradation | None) -> Degrad
     if not isinstance(restorer, Run):
         raise TypeError("a restorer R(x, t) does not say what it undoes: pass its degradation too")
     return restorer.degradation
+
+
+def _copy(physics: Physics, image: Tensor) -> Physics:
+    """A physics of one's own, where and in what the image is."""
+    own = copy.deepcopy(physics)  # clone() looks for generators through all of torch: half a second
+    if any(value.is_complex() for value in own.buffers()):
+        return own.to(image.device)  # a real dtype would drop half of it
+    return own.to(image.device, image.dtype)
 
 
 def _function(restorer: Run | Restorer) -> Restorer:
