@@ -62,6 +62,12 @@ soak: setup
 	COLDDIFF_KILLS=200 $(BIN)/pytest -q tests/test_killed.py
 	$(BIN)/python tests/soak_stream.py
 
+# Wheel and source, installed as users do in environments of their own: core alone, and each extra. Some ten minutes.
+dist: setup
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation --outdir dist
+	$(BIN)/python tests/installing.py
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
