@@ -21,7 +21,7 @@ from colddiff.restoration import suited_sampler
 from colddiff.viz import grid
 
 HERE = Path(__file__).parent
-SIDE, COLOURS, TIMES = 56, 48, (0, 0.15, 0.3, 0.45, 0.6, 0.75, 0.9, 1)
+SIDE, COLOURS, TIMES = 56, 96, (0, 0.15, 0.3, 0.45, 0.6, 0.75, 0.9, 1)
 
 GROUPS = {
     "Blur": ("gaussian_blur", "iterated_blur", "widening_blur", "motion_blur", "blur_noise"),

@@ -2,7 +2,8 @@
 
 A block marked python is run, in one namespace with those before it on its page. What follows it may be a block marked
 text, which is what it prints, and a comment that no reader sees: `<!-- small: STEPS = 300 -> STEPS = 2; ... -->` is
-what the tests change in it, so that they take seconds. A comment `<!-- not run: why -->` before a block leaves it out.
+what the tests change in it, so that they take seconds. A comment `<!-- not run: why -->` before a block leaves it out, and
+`<!-- needs: diffusers -->` where that package is missing.
 """
 
 from __future__ import annotations
@@ -12,14 +13,16 @@ import hashlib
 import io
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 BLOCK = re.compile(
     r"(?:<!-- not run: (?P<why>[^\n]+) -->\n)?"
+    r"(?:<!-- needs: (?P<needs>[^\n]+) -->\n)?"
     r"```python\n(?P<code>.*?)^```\n"
     r"(?:<!-- small: (?P<small>[^\n]+) -->\n)?"
     r"(?:\n```text\n(?P<output>.*?)^```\n)?",
@@ -37,6 +40,7 @@ class Block:
         small: what the tests change in it, "this -> that; this -> that".
         output: what the page says that it prints; None if it says nothing.
         skipped: why it is not run; None if it is.
+        needs: packages without which it is not run.
         span: where it begins and ends on the page.
     """
 
@@ -45,6 +49,7 @@ class Block:
     small: str
     output: str | None
     skipped: str | None
+    needs: tuple[str, ...]
     span: tuple[int, int]
 
     @property
@@ -56,7 +61,8 @@ def blocks(page: str) -> Iterator[Block]:
     """The code of a page, from top to bottom."""
     for found in BLOCK.finditer(page):
         line = page.count("\n", 0, found.start("code")) + 1
-        yield Block(found["code"], line, found["small"] or "", found["output"], found["why"], found.span())
+        needs = tuple((found["needs"] or "").split())
+        yield Block(found["code"], line, found["small"] or "", found["output"], found["why"], needs, found.span())
 
 
 def changed(code: str, small: str) -> str:
@@ -69,14 +75,18 @@ def changed(code: str, small: str) -> str:
     return code
 
 
-def run(path: Path, *, small: bool) -> list[tuple[Block, str]]:
-    """Run a page where we stand; each block with what it printed."""
+def installed(name: str) -> bool:
+    return find_spec(name) is not None
+
+
+def run(path: Path, *, small: bool, has: Callable[[str], bool] = installed) -> list[tuple[Block, str]]:
+    """Run a page where we stand; each block with what it printed. `has` says which packages are there."""
     module = ModuleType(f"page_{path.stem.replace('-', '_')}")
     sys.modules[module.__name__] = module  # dataclasses look their own module up
     done = []
     try:
         for block in blocks(path.read_text(encoding="utf-8")):
-            if block.skipped is not None:
+            if block.skipped is not None or not all(map(has, block.needs)):
                 continue
             printed = io.StringIO()
             code = block.small_code if small else block.code

@@ -50,7 +50,7 @@ def film_strip(
     generator: torch.Generator | None = None,
     zoom: int | None = None,
 ) -> Image.Image:
-    """A row of `film` for each image, with the time below each column."""
+    """A row of `film` for each image, with the time below each column; `zoom` repeats pixels."""
     shown = film(degradation, x, times, params=params, generator=generator)
     rows = [("", shown[:, i]) for i in range(len(x))]
     return labelled_rows(rows, [_told(float(t)) for t in _times(times)], zoom=zoom)
@@ -84,7 +84,10 @@ def trajectory(
 
 
 def frames(x: Images, states: Sequence[State], start: float = 1.0, *, zoom: int | None = None) -> list[Image.Image]:
-    """A sampler's walk as an animation: x_t beside x0_hat, a row for each image, in K + 1 pictures of K states."""
+    """A sampler's walk as an animation: x_t beside x0_hat, a row for each image, in K + 1 pictures of K states.
+
+    Its arguments are those of `trajectory`.
+    """
     zoom = zoom or -(-FRAME // x.shape[-1])
     return [
         labelled_rows(

@@ -25,6 +25,11 @@ def curves(title: str, rows: Sequence[Row], goals: Sequence[str]) -> Figure:
 
     A bar is the range of the seeds; a dashed line is a method with one number of calls.
 
+    Args:
+        title: what was compared on what.
+        rows: of a comparison, a method with a number of calls each.
+        goals: names of measures, a panel for each.
+
     Raises:
         ModuleNotFoundError: matplotlib is missing.
     """

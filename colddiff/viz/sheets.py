@@ -21,14 +21,14 @@ LONGEST = {"JPEG": 65500, "WEBP": 16383, "GIF": 65535, "TGA": 65535, "AVIF": 655
 
 
 def to_image(x: Tensor) -> Image.Image:
-    """A picture from (C, H, W) in [0, 1], clamped and rounded to 8 bits; of more channels the first 3, of 2 one."""
+    """A picture from x, (C, H, W) in [0, 1], clamped and rounded to 8 bits; of more channels the first 3, of 2 one."""
     shown = x[: 3 if len(x) >= 3 else 1]
     pixels = (shown.detach().float().cpu().clamp(0, 1) * 255).round().to(torch.uint8)
     return Image.fromarray(pixels[0].numpy() if len(pixels) == 1 else pixels.permute(1, 2, 0).numpy())
 
 
 def grid(images: Tensor, columns: int | None = None, *, zoom: int = 1) -> Image.Image:
-    """Images (N, C, H, W) on one sheet, row by row; `zoom` repeats pixels."""
+    """Images (N, C, H, W) on one sheet, row by row, as many columns as rows if nobody says; `zoom` repeats pixels."""
     columns = columns or max(1, round(len(images) ** 0.5))
     rows = -(-len(images) // columns)
     height, width = (side * zoom + GAP for side in images.shape[-2:])
@@ -45,7 +45,10 @@ def labelled_rows(
 ) -> Image.Image:
     """One row of pictures per (label, images (N, C, H, W)), the label on the left, a caption below each column.
 
-    Captions that are wider than their column are cut off; labels may all be empty.
+    Args:
+        rows: labels with their pictures, all of one size; labels may all be empty.
+        captions: one for each column; those that are wider than it are cut off.
+        zoom: repeats pixels; what makes the rows about 64 pixels high if left out.
     """
     height, width = rows[0][1].shape[-2:]
     # A time needs the width of a large icon.
@@ -106,7 +109,7 @@ def save(
 
 
 def picture_format(path: str | Path) -> str:
-    """Pillow's name of the format that a file's suffix tells: worth asking before long work.
+    """Pillow's name of the format that the suffix of a path tells: worth asking before long work.
 
     Raises:
         ValueError: none that it writes.

@@ -87,6 +87,12 @@ def frequencies(
 ) -> Figure:
     """A plot of `gains`, a line for each time; where it is measured, with the correlation beside it.
 
+    Args:
+        degradation: what is looked at.
+        images: clean, (B, C, H, W); needed where nothing but a measurement tells.
+        times: in [0, 1].
+        generator: of what is random, on the CPU.
+
     Raises:
         ModuleNotFoundError: matplotlib is missing. What `gains` raises.
     """

@@ -22,6 +22,9 @@ FARTHEST = 16.0  # of a logarithm of a ratio that is shown: it begins at infinit
 def schedules(shown: Sequence[Schedule | NoiseSchedule]) -> Figure:
     """Severity against time of every schedule; of noise schedules what is left of the signal, and its ratio to noise.
 
+    Args:
+        shown: schedules of both kinds, in any order.
+
     Raises:
         ValueError: nothing to show. ModuleNotFoundError: matplotlib is missing.
     """
