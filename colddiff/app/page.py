@@ -20,7 +20,8 @@ STYLE = """
 .pixels img { image-rendering: pixelated; object-fit: contain; width: 100%; }
 .shown { padding-top: 30px; }
 .shown img { object-fit: contain; width: 100%; }
-.gradio-container { max-width: 1400px !important; margin: auto; }
+.gradio-container { width: 100% !important; max-width: 1400px !important; margin: auto; }
+.gradio-container .main { width: 100%; }
 footer { display: none !important; }
 """
 TITLE = """# colddiff
