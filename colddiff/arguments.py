@@ -9,7 +9,7 @@ from typing import Any
 
 from jsonargparse import ActionYesNo, ArgumentParser
 
-from . import commands, demo, doctor, experiments, listing, plotting, publish
+from . import app, commands, demo, doctor, experiments, listing, plotting, publish
 from .interop.export import export_run
 from .registry import Configurable, field_types
 from .settings import Size, TrainConfig
@@ -215,6 +215,15 @@ def _demo_arguments(p: ArgumentParser) -> None:
     _device_and_seed(p)
 
 
+def _app_arguments(p: ArgumentParser) -> None:
+    p.add_argument("runs", type=str, nargs="*", default=["digits"], help="what `colddiff train` wrote; digits if none")
+    p.add_argument("--host", type=str, default=app.LOOPBACK, help="address to listen on; 0.0.0.0 for the whole network")
+    p.add_argument("--port", type=int | None, default=None, help="the first free one from 7860 if left out")
+    p.add_argument("--browser", action=SWITCH, default=False, help="open the page in the browser")
+    p.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda")
+    _trust(p)
+
+
 def _trajectory_arguments(p: ArgumentParser) -> None:
     p.add_argument("run", type=str, help="what `colddiff train` wrote, or digits")
     p.add_argument("image", type=str | None, nargs="?", default=None, help="a damaged picture; from the prior if none")
@@ -234,7 +243,7 @@ def _difference_arguments(p: ArgumentParser) -> None:
     p.add_argument("--out", type=str, default="difference.png", help="both pictures and the map")
     p.add_argument("--absolute", action=SWITCH, default=False, help="without the sign")
     p.add_argument(
-        "--limit", type=float | None, default=None, help="where the colours end; the largest difference if left out"
+        "--limit", type=float | None, default=None, help="where the colours end; beyond 99.5% of the pixels if left out"
     )
 
 
@@ -332,6 +341,7 @@ COMMANDS = {
     "compare": Command("methods, by calls and by seconds", _compare_arguments, experiments.compare_methods),
     "import-official": Command("weights of the paper's code as a run", _import_arguments, experiments.import_weights),
     "push": Command("publish a run on the Hugging Face hub", _push_arguments, publish.push_run),
+    "app": Command("degrade, restore and generate in a browser, on this machine only", _app_arguments, app.serve),
     "export": Command("a run for other libraries: a pipeline of diffusers, or ONNX", _export_arguments, export_run),
     "demo": Command("train on digits for a minute, measure, and draw every stage", _demo_arguments, demo.run_demo),
 }

@@ -9,12 +9,13 @@ from jaxtyping import Float
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from .sheets import GAP, SIDE, font_for, labelled_rows, to_image
+from .sheets import CLOSE, GAP, font_for, labelled_rows, to_image
 
 # Blue to red across near-white, which all eyes tell apart; and from white through orange to dark for what has no sign.
 SIGNED = ((5, 48, 97), (67, 147, 195), (247, 247, 247), (214, 96, 77), (103, 0, 31))
 UNSIGNED = ((255, 255, 255), (253, 174, 107), (217, 72, 1), (103, 30, 2), (40, 8, 0))
 Colours = tuple[tuple[int, int, int], ...]
+SHOWN = 0.995  # of the pixels have a colour of their own
 LEAST = 1 / 255  # of what the bar spans: below it is rounding
 
 
@@ -34,7 +35,8 @@ def difference(
     Args:
         a, b: of one shape, in [0, 1].
         absolute: leave out the sign.
-        limit: where the bar ends, > 0; beyond it, colours stay. The largest difference if left out.
+        limit: where the bar ends, > 0; beyond it, colours stay. What 99.5% of the pixels are within if left out: a
+            few of them would make a map of a photograph pale.
         titles: what stands below them.
         zoom: repeats pixels.
 
@@ -44,10 +46,10 @@ def difference(
     change, limit = _change(a, b, absolute, limit)
     colours = UNSIGNED if absolute else SIGNED
     shown = torch.stack([_rgb(a), _rgb(b), _mapped(change, limit, colours)])
-    zoom = zoom or -(-SIDE // a.shape[-1])
+    zoom = zoom or -(-CLOSE // a.shape[-1])
     change_told = f"{titles[1]} - {titles[0]}"
     sheet = labelled_rows([("", shown)], [*titles, f"|{change_told}|" if absolute else change_told], zoom=zoom)
-    bar = _bar(a.shape[-2] * zoom, limit, colours)
+    bar = _bar(a.shape[-2] * zoom, limit, colours, beyond=bool((change.abs() > limit + 1e-9).any()))
     whole = Image.new("RGB", (sheet.width + bar.width, sheet.height), "white")
     whole.paste(sheet, (0, 0))
     whole.paste(bar, (sheet.width, 0))
@@ -72,7 +74,8 @@ def _change(a: Tensor, b: Tensor, absolute: bool, limit: float | None) -> tuple[
         raise ValueError(f"limit must be > 0, got {limit}")
     change = (b.double() - a.double()).cpu()
     change = (change.abs() if absolute else change).mean(dim=0)
-    return change, limit or max(float(change.abs().max()), LEAST)
+    most = change.abs().flatten().kthvalue(math.ceil(SHOWN * change.numel())).values
+    return change, limit or max(float(most), LEAST)
 
 
 def _mapped(change: Tensor, limit: float, colours: Colours) -> Tensor:
@@ -84,13 +87,14 @@ def _mapped(change: Tensor, limit: float, colours: Colours) -> Tensor:
     return torch.lerp(table[low], table[low + 1], (place - low)[..., None]).permute(2, 0, 1)
 
 
-def _bar(height: int, limit: float, colours: Colours) -> Image.Image:
-    """The colours from the top of the scale to its foot, and the numbers beside them."""
+def _bar(height: int, limit: float, colours: Colours, *, beyond: bool) -> Image.Image:
+    """The colours from the top of the scale to its foot, and the numbers beside them; whether there is more beyond."""
     font, signed = font_for(height), colours is SIGNED
     inside = max(height - font.size, 2)  # room for half a number above and below
     values = torch.linspace(limit, -limit if signed else 0, inside, dtype=torch.float64)
     strip = to_image(_mapped(values[:, None].expand(-1, font.size), limit, colours))
-    told = [(0, f"+{limit:.2g}" if signed else f"{limit:.2g}"), (inside, f"-{limit:.2g}" if signed else "0")]
+    over, under = ("> ", "< ") if beyond else ("", "")
+    told = [(0, f"{over}{limit:{'+' if signed else ''}.2g}"), (inside, f"{under}{-limit:.2g}" if signed else "0")]
     told += [(inside // 2, "0" if signed else f"{limit / 2:.2g}")] if height > 3 * font.size else []
     left = strip.width + 12
     room = left + max(int(font.getlength(text)) for _, text in told) + 6

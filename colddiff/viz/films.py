@@ -10,11 +10,10 @@ from torch import Tensor
 
 from ..degradations.base import Degradation, Images, Params, as_times
 from ..samplers import State
-from .sheets import labelled_rows
+from .sheets import CLOSE, labelled_rows
 
 STRIP = 8  # pictures from t = 0 to t = 1
 COLUMNS = 11  # of a sheet of a trajectory
-FRAME = 128  # pixels that a picture of an animation has at least
 
 
 def film(
@@ -88,7 +87,7 @@ def frames(x: Images, states: Sequence[State], start: float = 1.0, *, zoom: int 
 
     Its arguments are those of `trajectory`.
     """
-    zoom = zoom or -(-FRAME // x.shape[-1])
+    zoom = zoom or -(-CLOSE // x.shape[-1])
     return [
         labelled_rows(
             [("", torch.stack([at[i], x0[i]])) for i in range(len(x))], [_told(t), "x0_hat"], zoom=zoom

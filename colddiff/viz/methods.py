@@ -123,6 +123,8 @@ def _perception(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _tradeoff_panel(ax: Axes, rows: list[dict[str, Any]], measure: str) -> None:
+    from matplotlib.patheffects import withStroke
+
     lines: dict[tuple[str, bool], list[dict[str, Any]]] = {}
     for row in rows:
         name = str(row["method"]).removesuffix(" (oracle)")
@@ -130,7 +132,7 @@ def _tradeoff_panel(ax: Axes, rows: list[dict[str, Any]], measure: str) -> None:
     every = [(_number(row["rmse"]), _number(row[measure])) for row in rows]
     for which, values in zip("xy", zip(*every, strict=True), strict=True):
         ends = [v for value in values for v in value[1:]]
-        scale(ax, which, ends, log=min(ends) > 0 and max(ends) > 8 * min(ends))
+        scale(ax, which, ends, log=min(ends) > 0 and max(ends) > 2.5 * min(ends), room=0.15)
     name_axes(ax, "", "RMSE, mean of the images", f"{LOOKS_REAL[measure]} (lower looks more real)")
     for k, ((name, oracle), own) in enumerate(lines.items()):
         colour, marker = look(name)
@@ -148,18 +150,19 @@ def _tradeoff_panel(ax: Axes, rows: list[dict[str, Any]], measure: str) -> None:
             ax.annotate(
                 told, (x[i][0], y[i][0]), CORNERS[k % 4], textcoords="offset points", fontsize=SMALL, color=colour,
                 ha="left" if CORNERS[k % 4][0] > 0 else "right",
+                path_effects=[withStroke(linewidth=2.5, foreground="white")],
             )  # fmt: skip
 
 
 def _together(calls: Sequence[int], places: Sequence[Sequence[float]]) -> list[tuple[str, int]]:
-    """Numbers of calls and the point that they stand at: those of neighbours that would overlap as one."""
-    found: list[tuple[str, int]] = []
+    """Numbers of calls and the point that they stand at: of neighbours that would overlap the first and the last."""
+    groups: list[list[int]] = []
     for i, count in enumerate(calls):
-        if found and math.dist(places[found[-1][1]], places[i]) < NEAR:
-            found[-1] = f"{found[-1][0]}, {count}", found[-1][1]
+        if groups and math.dist(places[groups[-1][0]], places[i]) < NEAR:
+            groups[-1].append(i)
         elif count:
-            found.append((str(count), i))
-    return found
+            groups.append([i])
+    return [(str(calls[g[0]]) if len(g) == 1 else f"{calls[g[0]]}–{calls[g[-1]]}", g[0]) for g in groups]
 
 
 def _number(value: Any) -> tuple[float, float, float]:

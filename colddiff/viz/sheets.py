@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 GAP = 2  # pixels between pictures
-SIDE = 64  # pixels that a picture needs beside words
+SIDE = 64  # pixels that a picture needs above a time
+CLOSE = 128  # and where it is looked at closely, or has a name
 LONGEST = {"JPEG": 65500, "WEBP": 16383, "GIF": 65535, "TGA": 65535, "AVIF": 65536}  # sides of a format, in pixels
 
 

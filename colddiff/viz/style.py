@@ -75,21 +75,29 @@ def name_axes(ax: Axes, title: str, x: str, y: str = "") -> None:
     ax.set_ylabel(y, fontsize=TEXT, color=FAINT)
 
 
-def scale(ax: Axes, which: str, values: Sequence[float], *, log: bool) -> None:
-    """Room around all values along "x" or "y", and round numbers as ticks, on a logarithmic axis or a plain one."""
+def scale(ax: Axes, which: str, values: Sequence[float], *, log: bool, room: float = 0.07) -> None:
+    """Room around all values along "x" or "y", and round numbers as ticks, on a logarithmic axis or a plain one.
+
+    Args:
+        ax: whose axis.
+        which: "x" or "y".
+        values: what is to be seen.
+        log: whether the axis is logarithmic.
+        room: to either side, as a share of what the values span.
+    """
     from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
     low, high = min(values), max(values)
     axis, limits = (ax.xaxis, ax.set_xlim) if which == "x" else (ax.yaxis, ax.set_ylim)
     if log:
-        room = max((high / low) ** 0.07, 1.05)
+        beside = max((high / low) ** room, 1.05)
         (ax.set_xscale if which == "x" else ax.set_yscale)("log")
-        limits(low / room, high * room)
-        axis.set_major_locator(FixedLocator(_round_numbers(low / room, high * room)))
+        limits(low / beside, high * beside)
+        axis.set_major_locator(FixedLocator(_round_numbers(low / beside, high * beside)))
         axis.set_minor_locator(NullLocator())
     else:
-        room = 0.07 * (high - low) or abs(high) * 0.07 or 1.0
-        limits(low - room, high + room)
+        beside = room * (high - low) or abs(high) * room or 1.0
+        limits(low - beside, high + beside)
         axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{round(value, 12):.6g}"))
 
