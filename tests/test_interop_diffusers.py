@@ -7,9 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import huggingface_hub
 import numpy as np
 import pytest
 import torch
+from fake_hub import serving
+from huggingface_hub import constants
 from PIL import Image
 from torch import Tensor
 
@@ -131,7 +134,7 @@ def test_digits_come_back_from_files_to_the_same_images(digits: Run, exported: P
     pipeline = quiet(ColdPipeline.from_pretrained(exported))
     x = digits.degrade(cd.load_data("digits", split="test", size=16).images[:16].float() / 255)
     restored = pipeline(x, output_type="pt").images
-    assert torch.equal(restored, digits.restore(x)), "not to the last bit"
+    assert torch.equal(restored, digits.restore(x, steps=20)), "not to the last bit"
     assert float((restored - x).abs().mean()) > 0.05, "nothing was restored"
     made = pipeline(batch_size=16, num_inference_steps=5, output_type="pt", generator=seeds(16)).images
     assert torch.allclose(made, digits.sample(16, steps=5), atol=1e-5)
@@ -141,7 +144,9 @@ def test_a_run_comes_back_as_it_was(digits: Run, exported: Path, tmp_path: Path)
     again = from_diffusers(exported, tmp_path / "run", device="cpu")
     assert again.config == digits.config | {"version": cd.__version__} and again.prior == digits.prior
     x = torch.rand(2, 1, 16, 16)
-    assert torch.equal(load(again.path, device="cpu", precision="fp32").restore(x), digits.restore(x))
+    assert torch.equal(
+        load(again.path, device="cpu", precision="fp32").restore(x, steps=20), digits.restore(x, steps=20)
+    )
     with pytest.raises(ValueError, match="holds a run already"):
         from_diffusers(exported, tmp_path / "run")
 
@@ -420,7 +425,7 @@ def test_a_fresh_process_reads_what_was_written(digits: Run, exported: Path, tmp
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True)
     restored = torch.from_numpy(np.load(tmp_path / "restored.npy")).movedim(-1, 1)
-    assert torch.allclose(restored, digits.restore(x), atol=1e-5)
+    assert torch.allclose(restored, digits.restore(x, steps=20), atol=1e-5)
 
 
 # --- what goes in and comes out --------------------------------------------------------------------------------------
@@ -481,6 +486,7 @@ def test_a_mistake_in_a_call_is_told(given: dict, told: str) -> None:
         ({"degradation": GaussianBlur(), "sampler": "improvd"}, LookupError, "did you mean 'improved'"),
         ({"degradation": GaussianBlur(), "prediction_type": "x0"}, ValueError, "one of sample, epsilon, v_prediction"),
         ({"degradation": GaussianBlur(), "prediction_type": "epsilon"}, ValueError, "of gaussian_noise only"),
+        ({"degradation": GaussianBlur(), "num_train_timesteps": 10**12}, ValueError, "in 1 .. 1,000,000, got 1000000"),
     ],
 )
 def test_a_scheduler_that_cannot_be_is_refused(given: dict, error: type[Exception], told: str) -> None:
@@ -513,6 +519,9 @@ def test_a_run_that_cannot_be_a_pipeline_is_refused_in_a_line(tmp_path: Path) ->
         to_diffusers(beside, tmp_path / "p")
     theirs = ColdPipeline(ColdUNet(NET, 8, 1), diffusers.DDPMScheduler())
     with pytest.raises(TypeError, match="walks with a ColdScheduler, got DDPMScheduler"):
+        theirs(torch.rand(1, 1, 8, 8))
+    theirs.scheduler = ColdScheduler(NOISE, num_train_timesteps=50)
+    with pytest.raises(ValueError, match="knows 1000 train timesteps, the scheduler has 50"):
         theirs(torch.rand(1, 1, 8, 8))
     assert [*tmp_path.iterdir()] == []
 
@@ -582,6 +591,44 @@ def test_a_config_that_fills_the_memory_is_not_read(folder: Path) -> None:
         file.write(" " * 2**21)
     with pytest.raises(ValueError, match="larger than"):
         ColdPipeline.from_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"sample_size": [8, 10**9]}, "1 .. 8192 px"),
+        ({"sample_size": [8, 8, 8]}, "1 .. 8192 px"),
+        ({"in_channels": 10**9}, "1 .. 1024 channels"),
+        ({"run": {"data": "album"}}, "whose data is not as `colddiff export` wrote it"),
+    ],
+)
+def test_a_config_that_cannot_be_is_refused(values: dict, told: str, folder: Path) -> None:
+    changed(folder / "unet" / "config.json", **values)
+    with pytest.raises(ValueError, match=told):
+        from_diffusers(folder, folder / "run")
+    assert not (folder / "run").exists()
+
+
+def test_a_pipeline_comes_from_the_hub_with_its_prior(digits: Run, exported: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    files = {str(f.relative_to(exported)): f.read_bytes() for f in exported.rglob("*") if f.is_file()}
+    with serving() as hub:
+        monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+        monkeypatch.setattr(huggingface_hub.hf_api.api, "endpoint", hub.url)
+        template = hub.url + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        hub.put("alice/digits", files)
+        pipeline = ColdPipeline.from_pretrained("alice/digits", cache_dir=tmp_path)
+        files |= {"model_index.json": b'{"_class_name": ["mine", "Mine"]}', "mine.py": b"1 / 0"}
+        hub.put("mallory/digits", files)
+        with pytest.raises(ValueError, match="nothing is imported"):
+            ColdPipeline.from_pretrained("mallory/digits", cache_dir=tmp_path)
+        assert {Path(name).suffix for name in hub.downloads()} == {".json", ".safetensors"}
+    getattr(huggingface_hub, "close_session", lambda: None)()
+    assert pipeline.prior.prior == digits.prior and pipeline.scheduler.degradation == digits.degradation
 
 
 # --- the command -----------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from ..checkpoint import load, save
 from ..degradations.base import Degradation, Images, Params
+from ..diffusers_unet import TIMESTEPS
 from ..files import read_json, write_text
 from ..kinds import as_batch
 from ..priors import Prior, begin
@@ -30,6 +32,7 @@ from .folders import whole_folder
 INDEX = "model_index.json"
 MADE_OF = {(part.__module__, part.__name__) for part in (ColdUNet, ColdScheduler, ColdPrior)}
 NEW = 50  # steps of a generation
+OF_HUB = ("cache_dir", "force_download", "local_files_only", "token", "revision")  # options that downloads know
 OUTPUTS = ("pil", "np", "pt")
 CARD = """---
 library_name: diffusers
@@ -107,6 +110,8 @@ class ColdPipeline(FromAnybody, DiffusionPipeline):  # type: ignore[misc]
             raise TypeError(f"a ColdPipeline walks with a ColdScheduler, got {type(scheduler).__name__}")
         if output_type not in OUTPUTS:
             raise ValueError(f"output_type must be one of {', '.join(OUTPUTS)}, got {output_type!r}")
+        if isinstance(self.unet, ColdUNet) and len(scheduler) != TIMESTEPS:
+            raise ValueError(f"a ColdUNet knows {TIMESTEPS} train timesteps, the scheduler has {len(scheduler)}")
         own, op = self._as_run(), scheduler.degradation
         if image is None:
             if self.prior is None:
@@ -136,22 +141,21 @@ class ColdPipeline(FromAnybody, DiffusionPipeline):  # type: ignore[misc]
         return ImagePipelineOutput(images=made) if return_dict else (made,)
 
     @classmethod
-    def load_config(cls, *names: Any, **options: Any) -> Any:
-        """What a folder says it is made of: parts of colddiff and of diffusers.
+    def _dict_from_json_file(cls, json_file: str | os.PathLike[str]) -> Any:
+        """What a folder says it is made of, if those are parts of colddiff and of diffusers.
 
         Raises:
-            ValueError: of anything else, which would have to be imported.
+            ValueError: anything else, which would have to be imported.
         """
-        config = super().load_config(*names, **options)
-        index = config[0] if isinstance(config, tuple) else config
+        index = super()._dict_from_json_file(json_file)
         for name, part in index.items():
             foreign = isinstance(part, list) and part[0] not in (None, "diffusers") and tuple(part) not in MADE_OF
             if foreign or (name == "_class_name" and not isinstance(part, str)):
                 raise ValueError(
-                    f"its {INDEX} names {str(part)[:200]} as its {name.strip('_')}, and nothing is imported because a "
-                    "file says so: build the pipeline by hand, ColdPipeline(unet, scheduler, prior)"
+                    f"{str(json_file)!r} names {str(part)[:200]} as its {name.strip('_')}, and nothing is imported "
+                    "because a file says so: build the pipeline by hand, ColdPipeline(unet, scheduler, prior)"
                 )
-        return config
+        return index
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, *, trust_plugins: bool = False, **options: Any) -> Self:
@@ -167,6 +171,18 @@ class ColdPipeline(FromAnybody, DiffusionPipeline):  # type: ignore[misc]
         """
         return super().from_pretrained(folder, trust_plugins=trust_plugins, **options | {"use_safetensors": True})
 
+    @classmethod
+    def download(cls, name: str, **options: Any) -> str:
+        """The folder of a pipeline of the hub, as diffusers itself downloads none with parts of other packages.
+
+        Configs and safetensors are all that comes.
+        """
+        from huggingface_hub import snapshot_download
+
+        asked = {key: options[key] for key in OF_HUB if options.get(key) is not None}
+        folder: str = snapshot_download(name, allow_patterns=["*.json", "*.safetensors"], **asked)
+        return folder
+
     def _answer(self, sample: Tensor, timestep: Tensor) -> Tensor:
         """What the model says, in the dtype of the sample."""
         asked = sample if isinstance(self.unet, ColdUNet) else sample.to(self.unet.dtype)
@@ -181,6 +197,9 @@ class ColdPipeline(FromAnybody, DiffusionPipeline):  # type: ignore[misc]
             raise ValueError("the model's config has no sample_size: say which size of images it was trained on")
         sides = [size, size] if isinstance(size, int) else [*size]
         config = UNKNOWN | (model.get("run") or {})
+        wrong = [key for key, value in UNKNOWN.items() if not isinstance(config[key], type(value))]
+        if wrong:
+            raise ValueError(f"the model's config tells of a run whose {wrong[0]} is not as `colddiff export` wrote it")
         config |= {"restorer": model.get("restorer"), "degradation": op.to_config()}
         config |= {"image": {"channels": model.in_channels, "size": sides}}
         prior = None if self.prior is None else self.prior.prior

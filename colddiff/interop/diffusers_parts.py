@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..anonymous import without_folders
+from ..checkpoint import LONGEST_SIDE, MOST_CHANNELS
 from ..priors import Fitted, Prior
 from ..run import Run
 from ..tensors import read_tensors, write_tensors
@@ -20,6 +21,8 @@ from ..unet import RestorerConfig
 from .diffusers_base import BaseOutput, ConfigMixin, FromAnybody, ModelMixin, SchedulerMixin, register_to_config
 from .diffusers_scheduler import times_of, to_centred, to_unit
 
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+CHANNELS = range(1, MOST_CHANNELS + 1)
 # Of a run's config: what the parts hold by themselves, and what is written anew.
 OWN = ("library", "version", "format", "restorer", "degradation", "prior", "image")
 
@@ -54,6 +57,12 @@ class ColdUNet(FromAnybody, ModelMixin, ConfigMixin):  # type: ignore[misc]
         run: dict[str, Any] | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
+        sides = [sample_size] if isinstance(sample_size, int) else [*sample_size]
+        if len(sides) > 2 or not all(1 <= side <= LONGEST_SIDE for side in sides) or in_channels not in CHANNELS:
+            raise ValueError(
+                f"expected images of 1 .. {CHANNELS[-1]} channels and of 1 .. {LONGEST_SIDE} px, got {in_channels}, "
+                f"{str(sample_size)[:100]}"
+            )
         made = RestorerConfig.from_config(restorer)
         self.register_to_config(restorer=made.to_config())
         self.net = made.build()
@@ -126,7 +135,7 @@ class ColdPrior(FromAnybody, SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         prior: a `Prior`, or its JSON, as the config keeps it.
     """
 
-    config_name = "prior_config.json"
+    config_name = "config.json"
 
     @register_to_config
     def __init__(self, prior: Prior | dict[str, Any]) -> None:
@@ -134,10 +143,10 @@ class ColdPrior(FromAnybody, SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         self.register_to_config(prior=self.prior.to_config())
 
     def save_pretrained(self, folder: str | Path, **options: Any) -> None:
-        """Its config, and what was fitted as prior.safetensors."""
+        """Its config, and what was fitted."""
         super().save_pretrained(folder, **options)
         if fitted := self.prior.tensors():
-            write_tensors(Path(folder) / "prior.safetensors", fitted)
+            write_tensors(Path(folder) / WEIGHTS, fitted)
 
     @classmethod
     def from_pretrained(
@@ -150,5 +159,5 @@ class ColdPrior(FromAnybody, SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         """
         made = super().from_pretrained(folder, subfolder=subfolder, trust_plugins=trust_plugins)
         if isinstance(made.prior, Fitted):
-            made.prior = made.prior.with_tensors(read_tensors(Path(folder, subfolder or "", "prior.safetensors")))
+            made.prior = made.prior.with_tensors(read_tensors(Path(folder, subfolder or "", WEIGHTS)))
         return made

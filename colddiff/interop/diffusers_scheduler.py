@@ -12,7 +12,7 @@ from torch import Tensor
 from ..degradations.base import BoundDegradation, Degradation, Images, Params
 from ..degradations.gaussian_noise import GaussianNoise
 from ..diffusers_unet import TIMESTEPS
-from ..grids import time_grid
+from ..grids import MOST_STEPS, time_grid
 from ..kernels import between_levels
 from ..parametrization import Epsilon, NoiseParametrization, Velocity
 from ..restoration import bind_observed
@@ -78,6 +78,8 @@ class ColdScheduler(FromAnybody, SchedulerMixin, ConfigMixin):  # type: ignore[m
                 f"a model predicts {prediction_type} of gaussian_noise only, not of "
                 f"{self.degradation.registered_name}: train it with prediction_type='sample'"
             )
+        if not 1 <= num_train_timesteps <= MOST_STEPS:
+            raise ValueError(f"num_train_timesteps must be in 1 .. {MOST_STEPS:,}, got {num_train_timesteps}")
         self.register_to_config(degradation=self.degradation.to_config())
         self.num_inference_steps: int | None = None
         self.timesteps = torch.arange(num_train_timesteps - 1, -1, -1)
