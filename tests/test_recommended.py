@@ -17,8 +17,10 @@ from colddiff import perception
 from colddiff import run as runs
 from colddiff.checkpoint import SHIPPED, load, save
 from colddiff.cli import main
+from colddiff.commands import train_restorer
 from colddiff.data import load_data
 from colddiff.degradations import GaussianBlur, GaussianMask
+from colddiff.publish import stage
 from colddiff.recommended import FILE, MOST_CALLS, MOST_STARTS, Recommended, Setting, recommended_in
 from colddiff.report import evaluate, store, write_card
 from colddiff.training import train
@@ -254,6 +256,27 @@ def test_restore_says_in_a_line_what_it_takes(folder, tmp_path, capsys):
     assert capsys.readouterr().out.startswith("improved (20 calls): nothing was measured for perception ")
 
 
+def test_restored_files_are_what_was_recommended(folder, tmp_path):
+    RECOMMENDED.save(folder)
+    made = {}
+    for name, chosen in {
+        "distortion": (), "three": ("--sampler", "improved", "--steps", "3"),
+        "perception": ("--goal", "perception"), "four": ("--sampler", "naive", "--steps", "4"),
+    }.items():  # fmt: skip
+        assert colddiff_restore(folder, tmp_path, *chosen) == 0
+        made[name] = next((tmp_path / "out").rglob("*.png")).read_bytes()
+    assert made["distortion"] == made["three"] != made["perception"] == made["four"]
+
+
+def test_of_a_strangers_recommendation_no_folder_is_published(folder, tmp_path):
+    Recommended(SETTINGS, "/home/alice/secret/album", 180).save(folder)
+    (tmp_path / "staged").mkdir()
+    with pytest.warns(UserWarning, match="nothing was measured"):
+        stage(load(folder, device="cpu"), tmp_path / "staged", "alice/blur")
+    assert recommended_in(tmp_path / "staged") == Recommended(SETTINGS, "album", 180)
+    assert "secret" not in (tmp_path / "staged" / "README.md").read_text()
+
+
 def test_inspect_and_the_card_tell_the_default(folder, capsys):
     evil = Recommended(SETTINGS, "\x1b[2J[a](//b) digits", 180)
     evil.save(folder)
@@ -273,3 +296,11 @@ def test_eval_says_that_it_has_stored_what_it_found(folder, capsys):
     assert main(["eval", str(folder), "digits", *arguments]) == 0
     assert f"stored as the default of restores: {folder / FILE}" in capsys.readouterr().out
     assert load(folder, device="cpu").recommended.images == 40
+
+
+def test_a_training_leaves_a_run_with_a_default(tmp_path, capsys):
+    train_restorer(tiny.config(tmp_path / "run", steps=1), resume=False)
+    found = load(tmp_path / "run", device="cpu").recommended
+    assert [s.start for s in found.settings["distortion"]] == [0.5, 1.0] and found.images >= 128
+    assert f"stored as the default of restores: {tmp_path / 'run' / FILE}" in capsys.readouterr().out
+    assert f"- {found.lines()[0]}\n" in (tmp_path / "run" / "README.md").read_text()
