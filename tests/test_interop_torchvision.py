@@ -47,6 +47,13 @@ def test_images_of_every_kind_are_damaged_alike(images) -> None:
     assert isinstance(made, Image.Image) and torch.equal(v2.functional.pil_to_tensor(made), eight_bit(expected))
 
 
+def test_eight_bits_are_clamped_and_floats_are_not(images) -> None:
+    x = eight_bit(images(1, 1, 8, 8))[0]
+    exact = AsTransform(NOISE, t=1.0, generator=seeded(0))(x / 255)
+    assert float(exact.min()) < 0 and float(exact.max()) > 1
+    assert torch.equal(AsTransform(NOISE, t=1.0, generator=seeded(0))(x), eight_bit(exact))
+
+
 @pytest.mark.parametrize(("mode", "after"), [("L", "L"), ("RGB", "RGB"), ("RGBA", "RGB"), ("P", "RGB")])
 def test_pictures_of_any_mode_are_read_as_everywhere(mode: str, after: str) -> None:
     made = AsTransform(BLUR, t=0.5)(picture(mode))
