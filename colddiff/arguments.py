@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Callable
 from typing import Any
 
-from jsonargparse import ActionYesNo, ArgumentParser
+from jsonargparse import ArgumentParser
 
 from . import app, commands, demo, doctor, experiments, listing, plotting, publish
 from .interop.export import export_run
+from .options import SWITCH, Command, device_and_seed, image_size, speed, trust
+from .plot_arguments import PLOTS
 from .registry import Configurable, field_types
 from .settings import Size, TrainConfig
 from .texts import argument_texts
 from .tiling import TILE
-
-SWITCH = ActionYesNo(no_prefix="no-")
 
 
 def _list_arguments(p: ArgumentParser) -> None:
@@ -30,8 +29,8 @@ def _degrade_arguments(p: ArgumentParser) -> None:
     )
     p.add_argument("--out", type=str, default="strip.png", help="strip; an animation if it ends in .gif")
     p.add_argument("--steps", type=int, default=8, help="pictures from t = 0 to t = 1")
-    _image_size(p, "side to which the picture is resized and cropped; its own size if left out")
-    _device_and_seed(p)
+    image_size(p, "side to which the picture is resized and cropped; its own size if left out")
+    device_and_seed(p)
 
 
 def _train_arguments(p: ArgumentParser) -> None:
@@ -76,13 +75,13 @@ def _restore_arguments(p: ArgumentParser) -> None:
     p.add_argument(
         "--framed", action=SWITCH, default=False, help="resize and crop as the pictures of the training were"
     )
-    _image_size(p, "side to which pictures are resized and cropped; their own size if left out")
+    image_size(p, "side to which pictures are resized and cropped; their own size if left out")
     p.add_argument(
         "--tile", type=int, default=TILE, help="pixels per side that the network sees at once; bounds memory"
     )
-    _speed(p)
-    _device_and_seed(p)
-    _trust(p)
+    speed(p)
+    device_and_seed(p)
+    trust(p)
 
 
 def _sample_arguments(p: ArgumentParser) -> None:
@@ -91,9 +90,9 @@ def _sample_arguments(p: ArgumentParser) -> None:
     p.add_argument("--out", type=str, default="grid.png", help="picture of all of them")
     p.add_argument("--sampler", type=str, default=None, help="see `colddiff list`; what suits the run if left out")
     p.add_argument("--steps", type=int, default=50, help="restorer calls")
-    _speed(p)
-    _device_and_seed(p)
-    _trust(p)
+    speed(p)
+    device_and_seed(p)
+    trust(p)
 
 
 def _eval_arguments(p: ArgumentParser) -> None:
@@ -126,14 +125,14 @@ def _eval_arguments(p: ArgumentParser) -> None:
         help="folder of report.md, .json, .png and the plot worth.png; RUN/report, or ./report for digits, if left out",
     )  # fmt: skip
     p.add_argument("--batch-size", "--batch_size", type=int, default=128, help="images at a time")
-    _speed(p)
-    _device_and_seed(p)
-    _trust(p)
+    speed(p)
+    device_and_seed(p)
+    trust(p)
 
 
 def _inspect_arguments(p: ArgumentParser) -> None:
     p.add_argument("run", type=str, help="what `colddiff train` wrote")
-    _trust(p)
+    trust(p)
 
 
 def _doctor_arguments(p: ArgumentParser) -> None:
@@ -142,7 +141,7 @@ def _doctor_arguments(p: ArgumentParser) -> None:
     p.add_argument("--compile", action=SWITCH, default=False, help="try torch.compile too: takes up to minutes")
     p.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda")
     p.add_argument("--json", action=SWITCH, default=False, help="as JSON")
-    _trust(p)
+    trust(p)
 
 
 def _reproduce_arguments(p: ArgumentParser) -> None:
@@ -160,7 +159,7 @@ def _reproduce_arguments(p: ArgumentParser) -> None:
         "--features", type=typing.Literal["auto", "inception", "judges"], default="auto",
         help="what FID and KID see: Inception if it can be had, or three networks trained on the data",
     )  # fmt: skip
-    _device_and_seed(p)
+    device_and_seed(p)
 
 
 def _compare_arguments(p: ArgumentParser) -> None:
@@ -174,7 +173,7 @@ def _compare_arguments(p: ArgumentParser) -> None:
     p.add_argument("--degradation", type=str | dict | None, default=None, help="what damages; a blur if left out")
     p.add_argument("--images", type=int, default=500, help="of the test split, or to generate")
     p.add_argument("--size", type=Size, default="5M", help="of the network, in parameters")
-    _image_size(p, "side to which pictures are resized and cropped; their own size if left out")
+    image_size(p, "side to which pictures are resized and cropped; their own size if left out")
     p.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda")
 
 
@@ -195,7 +194,7 @@ def _push_arguments(p: ArgumentParser) -> None:
         "--prior", action=SWITCH, default=None,
         help="publish where generation starts; to be said where that is training images of your own",
     )  # fmt: skip
-    _trust(p)
+    trust(p)
 
 
 def _export_arguments(p: ArgumentParser) -> None:
@@ -206,13 +205,13 @@ def _export_arguments(p: ArgumentParser) -> None:
         help="auto is onnx for an OUT that ends in .onnx, else diffusers",
     )  # fmt: skip
     p.add_argument("--overwrite", action=SWITCH, default=False, help="put it among, or in place of, files of others")
-    _trust(p)
+    trust(p)
 
 
 def _demo_arguments(p: ArgumentParser) -> None:
     p.add_argument("--out", type=str, default="demo", help="folder for the run and the pictures")
     p.add_argument("--minutes", type=float, default=1.0, help="of training")
-    _device_and_seed(p)
+    device_and_seed(p)
 
 
 def _app_arguments(p: ArgumentParser) -> None:
@@ -221,100 +220,8 @@ def _app_arguments(p: ArgumentParser) -> None:
     p.add_argument("--port", type=int | None, default=None, help="the first free one from 7860 if left out")
     p.add_argument("--browser", action=SWITCH, default=False, help="open the page in the browser")
     p.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda")
-    _trust(p)
+    trust(p)
 
-
-def _trajectory_arguments(p: ArgumentParser) -> None:
-    p.add_argument("run", type=str, help="what `colddiff train` wrote, or digits")
-    p.add_argument("image", type=str | None, nargs="?", default=None, help="a damaged picture; from the prior if none")
-    p.add_argument("--out", type=str, default="trajectory.png", help="sheet; an animation if it ends in .gif")
-    p.add_argument("--start", type=float, default=1.0, help="how damaged the picture is, in (0, 1]")
-    p.add_argument("--steps", type=int, default=20, help="restorer calls")
-    p.add_argument("--sampler", type=str, default=None, help="see `colddiff list`; what suits the run if left out")
-    p.add_argument("--degrade", action=SWITCH, default=False, help="the picture is clean: damage it first")
-    _image_size(p, "side to which the picture is resized and cropped; its own size if left out")
-    _device_and_seed(p)
-    _trust(p)
-
-
-def _difference_arguments(p: ArgumentParser) -> None:
-    p.add_argument("before", type=str, help="a picture")
-    p.add_argument("after", type=str, help="another one of the same size, of which the first is taken away")
-    p.add_argument("--out", type=str, default="difference.png", help="both pictures and the map")
-    p.add_argument("--absolute", action=SWITCH, default=False, help="without the sign")
-    p.add_argument(
-        "--limit", type=float | None, default=None, help="where the colours end; beyond 99.5% of the pixels if left out"
-    )
-
-
-def _frequencies_arguments(p: ArgumentParser) -> None:
-    p.add_argument(
-        "image", type=str | None, nargs="?", default=None, help="a picture to measure on; photographs if left out"
-    )
-    p.add_argument(
-        "--degradation", type=str | dict, required=True, help="name; its fields as --degradation.FIELD VALUE"
-    )
-    p.add_argument("--out", type=str, default="frequencies.png", help="plot: .png, .svg or .pdf")
-    _image_size(p, "side to which the picture is resized and cropped; its own size if left out")
-    p.add_argument("--seed", type=int, default=0, help="of everything random")
-
-
-def _schedules_arguments(p: ArgumentParser) -> None:
-    p.add_argument("--names", type=str | None, default=None, help="separated by commas; all if left out")
-    p.add_argument("--out", type=str, default="schedules.png", help="plot: .png, .svg or .pdf")
-
-
-def _tradeoff_arguments(p: ArgumentParser) -> None:
-    p.add_argument("report", type=str, help="report.json, as `colddiff eval` wrote it")
-    p.add_argument("--out", type=str, default="tradeoff.png", help="plot: .png, .svg or .pdf")
-
-
-def _image_size(p: ArgumentParser, text: str) -> None:
-    p.add_argument("--image-size", "--image_size", type=int, default=None, help=text)
-
-
-def _speed(p: ArgumentParser) -> None:
-    p.add_argument(
-        "--precision", type=typing.Literal["auto", "fp32", "bf16"], default="auto",
-        help="of the network: as it was trained, where the hardware has it, if left out",
-    )  # fmt: skip
-    p.add_argument("--compile", action=SWITCH, default=False, help="compile the network first: pays on long work")
-
-
-def _trust(p: ArgumentParser) -> None:
-    p.add_argument(
-        "--trust-plugins", action=SWITCH, default=False, help="import installed plug-ins that the run's config names"
-    )
-
-
-def _device_and_seed(p: ArgumentParser) -> None:
-    p.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda")
-    p.add_argument("--seed", type=int, default=0, help="of everything random")
-
-
-@dataclasses.dataclass(frozen=True)
-class Command:
-    """A command: its line of help, what declares its arguments, what runs it; whether torchrun's processes split it.
-
-    One that has kinds is run by one of them.
-    """
-
-    help: str
-    arguments: Callable[[ArgumentParser], None] = lambda p: None
-    run: Callable[..., None] = lambda: None
-    split: bool = False
-    kinds: dict[str, Command] = dataclasses.field(default_factory=dict)
-
-
-PLOTS = {
-    "trajectory": Command("a sampler's walk, as a sheet or animation", _trajectory_arguments, plotting.plot_trajectory),
-    "difference": Command("where two pictures differ", _difference_arguments, plotting.plot_difference),
-    "frequencies": Command(
-        "what a degradation does to each spatial frequency", _frequencies_arguments, plotting.plot_frequencies
-    ),
-    "schedules": Command("severity and noise against time", _schedules_arguments, plotting.plot_schedules),
-    "tradeoff": Command("perception against distortion, from a report", _tradeoff_arguments, plotting.plot_tradeoff),
-}
 
 COMMANDS = {
     "list": Command("operators, schedules, samplers and data sets", _list_arguments, listing.list_names),

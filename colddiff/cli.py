@@ -19,8 +19,9 @@ import torch
 import yaml
 from jsonargparse import ArgumentParser, Namespace
 
-from .arguments import COMMANDS, Command
+from .arguments import COMMANDS
 from .interruption import Interrupted, terminable
+from .options import Command
 from .presets import preset
 from .processes import join
 from .registry import suggestion, trusting_plugins

@@ -14,9 +14,10 @@ import yaml
 from PIL import Image
 
 from colddiff import cli, registry, restoring, training
-from colddiff.arguments import Command, _list_arguments, _train_arguments
+from colddiff.arguments import _list_arguments, _train_arguments
 from colddiff.checkpoint import load
 from colddiff.degradations import GaussianMask
+from colddiff.options import Command
 from colddiff.registry import registered
 from colddiff.texts import argument_texts
 from colddiff.training import train
