@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-OPTIONAL = ("pyarrow", "datasets", "diffusers", "torchmetrics", "torch_fidelity", "lpips", "tensorboard", "matplotlib")
+OPTIONAL = (
+    "pyarrow", "datasets", "diffusers", "torchmetrics", "torch_fidelity", "lpips", "tensorboard", "matplotlib", "onnx",
+    "onnxscript", "onnxruntime", "deepinv", "torchvision",
+)  # fmt: skip
 
 # Runs commands one after the other in a Python that finds none of the optional packages.
 BARE = f"""
@@ -58,6 +61,7 @@ NEEDY = {
     "tensorboard": ["train", "digits", "--out", "d", "--tensorboard", *TINY],
     "metrics": [*EVAL, "--generate", "8", "--perception", "classifier"],
     "perceptual": [*EVAL, "--perception", "lpips"],
+    "onnx": ["export", "digits", "digits.onnx"],
 }
 
 
