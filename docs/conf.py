@@ -18,6 +18,8 @@ myst_heading_anchors = 3
 suppress_warnings = ["myst.header"]  # tables that the benchmarks write have a small heading
 
 html_theme = "furo"
+html_static_path = ["static"]
+html_css_files = ["wide.css"]
 html_title = f"colddiff {release}"
 html_show_copyright = False
 
@@ -44,6 +46,8 @@ def as_plain_text(app, what, name, obj, options, lines):
     head, raises, rest = text.partition("\nRaises:\n")
     errors, gap, after = rest.partition("\n\n")
     one_line = re.sub(r"\n +", " ", errors)
+    if what in ("property", "attribute"):
+        head = f"\n{head}"  # napoleon takes a first line up to its colon for a type
     lines[:] = (head + raises + ONE_ERROR.sub("\n    ", one_line) + gap + after).split("\n")
 
 

@@ -2,8 +2,8 @@
 
 A block marked python is run, in one namespace with those before it on its page. What follows it may be a block marked
 text, which is what it prints, and a comment that no reader sees: `<!-- small: STEPS = 300 -> STEPS = 2; ... -->` is
-what the tests change in it, so that they take seconds. A comment `<!-- not run: why -->` before a block leaves it out, and
-`<!-- needs: diffusers -->` where that package is missing.
+what the tests change in it, so that they take seconds. A comment `<!-- not run: why -->` before a block leaves it out,
+and `<!-- needs: diffusers -->` where that package is missing.
 """
 
 from __future__ import annotations
