@@ -24,7 +24,8 @@ INTERVAL = 1.96  # standard errors to either side: 95%
 NEAR = 3.0  # by which factor a reference may be away from the samplers to be drawn
 DODGE = 0.02  # of the width of a panel, from one sampler to the next
 WIDE = 4.0  # from which factor between its ends an axis is logarithmic
-SIZE, CHARACTERS = (3.1, 2.9), 42  # inches of a panel, and how much of the title fits above
+SIZE, NARROWEST = (3.1, 2.8), 6.4  # inches: of a panel, and the width of a figure
+CHARACTERS, LINE = 13.4, 0.2  # of the title: in an inch, and inches of one of its lines
 
 Row = Mapping[str, Any]
 Point = tuple[float, float, float]  # a mean and the ends of its interval
@@ -50,7 +51,10 @@ def plot(rows: Sequence[Row], recommended: Recommended | None = None) -> Figure:
     """
     starts = sorted({row["start"] for row in rows})
     measures = [name for name in MEASURES if name in rows[0]]
-    drawn, axes = panels(len(measures), len(starts), _title(measures, len(starts)), SIZE)
+    width = max(SIZE[0], NARROWEST / len(starts))
+    title = textwrap.fill(_title(measures), int(CHARACTERS * width * len(starts)))
+    height = SIZE[1] + LINE * (title.count("\n") + 2) / len(measures)  # with the legend
+    drawn, axes = panels(len(measures), len(starts), title, (width, height))
     for k, ax in enumerate(axes):
         measure, start = measures[k // len(starts)], starts[k % len(starts)]
         here = [row for row in rows if row["start"] == start and not row["oracle"]]
@@ -65,7 +69,7 @@ def plot(rows: Sequence[Row], recommended: Recommended | None = None) -> Figure:
     named = {name: line for ax in axes for line, name in zip(*ax.get_legend_handles_labels(), strict=True)}
     drawn.legend(
         list(named.values()), list(named), fontsize=SMALL, frameon=False, loc="outside lower center",
-        ncols=2 * len(starts),
+        ncols=max(5, 2 * len(starts)),
     )  # fmt: skip
     return drawn
 
@@ -78,14 +82,13 @@ def save(figure: Figure, file: Path) -> None:
 # --- helpers ---------------------------------------------------------------------------------------------------------
 
 
-def _title(measures: Sequence[str], columns: int) -> str:
-    """The question, and what bars, dots and rings are, in lines of the figure's width."""
+def _title(measures: Sequence[str]) -> str:
+    """The question, and what bars, dots and rings are."""
     kid = " (of KID: 1.96 jackknife standard errors)" if "kid" in measures else ""
-    told = (
-        f"Lower is better. Bars: 95% intervals of the mean{kid}; differences on the same images are surer than bars "
-        "tell. Dotted: one call. Dashed: no network. Ring: recommended."
+    return (
+        f"Is iterating worth it? Lower is better. Bars: 95% intervals of the mean{kid}; differences on the same images "
+        "are surer than bars tell. Dotted: one call. Dashed: no network. Ring: recommended."
     )
-    return textwrap.fill(f"Is iterating worth it? {told}", CHARACTERS * columns)
 
 
 def _panel(ax: Axes, rows: Sequence[Row], measure: str) -> None:
