@@ -126,7 +126,7 @@ def test_a_network_that_cannot_be_traced_is_told_by_its_name() -> None:
 
 
 def test_a_program_takes_sizes_that_need_padding_and_sizes_that_do_not(images) -> None:
-    net = UNetConfig(channels=1, width=8, multipliers=(1,), blocks=1, patch=2).build()
+    net = UNetConfig(channels=1, width=8, multipliers=(1,), blocks=1, patch=2, attention_levels=0).build()
     run = alive(run_of(net, cd.GaussianBlur(sigma_max=1.0)))
     captured = export_program(run).module()
     for shape in [(1, 1, 8, 8), (4, 1, 9, 13), (2, 1, 16, 5)]:
