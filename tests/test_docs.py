@@ -140,7 +140,7 @@ DOCUMENTED = [name for name in public() if isinstance(looked_up(name), type | Fu
 def test_every_public_name_is_on_a_page_of_the_api():
     pages_of_api = "".join(text_of(page) for page in (DOCS / "api").glob("*.md"))
     told = set(re.findall(r"^\.\. (?:autoclass|autofunction|py:data):: (\S+)$", pages_of_api, re.MULTILINE))
-    missing = [name for name in public() if name not in told and looked_up(name) not in map(looked_up, told)]
+    missing = [name for name in public() if name not in told]
     assert not missing, f"docs/api lacks {missing}"
 
 
