@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .registry import register
-from .unet import RestorerConfig, check_sizes
+from .unet import RestorerConfig, check_sizes, cropped
 
 TIMESTEPS = 1000  # for which the sines and cosines of diffusers are made
 
@@ -108,5 +108,5 @@ class DiffusersRestorer(nn.Module):
         block = 2 ** (len(self.net.config.block_out_channels) - 1)
         h = F.pad(h.to(self.net.dtype), (0, -width % block, 0, -height % block), mode="replicate")
         timesteps = (TIMESTEPS * t.float() - 1).clamp(min=0)
-        out: Tensor = self.net(h, timesteps, return_dict=False)[0][..., :height, :width].to(x.dtype)
+        out = cropped(self.net(h, timesteps, return_dict=False)[0], height, width).to(x.dtype)
         return ((out + centred if self.residual else out) + 1) / 2

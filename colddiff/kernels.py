@@ -154,7 +154,7 @@ def exact_matmul() -> Iterator[None]:
 
 def few_threads(x: Tensor) -> AbstractContextManager[object]:
     """One CPU thread for small tensors: to wake a second one costs more than it brings."""
-    if x.device.type != "cpu" or x.numel() > SMALL or torch.compiler.is_compiling() or torch.get_num_threads() == 1:
+    if torch.compiler.is_compiling() or x.device.type != "cpu" or x.numel() > SMALL or torch.get_num_threads() == 1:
         return contextlib.nullcontext()
     return _OneThread()
 

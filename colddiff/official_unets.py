@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .kernels import level_at
-from .unet import RestorerConfig, check_sizes
+from .unet import RestorerConfig, check_sizes, cropped
 
 STEPS = 1000  # if nobody says
 
@@ -64,9 +64,8 @@ class OfficialUNet(nn.Module, ABC):
         block = 2 ** (len(self.config.multipliers) - 1)
         h = centred.to(next(self.parameters()).dtype)
         h = F.pad(h, (0, -width % block, 0, -height % block), mode="replicate")
-        out = self.predict(h, time_label(t, self.config.num_steps or STEPS).to(h.dtype))[..., :height, :width].to(
-            x.dtype
-        )
+        answer = self.predict(h, time_label(t, self.config.num_steps or STEPS).to(h.dtype))
+        out = cropped(answer, height, width).to(x.dtype)
         return ((out + centred if self.config.residual else out) + 1) / 2
 
 

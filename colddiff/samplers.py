@@ -288,4 +288,4 @@ def _where_later(s: Tensor, t: Tensor, moved: Images, x: Images) -> Images:
 def _on_device(times: Tensor, x: Tensor) -> Tensor:
     """The grid as (K + 1, B) on the device of x, moved once."""
     grid = times.to(x.device, non_blocking=True)
-    return grid.reshape(len(grid), -1).expand(-1, len(x))
+    return grid.reshape(len(grid), -1).expand(-1, x.shape[0])  # which a graph may leave open, unlike len

@@ -80,10 +80,10 @@ class SeparableLinear(Degradation, ABC):
         return self._applied(x, one_if_shared(s), params)
 
     def change(self, x: Images, s: Tensor, r: Tensor, params: Params) -> Images:
-        both = torch.cat([one_if_shared(r), one_if_shared(s)])
-        if self._large(x) or len(both) not in (2, 2 * len(x)):
+        after, before = one_if_shared(r), one_if_shared(s)
+        if self._large(x) or after.shape[0] != before.shape[0]:
             return self.degrade(x, r, params) - self.degrade(x, s, params)
-        return self._applied(x, both, params, terms=2)
+        return self._applied(x, torch.cat([after, before]), params, terms=2)
 
     def tables(self, like: Images) -> Params:
         if self._large(like):
@@ -121,10 +121,10 @@ class SeparableChain(SeparableLinear, ABC):
         return torch.lerp(lower, self._applied(x, (level + 1).clamp(max=steps), params), fraction)
 
     def change(self, x: Images, s: Tensor, r: Tensor, params: Params) -> Images:
-        if not self._large(x):
-            both = torch.cat([one_if_shared(r), one_if_shared(s)])
-            levels, fractions = level_at(both, _steps(params))
-            if on_levels(fractions) and len(both) in (2, 2 * len(x)):
+        after, before = one_if_shared(r), one_if_shared(s)
+        if not self._large(x) and after.shape[0] == before.shape[0]:
+            levels, fractions = level_at(torch.cat([after, before]), _steps(params))
+            if on_levels(fractions):
                 return self._applied(x, levels, params, terms=2)
         return self.degrade(x, r, params) - self.degrade(x, s, params)
 

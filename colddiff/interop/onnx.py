@@ -6,7 +6,7 @@ import copy
 import json
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
@@ -20,6 +20,7 @@ from torch.export import Dim, ExportedProgram
 from ..degradations.base import BoundDegradation
 from ..files import check_target, write_whole
 from ..run import Run
+from ..samplers import Sampler, improved, naive
 
 TOLERANCE = 1e-5  # of onnxruntime's answer, relative to the largest pixel, or to 1
 AXES = ("batch", "channels", "height", "width")
@@ -96,38 +97,33 @@ def export_onnx(
 
 # --- helpers ---------------------------------------------------------------------------------------------------------
 
-Update = Callable[[BoundDegradation, Tensor, Tensor, Tensor, Tensor], Tensor]
-
-# Written out, as the samplers and `change` count images in Python, which would fix their number in a graph.
-UPDATES: dict[str, Update] = {
-    "naive": lambda D, x, x0, t, s: D(x0, s),
-    "improved": lambda D, x, x0, t, s: x + (D(x0, s) - D(x0, t)),
-}
+STEPS = {"naive": naive, "improved": improved}  # of which a step needs nothing of the steps before it
 
 
 class _Step(nn.Module):
     """x at times s from x at times s < t."""
 
-    def __init__(self, net: nn.Module, D: BoundDegradation, update: Update) -> None:
+    def __init__(self, net: nn.Module, D: BoundDegradation, sampler: Sampler) -> None:
         super().__init__()
-        self.net, self.D, self.update = net, D, update
+        self.net, self.D, self.sampler = net, D, sampler
 
     def forward(self, x: Tensor, t: Tensor, s: Tensor) -> Tensor:
-        return self.update(self.D, x, self.net(x, t), t, s)
+        (state,) = self.sampler(self.net, self.D, x, torch.stack([t, s]))
+        return state.x
 
 
 def _graph(run: Run, x: Tensor, sampler: str | None) -> nn.Module:
     """What is to be traced, for images like x."""
     if sampler is None:
         return run.net
-    if sampler not in UPDATES:
-        raise ValueError(f"a graph can hold a step of {' or '.join(UPDATES)}, not of {sampler!r}")
+    if sampler not in STEPS:
+        raise ValueError(f"a graph can hold a step of {' or '.join(STEPS)}, not of {sampler!r}")
     if run.condition is not None or not run.degradation.deterministic:
         raise ValueError(
             f"a graph holds no params, and a step with {type(run.degradation).__name__} needs some: leave the sampler "
             "out, and degrade outside"
         )
-    return _Step(run.net, run.degradation.bind(like=x), UPDATES[sampler])
+    return _Step(run.net, run.degradation.bind(like=x), STEPS[sampler])
 
 
 def _traced(run: Run, size: Size, sides: Any, sampler: str | None) -> ExportedProgram:
