@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from .beginnings import generate as generate
 from .chains import AccumulatingSigma as AccumulatingSigma
 from .chains import BetaTable as BetaTable
 from .chains import ConstantSigma as ConstantSigma
@@ -55,7 +56,6 @@ from .priors import LowresGMM as LowresGMM
 from .priors import Prior as Prior
 from .priors import StandardNormal as StandardNormal
 from .priors import Uniform as Uniform
-from .priors import generate as generate
 from .registry import register as register
 from .restoration import bind_observed as bind_observed
 from .samplers import SAMPLERS as SAMPLERS

@@ -17,6 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from . import metrics, paper
+from .beginnings import begin
 from .checkpoint import load
 from .compared import Comparison, files_of
 from .contenders import GENERATING, RESTORING, Method
@@ -29,7 +30,7 @@ from .generation import nearest
 from .judges import Judges, judges, together
 from .measuring import PICTURED
 from .perception import FEWEST, INSTALL_METRICS, features_of, fid
-from .priors import LowresGMM, begin
+from .priors import LowresGMM
 from .processes import pick_device
 from .registry import suggestion
 from .run import Run

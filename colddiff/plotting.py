@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from . import viz
+from .beginnings import begin
 from .chains import NoiseSchedule
 from .checkpoint import load
 from .data import load_data
@@ -20,7 +21,6 @@ from .files import check_target, read_json
 from .framing import Framing
 from .grids import time_grid
 from .pictures import to_tensor
-from .priors import begin
 from .processes import pick_device
 from .registry import plug_ins, registered, suggestion
 from .restoration import suited_sampler

@@ -13,13 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from .baselines import Baseline
+from .beginnings import begin, generate
 from .captured import captured
 from .degradations.base import Degradation, Images
 from .fast import FastRestorer
 from .framing import Framing
 from .grids import float_times, time_grid
 from .kinds import as_batch, mapped
-from .priors import Prior, begin, generate
+from .priors import Prior
 from .recommended import GOALS, Recommended, Setting
 from .restoration import restore, suited_sampler
 from .samplers import Generators, Sampler, State, named_sampler, one_shot, walk

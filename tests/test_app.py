@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 import colddiff as cd
+from colddiff.beginnings import begin, begin_between
 from colddiff.degradations.base import Degradation
 from colddiff.framing import Framing
 from colddiff.registry import field_types, registered
@@ -234,10 +235,8 @@ def test_a_grid_has_the_images_of_its_seeds(digits, shelf):
 
 def test_between_two_seeds_the_ends_are_the_images_of_the_seeds(digits):
     assert digits.prior is not None
-    _, x = cd.priors.begin_between(digits.degradation, digits.prior, digits.shape, (5, 9), 7)
-    ends = cd.priors.begin(
-        digits.degradation, digits.prior, digits.shape, [torch.Generator().manual_seed(s) for s in (5, 9)]
-    )[1]
+    _, x = begin_between(digits.degradation, digits.prior, digits.shape, (5, 9), 7)
+    ends = begin(digits.degradation, digits.prior, digits.shape, [torch.Generator().manual_seed(s) for s in (5, 9)])[1]
     torch.testing.assert_close(x[[0, -1]], ends, rtol=0, atol=1e-6)
     assert len(x) == 7 and x[0].sub(x[3]).abs().max() > 1e-3
 

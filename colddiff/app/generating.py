@@ -9,7 +9,7 @@ import gradio as gr
 import torch
 
 from .. import viz
-from ..priors import begin, begin_between
+from ..beginnings import begin, begin_between
 from ..restoration import suited_sampler
 from ..run import Run
 from ..samplers import SAMPLERS, walk

@@ -15,7 +15,6 @@ from torch import Tensor
 from .. import metrics, viz
 from ..framing import Framing
 from ..grids import time_grid
-from ..restoration import suited_sampler
 from ..run import Run
 from ..samplers import SAMPLERS, State
 from ..seeds import generator_for
@@ -28,6 +27,7 @@ from .words import picture_in, picture_out, told
 CLEAN, DAMAGED = "clean: damage it first", "damaged already"
 FRAMED, WHOLE = "as in the training", "its own, up to 512 pixels"
 HEADS = ["sampler", "calls", "t", "RMSE", "PSNR (dB)", "SSIM", "seconds"]
+MOST_CALLS = 50
 BETWEEN_PLOTS = 0.4  # seconds at least
 Shown = tuple[Any, ...]
 
@@ -173,10 +173,12 @@ def tab(work: Restoring) -> None:
             kind = gr.Radio([CLEAN, DAMAGED], value=CLEAN, label="The picture is", elem_id="restore-kind")
             start = gr.Slider(0.01, 1, value=1.0, step=0.01, label="t: how damaged it is", elem_id="restore-start")
             samplers = gr.CheckboxGroup(
-                list(SAMPLERS), value=_first_samplers(work.runs[names[0]]), label="Samplers: several race",
+                list(SAMPLERS), value=_first(work.runs[names[0]])[0], label="Samplers: several race",
                 elem_id="restore-samplers",
             )  # fmt: skip
-            steps = gr.Slider(1, 50, value=20, step=1, label="Restorer calls", elem_id="restore-steps")
+            steps = gr.Slider(
+                1, MOST_CALLS, _first(work.runs[names[0]])[1], step=1, label="Restorer calls", elem_id="restore-steps"
+            )
             with gr.Accordion("More", open=False):
                 size = gr.Radio([FRAMED, WHOLE], value=FRAMED, label="Its size")
                 hole = picture_in(None, "Mask: white where something is missing", "restore-mask", height=160)
@@ -199,9 +201,9 @@ def tab(work: Restoring) -> None:
 
     def other_run(chosen: str) -> tuple[Any, ...]:
         files = work.examples(chosen)
-        return describe(work.runs[chosen]), files, files[0], _first_samplers(work.runs[chosen])
+        return describe(work.runs[chosen]), files, files[0], *_first(work.runs[chosen])
 
-    name.change(told(other_run), name, [about, gallery, picture, samplers], show_progress="hidden",
+    name.change(told(other_run), name, [about, gallery, picture, samplers, steps], show_progress="hidden",
                 api_visibility="private")  # fmt: skip
 
 
@@ -213,8 +215,10 @@ def describe(run: Run) -> str:
     return f"`{run.degradation.registered_name}`, {colour} images of {height} x {width}: {generates}."
 
 
-def _first_samplers(run: Run) -> list[str]:
-    return ["one_shot", suited_sampler(run.degradation)]
+def _first(run: Run) -> tuple[list[str], int]:
+    """What is set to begin with: one call beside what was recommended for the run, or suits it."""
+    setting = run.setting()
+    return list(dict.fromkeys(["one_shot", setting.sampler])), min(setting.steps, MOST_CALLS)
 
 
 def _picked(files: list[tuple[str, str | None]], event: gr.SelectData) -> str:

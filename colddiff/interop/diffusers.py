@@ -11,12 +11,13 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from ..beginnings import begin
 from ..checkpoint import load, save
 from ..degradations.base import Degradation, Images, Params
 from ..diffusers_unet import TIMESTEPS
 from ..files import read_json, write_text
 from ..kinds import as_batch
-from ..priors import Prior, begin
+from ..priors import Prior
 from ..restoration import suited_sampler
 from ..run import STEPS, Run
 from ..samplers import Generators
