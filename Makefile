@@ -37,11 +37,12 @@ test: lint browser unit
 # Chromium for the tests of the app: what is there, what the system packages (as root), or what playwright downloads.
 # Without one those tests are skipped, and say so.
 browser: setup
-	@command -v chromium chromium-browser google-chrome > /dev/null \
-	  || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null \
-	       && apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } > /dev/null 2>&1 \
-	  || timeout 300 $(BIN)/playwright install chromium > /dev/null 2>&1 \
-	  || echo "no Chromium: the tests of the app in a browser are skipped"
+	@for name in chromium chromium-browser google-chrome; do command -v $$name > /dev/null && exit 0; done; \
+	echo "Chromium, for the tests of the app, by apt-get if this is root, else by playwright ..."; \
+	{ [ "$$(id -u)" = 0 ] && command -v apt-get && apt-get update -qq \
+	  && apt-get install -y -qq --no-install-recommends chromium; } > /dev/null 2>&1 \
+	|| timeout 300 $(BIN)/playwright install chromium > /dev/null 2>&1 \
+	|| echo "no Chromium: the tests of the app in a browser are skipped"
 
 unit: setup
 	$(BIN)/pytest -q -n 2 -m "not slow"

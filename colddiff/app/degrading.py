@@ -17,7 +17,7 @@ from ..framing import Framing
 from ..seeds import generator_for
 from .controls import controls, operator, operators, snippet
 from .uploads import Shelf, read
-from .words import picture_in, picture_out, told
+from .words import COMPUTING, picture_in, picture_out, told
 
 FIRST = "gaussian_blur"
 COLUMNS, THUMB = 8, 128  # pictures of the film strip, and their width in pixels
@@ -97,19 +97,23 @@ def tab(shelf: Shelf, examples: Sequence[str]) -> None:
                 # Whatever is asked for last is what is shown, however fast somebody moves a slider.
                 latest: dict[str, Any] = {
                     "show_progress": "hidden", "trigger_mode": "always_last", "api_visibility": "private",
-                }  # fmt: skip
+                } | COMPUTING  # fmt: skip
                 changes = [component.change for component in [*values, picture, other, seed]]
                 gr.on(changes, told(work.all), given, [shown, strip, code], **latest)
                 gr.on([t.change], told(work.at), given, [shown, code], **latest)
                 film.click(
-                    told(work.animation), [picture, other, name, seed, *values], animation, api_visibility="private"
+                    told(work.animation),
+                    [picture, other, name, seed, *values],
+                    animation,
+                    api_visibility="private",
+                    **COMPUTING,
                 )
 
         with gr.Column(scale=2, min_width=480):
             for component in (t, shown, strip, code, film, animation):
                 component.render()
     name.change(told(work.all), [picture, other, name, t, seed], [shown, strip, code], show_progress="hidden",
-                api_name="degrade")  # fmt: skip
+                api_name="degrade", **COMPUTING)  # fmt: skip
     name.change(_chosen, name, [about, second], show_progress="hidden", api_visibility="private")
 
 

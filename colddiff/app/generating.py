@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import gradio as gr
 import torch
+from torch import Tensor
 
 from .. import viz
 from ..beginnings import begin, begin_between
@@ -15,7 +16,7 @@ from ..run import Run
 from ..samplers import SAMPLERS, walk
 from .restoring import describe
 from .uploads import Shelf
-from .words import picture_out, told
+from .words import COMPUTING, picture_out, told
 
 MOST = 64  # images on a sheet
 GRID, BETWEEN = "a grid", "from one seed to another"
@@ -50,12 +51,18 @@ class Generating:
             generators = [torch.Generator().manual_seed(s) for s in range(first, first + n)]
             D, x = begin(run.degradation, run.prior, run.shape, generators, run.device)
             what = f"seeds {first} to {first + n - 1}, one image each"
-        states = walk(run.R, D, x, steps=int(steps or 1), sampler=sampler, generator=generators)
-        for call, state in enumerate(states, start=1):
-            done = float(state.t[0]) == 0
-            sheet = viz.grid((state.x if done else state.x0).clamp(0, 1), zoom=max(1, 96 // run.shape[1]))
-            told_calls = f"{call} calls" if done else f"call {call}: what the restorer makes of it so far"
-            yield self.shelf.put(sheet), f"{what}; {told_calls}"
+        done: list[Tensor] = []
+        for places in torch.arange(n).split(run.chunk):
+            params = {key: value[places] for key, value in D.params.items()}
+            own = run.degradation.bind(params, like=x[places])
+            drawn = [generators[i] for i in places]
+            states = walk(run.R, own, x[places], steps=int(steps or 1), sampler=sampler, generator=drawn)
+            for call, state in enumerate(states, start=1):
+                ended = float(state.t[0]) == 0
+                sheet = torch.cat([*done, state.x if ended else state.x0]).clamp(0, 1).cpu()
+                calls = f"{call} calls" if ended else f"call {call}: what the restorer makes of it so far"
+                yield self.shelf.put(viz.grid(sheet, zoom=max(1, 96 // run.shape[1]))), f"{what}; {calls}"
+            done.append(state.x)
 
 
 def tab(work: Generating) -> None:
@@ -85,7 +92,7 @@ def tab(work: Generating) -> None:
             line = gr.Markdown(elem_id="generate-line")
     running = go.click(
         told(work.images), [name, kind, number, seed, other, sampler, steps], [sheet, line], show_progress="minimal",
-        api_name="generate",
+        api_name="generate", **COMPUTING,
     )  # fmt: skip
     stop.click(None, None, None, cancels=[running])
     kind.change(lambda chosen: gr.update(visible=chosen == BETWEEN), kind, other, show_progress="hidden",

@@ -35,12 +35,17 @@ def is_own(name: object, host: str) -> bool:
     return address.is_loopback or address.is_unspecified
 
 
+# What looks up a name has it as its first argument, what sends has an address as its second.
+LOOKUPS = ("socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyname_ex", "socket.gethostbyaddr")
+SENDING = ("socket.connect", "socket.sendto", "socket.sendmsg")
+
+
 def _check(event: str, arguments: tuple[Any, ...], host: str) -> None:
-    if event == "socket.getaddrinfo":
+    if event in LOOKUPS:
         name = arguments[0]
-    elif event == "socket.connect":
+    elif event in SENDING:
         address = arguments[1]
-        if not isinstance(address, tuple):  # a Unix socket
+        if not isinstance(address, tuple):  # a Unix socket, or one that is connected
             return
         name = address[0]
     else:

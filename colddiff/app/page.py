@@ -12,8 +12,7 @@ from . import degrading, generating, restoring
 from .examples import photographs
 from .uploads import Shelf
 
-CACHE_AGE = 3600  # seconds that a picture lies on the shelf
-AT_ONCE = 2  # computations; others wait, and none is turned away
+LOOKED_AT, KEPT = 3600, 24 * 3600  # seconds between looks for pictures that were given, and that one is kept
 
 # Small images are shown as they are, pixel by pixel; no font is fetched from anywhere.
 STYLE = """
@@ -33,15 +32,15 @@ def build(runs: Mapping[str, Run], folder: Path) -> gr.Blocks:
     """The app over runs by name; pictures for the browser lie in the folder."""
     shelf = Shelf(folder)
     generators = {name: run for name, run in runs.items() if run.prior is not None and run.condition is None}
-    with gr.Blocks(title="colddiff", analytics_enabled=False, delete_cache=(600, CACHE_AGE)) as page:
+    with gr.Blocks(title="colddiff", analytics_enabled=False, delete_cache=(LOOKED_AT, KEPT)) as page:
         gr.Markdown(TITLE)
         with gr.Tab("Degrade", id="degrade"):
-            degrading.tab(shelf, [shelf.put(picture) for picture in photographs()])
+            degrading.tab(shelf, [shelf.put(picture, keep=True) for picture in photographs()])
         with gr.Tab("Restore", id="restore"):
             restoring.tab(restoring.Restoring(runs, shelf))
         with gr.Tab("Generate", id="generate"):
             generating.tab(generating.Generating(generators, shelf))
-    page.queue(default_concurrency_limit=AT_ONCE)
+    page.queue()
     return page
 
 

@@ -7,7 +7,7 @@ from io import BytesIO
 
 from PIL import Image
 
-from ..viz.style import SMALL, look, name_axes, panels, scale
+from ..viz.style import FAINT, SMALL, look, name_axes, panels, scale
 
 SIZE = (8.6, 2.9)  # inches
 
@@ -23,7 +23,7 @@ def race_plot(answers: Mapping[str, Sequence[float]], damaged: float) -> Image.I
     for sampler, values in answers.items():
         colour, marker = look(sampler)
         ax.plot(range(1, len(values) + 1), values, color=colour, marker=marker, markersize=4, lw=1.4, label=sampler)
-    ax.axhline(damaged, color="#8a8a8a", lw=1, ls="--", label="damaged")
+    ax.axhline(damaged, color=FAINT, lw=1, ls="--", label="damaged")
     scale(ax, "y", [damaged, *(v for values in answers.values() for v in values)], log=True)
     ax.set_xlim(0.5, max(len(values) for values in answers.values()) + 0.5)
     ax.xaxis.get_major_locator().set_params(integer=True)  # type: ignore[call-arg]

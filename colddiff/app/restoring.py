@@ -19,10 +19,11 @@ from ..run import Run
 from ..samplers import SAMPLERS, State
 from ..seeds import generator_for
 from ..viz.differences import difference_map
+from ..viz.sheets import rgb
 from .examples import suited_pictures
 from .racing import race_plot
 from .uploads import Shelf, read
-from .words import picture_in, picture_out, told
+from .words import COMPUTING, picture_in, picture_out, told
 
 CLEAN, DAMAGED = "clean: damage it first", "damaged already"
 FRAMED, WHOLE = "as in the training", "its own, up to 512 pixels"
@@ -107,7 +108,7 @@ class Restoring:
 
     def examples(self, name: str) -> list[str]:
         """Pictures that suit a run: held out from its training if they come with the library."""
-        return [self.shelf.put(picture) for picture in suited_pictures(self.runs[name])]
+        return [self.shelf.put(picture, keep=True) for picture in suited_pictures(self.runs[name])]
 
     def _given(
         self, run: Run, picture: str, kind: str, size: str, start: float, seed: int
@@ -148,7 +149,7 @@ class Restoring:
                 pictures += [difference_map(clean[0], now[0], absolute=True)[None], clean]
                 values = (float(fn(now, clean)) for fn in (metrics.rmse, metrics.psnr, metrics.ssim))
                 measured = [f"{value:.{digits}f}" for value, digits in zip(values, (4, 2, 3), strict=True)]
-            rows.append((lane.name, torch.cat([_rgb(p) for p in pictures])))
+            rows.append((lane.name, torch.cat([rgb(p).float() for p in pictures])))
             told_t = f"{float(state.t[0]):.2f}"
             table.append([lane.name, f"{len(lane.states)}", told_t, *measured, f"{lane.seconds:.2f}"])
         heads = ["damaged", "x_t", "x0_hat", "|x_t - clean|", "clean"][: len(rows[0][1])]
@@ -194,7 +195,7 @@ def tab(work: Restoring) -> None:
             film = picture_out(None, "The same, moving", "film", height=260).render()
     running = go.click(
         told(work.race), [name, picture, hole, kind, size, start, samplers, steps, seed],
-        [sheet, table, curve, walk, film], show_progress="minimal", api_name="restore",
+        [sheet, table, curve, walk, film], show_progress="minimal", api_name="restore", **COMPUTING,
     )  # fmt: skip
     stop.click(None, None, None, cancels=[running])
     gallery.select(_picked, gallery, picture, show_progress="hidden", api_visibility="private")
@@ -233,7 +234,3 @@ def _framing(run: Run, size: str) -> Framing:
 
 def _rmse(x: Tensor, clean: Tensor) -> float:
     return float(metrics.rmse(x.clamp(0, 1).cpu(), clean))
-
-
-def _rgb(x: Tensor) -> Tensor:
-    return (x if x.shape[1] >= 3 else x[:, :1].expand(-1, 3, -1, -1))[:, :3].float()

@@ -11,6 +11,8 @@ import gradio as gr
 
 from ..texts import printable
 
+# Two computations at once on the whole page; others wait, and none is turned away.
+COMPUTING: dict[str, Any] = {"concurrency_id": "computing", "concurrency_limit": 2}
 USER_ERRORS = (ValueError, TypeError, LookupError, OSError, ImportError, RuntimeError, OverflowError, MemoryError)
 
 

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from .sheets import CLOSE, GAP, font_for, labelled_rows, to_image
+from .sheets import CLOSE, GAP, font_for, labelled_rows, rgb, to_image
 
 # Blue to red across near-white, which all eyes tell apart; and from white through orange to dark for what has no sign.
 SIGNED = ((5, 48, 97), (67, 147, 195), (247, 247, 247), (214, 96, 77), (103, 0, 31))
@@ -45,7 +45,7 @@ def difference(
     """
     change, limit = _change(a, b, absolute, limit)
     colours = UNSIGNED if absolute else SIGNED
-    shown = torch.stack([_rgb(a), _rgb(b), _mapped(change, limit, colours)])
+    shown = torch.stack([rgb(a).double().cpu(), rgb(b).double().cpu(), _mapped(change, limit, colours)])
     zoom = zoom or -(-CLOSE // a.shape[-1])
     change_told = f"{titles[1]} - {titles[0]}"
     sheet = labelled_rows([("", shown)], [*titles, f"|{change_told}|" if absolute else change_told], zoom=zoom)
@@ -105,10 +105,6 @@ def _bar(height: int, limit: float, colours: Colours, *, beyond: bool) -> Image.
     for place, text in told:
         draw.text((left, top + place), text, fill="black", font=font, anchor="lm")
     return bar
-
-
-def _rgb(x: Tensor) -> Tensor:
-    return (x if len(x) >= 3 else x[:1].expand(3, -1, -1))[:3].double().cpu()
 
 
 def _told(x: Tensor) -> str:

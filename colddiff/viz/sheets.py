@@ -28,6 +28,13 @@ def to_image(x: Tensor) -> Image.Image:
     return Image.fromarray(pixels[0].numpy() if len(pixels) == 1 else pixels.permute(1, 2, 0).numpy())
 
 
+def rgb(x: Tensor) -> Tensor:
+    """Images (..., C, H, W) as (..., 3, H, W): the first 3 channels, or the first one three times."""
+    if x.shape[-3] >= 3:
+        return x[..., :3, :, :]
+    return x[..., :1, :, :].expand(*x.shape[:-3], 3, *x.shape[-2:])
+
+
 def grid(images: Tensor, columns: int | None = None, *, zoom: int = 1) -> Image.Image:
     """Images (N, C, H, W) on one sheet, row by row, as many columns as rows if nobody says; `zoom` repeats pixels."""
     columns = columns or max(1, round(len(images) ** 0.5))
