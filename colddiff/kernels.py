@@ -204,15 +204,14 @@ def cached_tables(key: Hashable, build: Callable[[], dict[str, Tensor]]) -> dict
     """
     if torch.compiler.is_compiling():
         return build()
+    tables = _TABLES.get(key)
+    if tables is None:
+        # Tables outlive the caller's inference mode, in which they would be unfit for gradients ever after.
+        with torch.inference_mode(False):
+            tables = build()
     with _TABLES_LOCK:
-        if key in _TABLES:
-            _TABLES[key] = _TABLES.pop(key)  # newest last
-            return _TABLES[key]
-    # Tables outlive the caller's inference mode, in which they would be unfit for gradients ever after.
-    with torch.inference_mode(False):
-        tables = build()
-    with _TABLES_LOCK:
-        _TABLES[key] = tables
+        _TABLES.pop(key, None)
+        _TABLES[key] = tables  # newest last
         while len(_TABLES) > 1 and sum(_nbytes(t) for t in _TABLES.values()) > CACHE_BYTES:
             del _TABLES[next(iter(_TABLES))]
     return tables

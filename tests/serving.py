@@ -26,12 +26,14 @@ class Served:
 
 
 @contextmanager
-def app(*arguments: str, cwd: Path, stop: signal.Signals = signal.SIGINT) -> Iterator[Served]:
+def app(*arguments: str, cwd: Path, stop: signal.Signals = signal.SIGTERM) -> Iterator[Served]:
     """The app in a process of its own, which is told to stop at the end."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "TMPDIR": str(cwd)}
     command = [sys.executable, "-m", "colddiff", "app", "--port", str(free_port()), "--device", "cpu", *arguments]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, cwd=cwd, env=environment, **pipes) as process:
+    # Whoever starts tests in the background has them ignore Ctrl-C, and what they start too.
+    asked = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
+    with subprocess.Popen(command, cwd=cwd, env=environment, **pipes, **asked) as process:
         try:
             served = Served(_address(process))
             yield served

@@ -195,10 +195,14 @@ def test_sixteen_bits_are_scaled_to_eight(tmp_path):
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr"])
 def test_every_mode_becomes_grey_or_colour(mode, tmp_path):
-    suffix = ".tif" if mode in ("CMYK", "YCbCr") else ".png"
-    Image.new("RGB", (4, 4), "white").convert(mode).save(tmp_path / f"a{suffix}")
-    tensor = to_tensor(read_image(tmp_path / f"a{suffix}"))
-    assert tensor.shape in ((1, 4, 4), (3, 4, 4)) and tensor.min() >= 254
+    white = Image.new("RGB", (4, 4), "white").convert(mode)
+    given = [white]
+    if mode != "YCbCr":  # which Pillow 12 cannot read of the TIFF that it wrote
+        given.append(tmp_path / ("a.tif" if mode == "CMYK" else "a.png"))
+        white.save(given[-1])
+    for picture in given:
+        tensor = to_tensor(read_image(picture))
+        assert tensor.shape in ((1, 4, 4), (3, 4, 4)) and tensor.min() >= 254
 
 
 def test_fit_keeps_the_middle():
