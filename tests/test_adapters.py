@@ -1,5 +1,6 @@
 """Anybody's image function as a degradation."""
 
+import copy
 import functools
 import json
 import os
@@ -282,6 +283,28 @@ def test_a_kornia_function_has_an_amount_per_image(images):
     op = from_kornia(kornia.enhance.adjust_gamma, severity=lambda s: {"gamma": 1 + 4 * s})
     x, t = images(3, 3, 5, 4), torch.tensor([0.25, 0.5, 1.0])
     assert torch.allclose(op(x, t), x ** (1 + 4 * t).reshape(3, 1, 1, 1), atol=1e-6)
+
+
+def test_an_augmentation_that_was_moved_to_a_device_draws_on_the_cpu_all_the_same(images):
+    x, aug = images(2, 3, 6, 6, dtype=torch.float32), augmentation.RandomGamma((2.0, 4.0), p=0.5)
+    expected = from_kornia(aug).draw(x, seeded(0))
+    moved = copy.deepcopy(aug).to("meta")
+    found = from_kornia(moved).draw(x, seeded(0))
+    assert found.keys() == expected.keys() and all(torch.equal(found[name], expected[name]) for name in expected)
+    assert moved.device.type == "meta", "it is where its owner put it"
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_an_augmentation_draws_the_same_for_a_gpu(name, images):
+    x, aug = images(2, 3, 16, 16, dtype=torch.float32), AUGMENTATIONS[name]
+    params = from_kornia(aug).draw(x, seeded(0))
+    op, before = from_kornia(copy.deepcopy(aug).cuda()), torch.cuda.get_rng_state()
+    found = op.draw(x.cuda(), seeded(0))
+    assert all(v.is_cuda and torch.equal(v.cpu(), params[k]) for k, v in found.items())
+    y = op(x.cuda(), 1.0, found)
+    assert torch.equal(op(x.cuda(), 1.0, found), y) and torch.equal(torch.cuda.get_rng_state(), before)
 
 
 @pytest.mark.parametrize("container", [augmentation.AugmentationSequential, augmentation.ImageSequential])

@@ -89,7 +89,7 @@ def test_the_reader_of_imports_sees_them() -> None:
 
 
 # What operators are made from, and none of them themselves.
-KINDS = {f"degradations.{kind}" for kind in ("base", "separable", "blend", "preserving", "radial")}
+KINDS = {f"degradations.{kind}" for kind in ("base", "separable", "blend", "preserving", "radial", "adapters")}
 
 
 def test_operators_never_import_each_other() -> None:

@@ -153,6 +153,32 @@ def test_a_transform_keeps_what_it_drew_for_a_whole_trajectory(images) -> None:
     assert not torch.equal(op(x, 1.0, op.draw(x, seeded(1))), y)
 
 
+def test_a_transform_sees_every_image_on_the_cpu_where_the_seed_is_heard(images) -> None:
+    class Elsewhere(Tensor):
+        """An image of another device."""
+
+        def cpu(self, *_: object, **__: object) -> Tensor:
+            return self.as_subclass(Tensor)
+
+    x, seen = images(2, 1, 6, 6, dtype=torch.float32), []
+    op = from_transform(lambda image: seen.append(type(image)) or image + torch.randn_like(image))
+    params = op.draw(x, seeded(0))
+    y = op(x.as_subclass(Elsewhere), 1.0, params)
+    assert seen == [Tensor, Tensor] and torch.equal(y, op(x, 1.0, params))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_transform_draws_the_same_for_a_gpu(images) -> None:
+    op, x = from_transform(v2.GaussianNoise()), images(2, 3, 12, 12, dtype=torch.float32)
+    params = op.draw(x, seeded(0))
+    before = torch.cuda.get_rng_state()
+    t = torch.tensor([0.5, 0.0])
+    y = op(x.cuda(), t, params)
+    assert y.is_cuda and torch.equal(torch.cuda.get_rng_state(), before)
+    assert torch.equal(op(x.cuda(), t, params), y) and torch.allclose(y.cpu(), op(x, t, params), atol=1e-6)
+
+
 def test_a_severity_makes_a_transform_of_s(images) -> None:
     op, x = from_transform(severity=lambda s: v2.RandomRotation((90 * s, 90 * s))), images(1, 1, 9, 9)
     params = op.draw(x, seeded(0))

@@ -1,8 +1,8 @@
 """The degradations, one file each."""
 
 from .adapters import from_callable as from_callable
-from .adapters import from_kornia as from_kornia
 from .animorph import Animorph as Animorph
+from .augmentations import from_kornia as from_kornia
 from .base import BoundDegradation as BoundDegradation
 from .base import Claims as Claims
 from .base import Degradation as Degradation

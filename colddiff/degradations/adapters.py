@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..registry import register, registered
 from .base import Claims, Degradation, Images, Params
@@ -60,39 +60,6 @@ def from_callable(
         "claims": claims,
     }
     return made(fn, FromCallable, body, name)
-
-
-def from_kornia(
-    op: nn.Module | Callable[..., Tensor],
-    *,
-    severity: Callable[..., Mapping[str, Any]] | None = None,
-    claims: Claims = Claims.NOTHING,
-    name: str | None = None,
-) -> Degradation:
-    """A degradation out of a Kornia augmentation, or out of a Kornia function of a batch.
-
-    An augmentation's params are drawn once per trajectory, from our generator, and handed to it with `params=`: it
-    never draws for itself.
-
-    Args:
-        op: a module of `kornia.augmentation`, such as `RandomPlasmaShadow(p=1.0)`, or a function such as
-            `kornia.enhance.adjust_gamma`.
-        severity: for a function: from severities (B,) in (0, 1] to its keywords, `lambda s: {"gamma": 1 + 4 * s}`;
-            for an augmentation: from a severity and the drawn params of one image to what is used of them. Left out,
-            D is the straight line from x to what op makes of it.
-        claims: what op promises, see `Claims`; nothing if left out.
-        name: to register it by, see `from_callable`.
-
-    Raises:
-        TypeError: op is no function, a container of augmentations, or mixes images. ValueError: a name that is taken.
-    """
-    if "MixAugmentationBaseV2" in {base.__name__ for base in type(op).__mro__}:
-        raise TypeError(f"{type(op).__name__} mixes images with each other, and a degradation sees one at a time")
-    if isinstance(op, nn.Module) and any(hasattr(part, "forward_parameters") for part in op.children()):
-        raise TypeError(f"{type(op).__name__} holds several augmentations: give them one by one to a Compose")
-    amount = None if severity is None else staticmethod(severity)
-    body = {"op": staticmethod(op), "amount": amount, "blended": amount is None, "claims": claims}
-    return made(op, FromAugmentation if hasattr(op, "forward_parameters") else FromKornia, body, name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,43 +139,6 @@ class FromCallable(BlackBox):
         return torch.stack(rows)
 
 
-@dataclass(frozen=True, kw_only=True)
-class FromKornia(BlackBox):
-    """See `from_kornia`; op is a function of a batch."""
-
-    op: ClassVar[Callable[..., Tensor]]
-    amount: ClassVar[Callable[..., Mapping[str, Any]] | None]
-
-    def answer(self, x: Images, s: Tensor, params: Params) -> Tensor:
-        op, amount = type(self).op, type(self).amount
-        # Many functions refuse an amount of nothing.
-        return op(x) if amount is None else op(x, **amount(torch.where(s > 0, s, 1).flatten()))
-
-
-@dataclass(frozen=True, kw_only=True)
-class FromAugmentation(FromKornia):
-    """See `from_kornia`; op is an augmentation, asked image by image, as its params share no batch axis."""
-
-    @property
-    def deterministic(self) -> bool:
-        return False
-
-    def row(self, like: Images, generator: torch.Generator | None) -> Params:
-        seed = int(torch.randint(2**62, (), generator=generator))
-        with torch_seeded(seed):
-            drawn = type(self).op.forward_parameters(torch.Size((1, *like.shape[1:])))  # type: ignore[attr-defined]
-        return {k: v for k, v in drawn.items() if isinstance(v, Tensor) and k != "forward_input_shape"}
-
-    def answer(self, x: Images, s: Tensor, params: Params) -> Tensor:
-        op, amount, rows = type(self).op, type(self).amount, [image[None] for image in x]
-        for i, severity in enumerate(s.flatten().tolist()):
-            if severity > 0:
-                own = {name: v[i] for name, v in params.items()}
-                used = dict(own if amount is None else amount(severity, own))
-                rows[i] = op(rows[i], params=used | {"forward_input_shape": torch.tensor(rows[i].shape)})
-        return torch.cat(rows)
-
-
 def made(of: Any, base: type[BlackBox], body: dict[str, Any], name: str | None) -> Degradation:
     """A value of a class of its own, made by the module that called the caller, as `namedtuple` does.
 
@@ -232,7 +162,7 @@ def made(of: Any, base: type[BlackBox], body: dict[str, Any], name: str | None) 
 
 @contextmanager
 def torch_seeded(seed: int) -> Iterator[None]:
-    """For what draws from torch's own generator and takes no other; that is as it was afterwards."""
+    """For what draws on the CPU, from torch's own generator, and takes no other; that is as it was afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would move those of the GPUs too
         yield
@@ -278,10 +208,10 @@ def _given(image: Tensor, kind: Kind) -> Any:
 
 
 def _taken(answer: Any, like: Tensor, kind: Kind, name: str) -> Tensor:
-    """The function's answer as (C, H, W), of the shape of `like`."""
+    """The function's answer as (C, H, W), of the shape of `like` and where it is."""
     if isinstance(answer, Image.Image):
         answer = answer.convert("L" if len(like) == 1 else "RGB")
-    found = answer if isinstance(answer, Tensor) else torch.from_numpy(_array(answer, kind, name)).to(like)
+    found = (answer if isinstance(answer, Tensor) else torch.from_numpy(_array(answer, kind, name))).to(like)
     if found.shape != like.shape:
         raise ValueError(f"{name} must keep the shape of images, {tuple(like.shape)}, but gave {tuple(found.shape)}")
     return found

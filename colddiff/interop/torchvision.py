@@ -80,6 +80,8 @@ def from_transform(
 ) -> Degradation:
     """A degradation out of transforms of torchvision: what they draw from torch's generator, once per trajectory.
 
+    They see every image on the CPU, so that they draw the same wherever it came from.
+
     A function of `torchvision.transforms.v2.functional` draws nothing, and is one for `from_callable`:
     `cd.from_callable(v2.functional.adjust_contrast, severity=(1.0, 0.2))`.
 
@@ -99,7 +101,7 @@ def from_transform(
     def fn(image: Tensor, s: float, seed: int) -> Tensor:
         chosen = transform if severity is None else severity(s)
         with torch_seeded(int(seed)):
-            return chosen(image)  # type: ignore[misc]
+            return chosen(image.cpu())  # type: ignore[misc]  # many draw where the image is, and no seed is heard there
 
     body = {
         "fn": staticmethod(fn),
