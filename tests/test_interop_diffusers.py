@@ -270,6 +270,37 @@ def test_a_walk_owes_nothing_to_the_one_before() -> None:
             assert torch.allclose(found.clamp(0, 1), run.restore(x, start=0.6), atol=1e-4)
 
 
+@pytest.mark.parametrize("count", [2, 3])
+def test_a_walk_that_was_given_up_leaves_nothing_to_one_that_begins_at_the_next_timestep(count: int) -> None:
+    run = run_of(OPERATORS["mask"])
+    scheduler, model = ColdScheduler(run.degradation), ColdUNet.from_run(run)
+    scheduler.set_timesteps(5)
+    first, second = damaged(run, 2), damaged(run, count).flip(-1)
+    with torch.no_grad():
+        t = scheduler.timesteps[0]
+        scheduler.step(model(2 * first - 1, t).sample, t, 2 * first - 1)
+        scheduler.timesteps = scheduler.timesteps[1:]
+        found = (looped(scheduler, model, 2 * second - 1) + 1) / 2
+    assert torch.allclose(found.clamp(0, 1), run.restore(second, start=0.8), atol=1e-4)
+
+
+def test_a_walk_goes_on_with_copies_of_its_samples_and_with_what_was_written_into_them(monkeypatch) -> None:
+    run, begun = run_of(OPERATORS["mask"]), []
+    bind = diffusers_scheduler.bind_observed
+    monkeypatch.setattr(diffusers_scheduler, "bind_observed", lambda *a, **k: begun.append(1) or bind(*a, **k))
+    scheduler, sample = ColdScheduler(run.degradation), 2 * damaged(run).double() - 1
+    scheduler.set_timesteps(5)
+    for t, changed in zip(
+        scheduler.timesteps, (lambda x: x.clone(), lambda x: x.float(), lambda x: x.mul_(0.9)) * 2, strict=False
+    ):
+        sample = changed(scheduler.step(sample, t, sample).prev_sample)
+    assert len(begun) == 1
+    scheduler.set_timesteps(5)
+    for t in scheduler.timesteps[:2]:
+        scheduler.step(sample, t, sample)
+    assert len(begun) == 3, "a new grid, and a sample that no step gave"
+
+
 @pytest.mark.parametrize("prediction", ["sample", "epsilon", "v_prediction"])
 def test_gaussian_noise_estimated_is_ddim(prediction: str) -> None:
     torch.manual_seed(0)
@@ -350,6 +381,32 @@ def test_adding_noise_degrades() -> None:
     snowed = ColdScheduler(snow).add_noise(x, z, timesteps, params=params)
     assert torch.allclose(snowed, 2 * snow((x + 1) / 2, (timesteps + 1) / 1000, params) - 1, atol=1e-5)
     assert ColdScheduler(snow).add_noise(x, z, timesteps).shape == x.shape
+
+
+def test_what_is_drawn_to_add_noise_comes_from_a_generator() -> None:
+    x, z, timesteps = torch.rand(3, 1, 8, 8) * 2 - 1, torch.randn(3, 1, 8, 8), torch.tensor([499, 749, 999])
+    op = OPERATORS["mask"]
+    scheduler = ColdScheduler(op)
+    for draws, given in (
+        (op.draw(x, torch.Generator().manual_seed(1)), lambda: torch.Generator().manual_seed(1)),
+        (op.draw_each(x, seeds(3)), lambda: seeds(3)),
+    ):
+        before = torch.get_rng_state()
+        found = scheduler.add_noise(x, z, timesteps, generator=given())
+        assert torch.equal(torch.get_rng_state(), before)
+        assert torch.allclose(found, 2 * op((x + 1) / 2, (timesteps + 1) / 1000, draws) - 1, atol=1e-6)
+
+
+def test_the_noise_that_is_added_is_that_of_a_part_too() -> None:
+    x, z, timesteps = torch.rand(3, 1, 8, 8) * 2 - 1, torch.randn(3, 1, 8, 8), torch.tensor([499, 749, 999])
+    op = cd.Compose(parts=(OPERATORS["blur"], cd.PixelNoise(), GaussianNoise()))
+    drawn = op.draw(x, torch.Generator().manual_seed(1))
+    found = ColdScheduler(op).add_noise(x, z, timesteps, generator=torch.Generator().manual_seed(1))
+    expected = 2 * op((x + 1) / 2, (timesteps + 1) / 1000, drawn | {"2.noise": z}) - 1
+    assert torch.allclose(found, expected, atol=1e-6)
+    before = torch.get_rng_state()
+    ColdScheduler(NOISE).add_noise(x, z, timesteps)
+    assert torch.equal(torch.get_rng_state(), before), "nothing is drawn where nothing but that noise is random"
 
 
 # --- files -----------------------------------------------------------------------------------------------------------

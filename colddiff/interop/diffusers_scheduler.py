@@ -48,7 +48,9 @@ class ColdScheduler(FromAnybody, SchedulerMixin, ConfigMixin):  # type: ignore[m
     in [0, 1]; a sample in float64 carries it from step to step to the last bit, one in float32 to rounding.
 
     The params of a degradation are those of one walk: given to `set_timesteps`, or found at its first step by the rule
-    of `restoration.bind_observed`. A scheduler takes one walk at a time, and a new one owes nothing to that before.
+    of `restoration.bind_observed`. A scheduler takes one walk at a time, and a new one owes nothing to that before: it
+    begins where a sample is not the one that the last step gave. Who changes samples on the way writes into them, or
+    gives params to `set_timesteps`.
 
     Args:
         degradation: a `Degradation`, or its JSON, as the config keeps it: {"type": "gaussian_blur", "sigma_max": 3}.
@@ -86,6 +88,7 @@ class ColdScheduler(FromAnybody, SchedulerMixin, ConfigMixin):  # type: ignore[m
         self._times: Tensor | None = None
         self._D: BoundDegradation
         self._next = -1
+        self._last: Tensor | None
         self._forget()
 
     def __len__(self) -> int:
@@ -135,34 +138,44 @@ class ColdScheduler(FromAnybody, SchedulerMixin, ConfigMixin):  # type: ignore[m
         k, times = self._place(timestep)
         x = to_unit(sample)
         x0 = self._clean(model_output, sample, times[k])
-        if k != self._next:  # a walk begins
+        if k != self._next or not self._gave(sample):  # a walk begins
             self._D = self._bound(x, x0, times[k], generator)
-        self._next = k + 1
         (state,) = self.sampler(lambda *_: x0, self._D, x, times[k : k + 2], generator=generator)
         before, clean = (to_centred(image, sample.dtype) for image in (state.x, x0))
+        self._next, self._last = k + 1, before
         return ColdSchedulerOutput(prev_sample=before, pred_original_sample=clean) if return_dict else (before, clean)
 
     def add_noise(
-        self, original_samples: Images, noise: Tensor, timesteps: Tensor, *, params: Params | None = None
-    ) -> Images:
+        self, original_samples: Images, noise: Tensor, timesteps: Tensor, *, params: Params | None = None,
+        generator: Generators = None,
+    ) -> Images:  # fmt: skip
         """Clean images degraded to timesteps: what a training shows the model.
 
         Args:
             original_samples: images (B, C, H, W) in [-1, 1].
-            noise: standard normal, as original_samples: that of a degradation whose param is such noise; others have
-                no use for it.
+            noise: standard normal, as original_samples: that of a degradation whose param is such noise, or of the
+                last part that has some; others have no use for it.
             timesteps: (B,), or one for all.
-            params: of the degradation; what is random is drawn anew if they are left out.
+            params: of the degradation; whatever else is random is drawn anew if they are left out.
+            generator: of what is drawn: a CPU generator, or one per image; None is torch's own.
         """
         x, op = to_unit(original_samples), self.degradation
         if params is None:
-            params = {"noise": noise} if "noise" in op.param_shapes else op.draw(x)
+            params = {"noise": noise} if "noise" in op.param_shapes else _drawn(op, x, noise, generator)
         return to_centred(op(x, times_of(timesteps, x, len(self)), params), original_samples.dtype)
 
     def _forget(self, params: Params | None = None, mask: Tensor | None = None) -> None:
         """What was known of the walk before, for what is known of a new one."""
         self._params, self._mask = params, mask
-        self._next = -1  # the place in the grid where the walk goes on
+        self._next = -1  # the place in the grid where the walk goes on, and with which sample
+        self._last = None
+
+    def _gave(self, sample: Tensor) -> bool:
+        """Whether a sample is what the last step gave, or a copy of it."""
+        last = self._last
+        if last is None or sample.shape != last.shape:
+            return False
+        return sample is last or torch.equal(sample, last.to(sample))
 
     def _place(self, timestep: float | Tensor) -> tuple[int, Tensor]:
         """Where in the grid a timestep stands; the next time is that of the grid, whatever the steps are."""
@@ -191,6 +204,14 @@ class ColdScheduler(FromAnybody, SchedulerMixin, ConfigMixin):  # type: ignore[m
         alpha_bar = between_levels(op.betas.alpha_bars(), op.severity(t).reshape(1, 1, 1, 1)).reshape(1, 1, 1, 1)
         a, b = alpha_bar.sqrt().to(output), (1 - alpha_bar).sqrt().to(output)
         return to_unit(self.prediction.clean(sample.to(output), output, a, b))
+
+
+def _drawn(op: Degradation, x: Images, noise: Tensor, generator: Generators) -> Params:
+    """Params of images x, among them the noise that is given, for the last part that has such."""
+    one = generator is None or isinstance(generator, torch.Generator)
+    params = op.draw(x, generator) if one else op.draw_each(x, generator)  # type: ignore[arg-type]
+    normal = [name for name, value in params.items() if name.split(".")[-1] == "noise" and value.shape == x.shape]
+    return params | dict.fromkeys(normal[-1:], noise)
 
 
 def to_unit(sample: Tensor) -> Images:
