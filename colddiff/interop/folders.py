@@ -29,6 +29,19 @@ def whole_folder(
     Raises:
         ValueError: others' files are in the way. OSError: it cannot be written to, or has no room.
     """
+    _check_free(folder, is_ours, overwrite)
+    check_room(folder, needed, "the exported files")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".colddiff-", suffix=".part"))
+    try:
+        yield part
+        _put(part, folder, last)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _check_free(folder: Path, is_ours: Callable[[Path], bool], overwrite: bool) -> None:
+    """Raise where something is in the way."""
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{str(folder)!r} is a file: give the name of a folder")
     filled = folder.is_dir() and any(folder.iterdir())
@@ -37,23 +50,20 @@ def whole_folder(
             f"{str(folder)!r} holds other files: give another folder, or put the export among them (--overwrite, "
             "overwrite=True)"
         )
-    check_room(folder, needed, "the exported files")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".colddiff-", suffix=".part"))
-    try:
-        yield part
-        files = sorted((file for file in part.rglob("*") if file.is_file()), key=lambda file: file == part / last)
-        for file in files:
-            file.chmod(0o666 & ~UMASK)  # safetensors keeps its files from everybody else
-            synced(file)
-        folder.mkdir(exist_ok=True)
-        (folder / last).unlink(missing_ok=True)  # or it would be read with files of two exports
-        for file in files:
-            target = folder / file.relative_to(part)
-            if target.parent.is_symlink():
-                raise ValueError(f"{str(target.parent)!r} is a link, and nothing is written through one: delete it")
-            target.parent.mkdir(exist_ok=True)
-            file.replace(target)
-        synced(folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+
+
+def _put(part: Path, folder: Path, last: str) -> None:
+    """Move the files of one folder into another, `last` after all others."""
+    files = sorted((file for file in part.rglob("*") if file.is_file()), key=lambda file: file == part / last)
+    for file in files:
+        file.chmod(0o666 & ~UMASK)  # safetensors keeps its files from everybody else
+        synced(file)
+    folder.mkdir(exist_ok=True)
+    (folder / last).unlink(missing_ok=True)  # or it would be read with files of two exports
+    for file in files:
+        target = folder / file.relative_to(part)
+        if target.parent.is_symlink():
+            raise ValueError(f"{str(target.parent)!r} is a link, and nothing is written through one: delete it")
+        target.parent.mkdir(exist_ok=True)
+        file.replace(target)
+    synced(folder)
