@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..spreads import MEASURES, Row
-from .style import SMALL, TEXT, label_ends, look, name_axes, panels, scale
+from .style import SMALL, TEXT, label_ends, look, name_axes, panels, scale, with_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 DODGE = 0.012  # of the width of a panel, from one method to the next at the same number of calls
 CORNERS = ((6, 4), (6, -11), (-6, 4), (-6, -11))  # of a point, where its number stands, in points
 NEAR = 0.06  # of a panel: nearer, numbers would overlap
-INTERVAL = 1.96  # standard errors to either side: 95%
 LOOKS_REAL = {"lpips": "LPIPS", "kid": "KID", "fid": "FID"}
 
 
@@ -110,7 +109,7 @@ def _perception(rows: Sequence[dict[str, Any]]) -> str:
     try:
         measures = [name for name in LOOKS_REAL if all(row.get(name) is not None for row in rows)]
         for row in rows:
-            numbers = float(row["start"]), int(row["calls"]), *(_number(row[m])[0] for m in ("rmse", *measures))
+            numbers = float(row["start"]), int(row["calls"]), *(with_interval(row[m])[0] for m in ("rmse", *measures))
             if not isinstance(row["method"], str) or not all(map(math.isfinite, numbers)):
                 raise ValueError
     except (KeyError, TypeError, ValueError, AttributeError):
@@ -129,7 +128,7 @@ def _tradeoff_panel(ax: Axes, rows: list[dict[str, Any]], measure: str) -> None:
     for row in rows:
         name = str(row["method"]).removesuffix(" (oracle)")
         lines.setdefault((name, name != row["method"]), []).append(row)
-    every = [(_number(row["rmse"]), _number(row[measure])) for row in rows]
+    every = [(with_interval(row["rmse"]), with_interval(row[measure])) for row in rows]
     for which, values in zip("xy", zip(*every, strict=True), strict=True):
         ends = [v for value in values for v in value[1:]]
         scale(ax, which, ends, log=min(ends) > 0 and max(ends) > 2.5 * min(ends), room=0.15)
@@ -137,7 +136,7 @@ def _tradeoff_panel(ax: Axes, rows: list[dict[str, Any]], measure: str) -> None:
     for k, ((name, oracle), own) in enumerate(lines.items()):
         colour, marker = look(name)
         own = sorted(own, key=lambda row: int(row["calls"]))
-        x, y = [_number(row["rmse"]) for row in own], [_number(row[measure]) for row in own]
+        x, y = [with_interval(row["rmse"]) for row in own], [with_interval(row[measure]) for row in own]
         ax.errorbar(
             [v[0] for v in x], [v[0] for v in y], xerr=_arms(x), yerr=_arms(y), color=colour, marker=marker, ms=6.5,
             lw=1.5, elinewidth=1, ls=(0, (4, 3)) if oracle else "-", mfc="white" if oracle else colour,
@@ -163,14 +162,6 @@ def _together(calls: Sequence[int], places: Sequence[Sequence[float]]) -> list[t
         elif count:
             groups.append([i])
     return [(str(calls[g[0]]) if len(g) == 1 else f"{calls[g[0]]}–{calls[g[-1]]}", g[0]) for g in groups]
-
-
-def _number(value: Any) -> tuple[float, float, float]:
-    """A number of a report with the ends of its interval: of one that has none, itself."""
-    if not isinstance(value, dict):
-        return (float(value),) * 3
-    mean, arm = float(value["mean"]), INTERVAL * float(value.get("std", 0))
-    return mean, float(value.get("low", mean - arm)), float(value.get("high", mean + arm))
 
 
 def _arms(values: Sequence[tuple[float, float, float]]) -> list[list[float]]:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK, FAINT, GRID = "#222222", "#666666", "#e4e4e4"
+INTERVAL = 1.96  # standard errors to either side: 95%
 PANEL = (4.3, 3.1)  # inches
 DPI = 144
 TITLE, TEXT, SMALL = 10.5, 9.5, 8.5  # points
@@ -117,6 +118,14 @@ def label_ends(ax: Axes, ends: Sequence[tuple[str, float, float, str]]) -> None:
             name, (x, y), xytext=(1.06, height), textcoords="axes fraction", va="center", fontsize=TEXT, color=colour,
             annotation_clip=False, arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.6, "relpos": (0, 0.5)},
         )  # fmt: skip
+
+
+def with_interval(value: Any) -> tuple[float, float, float]:
+    """A number of a report with the ends of its interval: 1.96 of its standard errors away, or itself, without any."""
+    if not isinstance(value, dict):
+        return (float(value),) * 3
+    mean, arm = float(value["mean"]), INTERVAL * float(value.get("std", 0))
+    return mean, float(value.get("low", mean - arm)), float(value.get("high", mean + arm))
 
 
 # --- helpers ---------------------------------------------------------------------------------------------------------
