@@ -56,10 +56,13 @@ def _restore_arguments(p: ArgumentParser) -> None:
     p.add_argument("images", type=str, nargs="+", help="pictures or folders of pictures")
     p.add_argument("--out", type=str, required=True, help="folder for the restored pictures")
     p.add_argument("--start", type=float, default=1.0, help="how damaged the pictures are, in (0, 1]")
-    p.add_argument("--sampler", type=str, default=None, help="see `colddiff list`; what suits the run if left out")
     p.add_argument(
-        "--steps", type=int | None, default=None, help="restorer calls; 20, or as many as there are levels, if left out"
+        "--sampler", type=str, default=None, help="see `colddiff list`; what suits the run beside --steps alone"
     )
+    p.add_argument(
+        "--steps", type=int | None, default=None,
+        help="restorer calls; beside --sampler alone 20, or as many as there are levels",
+    )  # fmt: skip
     p.add_argument(
         "--goal", type=typing.Literal["distortion", "perception"], default="distortion",
         help="close to the truth, or real in looks: what `colddiff eval` recommends for it is taken where --sampler "
@@ -123,6 +126,12 @@ def _eval_arguments(p: ArgumentParser) -> None:
     p.add_argument(
         "--out", type=str, default=None,
         help="folder of report.md, .json, .png and the plot worth.png; RUN/report, or ./report for digits, if left out",
+    )  # fmt: skip
+    p.add_argument(
+        "--store", type=typing.Literal["auto", "always", "never"], default="auto",
+        help="make it what restores of the run take by themselves: auto, where 32 images or more of 8 bits were "
+        "measured that its training held out, beside what is there from more images or other starts; always, in place "
+        "of all that is there",
     )  # fmt: skip
     p.add_argument("--batch-size", "--batch_size", type=int, default=128, help="images at a time")
     speed(p)

@@ -126,7 +126,7 @@ def _recommended(run: Run) -> str:
     if run.recommended is None:
         return ""
     where = f"`{RECOMMENDED}`, measured on {unmarked(str(run.recommended))}"
-    ways = "\n".join(f"- {line}" for line in run.recommended.lines())
+    ways = "\n".join(f"- {line}" for line in run.recommended.lines(run.degradation.level_times()))
     return f"\nWhere neither sampler nor steps are given, `restore` takes ({where}):\n\n{ways}\n"
 
 

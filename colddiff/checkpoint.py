@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from types import NoneType
@@ -28,11 +30,12 @@ from .model_hub import downloaded, is_model_name
 from .priors import Fitted, Prior
 from .processes import pick_device
 from .recommended import FILE as RECOMMENDED
-from .recommended import recommended_in
+from .recommended import Recommended, recommended_in
 from .registry import Configurable, names_of
 from .run import Run
 from .tensors import check_memory, check_weights, load_weights, read_tensors, write_tensors
 from .unet import RestorerConfig
+from .ways import walks
 
 FORMAT = 2
 SHIPPED = Path(__file__).parent / "shipped"
@@ -111,7 +114,14 @@ def load(
             baseline = baseline_from(degradation, read_tensors(file))
         except ValueError as error:  # no restore needs it
             warnings.warn(f"{error}: reports go without the classical restorer", stacklevel=2)
-    return Run(net, degradation, prior, config, path, chosen, compile, baseline, recommended_in(path))
+    run = Run(net, degradation, prior, config, path, chosen, compile, baseline)
+    return replace(run, recommended=recommended_for(run))
+
+
+def recommended_for(run: Run) -> Recommended | None:
+    """What the folder of a run recommends by now, of what the run can be walked with; see `recommended_in`."""
+    conditional = run.condition is not None
+    return recommended_in(run.path, lambda sampler: walks(sampler, run.degradation, conditional))
 
 
 def read_config(file: Path) -> dict[str, Any]:
@@ -147,7 +157,8 @@ def save(
 
     What was recommended for other weights goes.
     """
-    (run_dir / RECOMMENDED).unlink(missing_ok=True)
+    if os.path.lexists(run_dir / RECOMMENDED) and not _holds(run_dir / "model.safetensors", weights):
+        (run_dir / RECOMMENDED).unlink()
     write_tensors(run_dir / "model.safetensors", weights)
     if prior is not None and prior.tensors():
         write_tensors(run_dir / "prior.safetensors", prior.tensors())
@@ -158,6 +169,18 @@ def save(
 
 
 # --- helpers ---------------------------------------------------------------------------------------------------------
+
+
+def _holds(file: Path, weights: dict[str, Tensor]) -> bool:
+    """Whether a file holds these very weights."""
+    try:
+        found = read_tensors(file)
+    except (OSError, ValueError):
+        return False
+    return found.keys() == weights.keys() and all(
+        found[name].dtype == value.dtype and torch.equal(found[name], value.detach().cpu())
+        for name, value in weights.items()
+    )
 
 
 def _wrong(config: dict[str, Any]) -> Iterator[tuple[str, Any]]:

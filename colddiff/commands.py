@@ -13,13 +13,14 @@ from typing import Any
 from . import viz, worth
 from .checkpoint import load
 from .data import ImageData, beside, load_data
+from .defaults import make_default
 from .embedded import EMBEDDED
-from .files import check_target, write_text
+from .files import check_target, same_place, write_text
 from .generation import generated
 from .perception import not_ours_to_write, wants_training
 from .processes import is_first
 from .recommended import GOALS
-from .report import evaluate, report_files, store, write_card
+from .report import evaluate, report_files, write_card
 from .restoring import Job, restore_files
 from .run import Run
 from .runlog import last_lines
@@ -42,8 +43,7 @@ def train_restorer(config: TrainConfig, resume: bool) -> None:
     report = evaluate(run, data, starts=(0.5, 1.0), steps=(5, 20), images=128)
     if not is_first():
         return
-    stored = store(run, report)
-    write_card(run, report)
+    stored = write_card(run, report)
     print(report.to_markdown())
     print(stored)
     print(f"run, model card and samples in {config.out}")
@@ -68,8 +68,11 @@ def restore_pictures(
         framing, start, steps, sampler, goal, None if mask is None else Path(mask),
         None if reference is None else Path(reference), degrade, beside, tile, overwrite, seed,
     )  # fmt: skip
-    if sampler is None and steps is None and (model.recommended or goal != GOALS[0]):
-        print(_taken(model, start, goal))
+    if sampler is None and steps is None:
+        if model.recommended or goal != GOALS[0]:
+            print(_taken(model, start, goal))
+    elif goal != GOALS[0]:
+        print(f"--goal {goal} chooses nothing here: {'--sampler' if sampler else '--steps'} was given")
     count, measured = restore_files(model, images, Path(out), job)
     for m in measured[:MOST_LINES]:
         print(
@@ -106,8 +109,8 @@ def sample_images(
 
 def evaluate_run(
     run: str, data: str, split: str, damaged: str | None, start: str, steps: str, images: str, input: str,
-    perception: str, generate: int, training: str | None, json: str | None, out: str | None, batch_size: int,
-    precision: str, compile: bool, device: str, seed: int,
+    perception: str, generate: int, training: str | None, json: str | None, out: str | None, store: str,
+    batch_size: int, precision: str, compile: bool, device: str, seed: int,
 ) -> None:  # fmt: skip
     """Measure a run, write what follows and the table as Markdown, JSON and a picture, and print it."""
     model = load(run, device=device, precision=precision, compile=compile)
@@ -118,7 +121,7 @@ def evaluate_run(
     for file in (*report_files(folder, generated=generate > 0), *([Path(json)] if json else [])):
         check_target(file)
     trained_on = model.config["data"]
-    if _same_place(data, trained_on.get("data")):
+    if same_place(data, trained_on.get("data")):
         damaged = damaged or _beside_named(trained_on.get("damaged"))
     asked = None if perception == "none" else perception
     known = _training_images(model, training, data) if training or generate or wants_training(model, asked) else None
@@ -134,7 +137,7 @@ def evaluate_run(
     written = report.save(folder)
     if json:
         write_text(Path(json), report.to_json())
-    stored = store(model, report)
+    stored = make_default(model, report.recommended, report.protocol, store)
     print(report.to_markdown())
     print(f"written to {', '.join(map(str, written))}" + (f" and {json}" if json else ""))
     if not worth.drawable():
@@ -147,8 +150,8 @@ def _training_images(run: Run, named: str | None, data: str) -> ImageData | None
     told = run.config["data"]
     place, split = told.get("data"), told.get("split", "train")
     if named is not None:
-        return _read_for(run, named, split if _same_place(named, place) else "train")
-    if place in EMBEDDED or _same_place(data, place):
+        return _read_for(run, named, split if same_place(named, place) else "train")
+    if place in EMBEDDED or same_place(data, place):
         return _read_for(run, place, split)
     warnings.warn(
         f"the run says that it was trained on {place!r}, which is not opened because a file says so: name it with "
@@ -185,7 +188,7 @@ def inspect_run(run: str) -> None:
     planned = config["training"].get("total_steps", "unknown")
     print(f"training     step {config['step']} of {planned}, by colddiff {config['version']}")
     if model.recommended is not None:
-        for line in model.recommended.lines():
+        for line in model.recommended.lines(model.degradation.level_times()):
             print(f"restores     {line}, measured on {printable(str(model.recommended))}")
     log = model.path / "log.jsonl"
     for line in last_lines(log)[-2:] if log.exists() else []:
@@ -197,12 +200,16 @@ def inspect_run(run: str) -> None:
 
 def _taken(run: Run, start: float, goal: str) -> str:
     """What restores take where neither sampler nor steps were given, and why."""
-    setting = run.setting(start, goal)
-    known = run.recommended
+    setting, known = run.setting(start, goal), run.recommended
+    told = setting.told(run.degradation.level_times(), start)
     if known is None or known.at(start, goal) is None:
-        return f"{setting}: nothing was measured for {goal} (`colddiff eval`)"
-    measured = f"measured on {printable(str(known))}, from t = {setting.start:.2f}"
-    return f"{setting}: recommended for {goal}, {measured}; --sampler or --steps choose otherwise"
+        return f"{told}: nothing was measured for {goal} (`colddiff eval`)"
+    measured = f"measured on {setting.images} images of {printable(known.data)}, from t = {setting.start:.2f}"
+    otherwise = "--sampler or --steps choose otherwise"
+    if setting.beaten_by:
+        beaten = f"{setting.beaten_by}, without a network, is as good for {goal}"
+        return f"{measured}: {beaten}; of the network {told} is best; {otherwise}"
+    return f"{told}: recommended for {goal}, {measured}; {otherwise}"
 
 
 def _beside_named(place: str | None) -> str | None:
@@ -213,11 +220,6 @@ def _beside_named(place: str | None) -> str | None:
         f"the run names {place!r} beside its images, which is not on this machine, and nothing is downloaded because a "
         "file says so: put it there, or name it (--damaged)"
     )
-
-
-def _same_place(data: str, other: str | None) -> bool:
-    """Whether two names of data mean one: album, album/ and its whole path do."""
-    return other is not None and (data == other or Path(data).resolve() == Path(other).resolve())
 
 
 def _square(run: Run) -> int | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from .metrics import Summary, summary
-from .recommended import GOALS, MOST_CALLS, Setting
+from .recommended import GOALS, LEFT_ALONE, MOST_CALLS, Setting
 
 QUESTION = "Is iterating worth it?"
 LEAVE = "leave the picture as it is"
@@ -26,6 +26,7 @@ class Tried:
         calls: of the restorer; 0 for a baseline, and for the damaged images themselves.
         distortion: RMSE of each image (N,).
         perception: LPIPS, or what `perception.kid` makes, of each image (N,); None if it was not measured.
+        steps: of the grid that was asked for, where they are not the calls: levels may be uneven.
     """
 
     method: str
@@ -33,6 +34,7 @@ class Tried:
     calls: int
     distortion: Tensor
     perception: Tensor | None = None
+    steps: int | None = None
 
     def __str__(self) -> str:
         if self.damaged:
@@ -42,9 +44,20 @@ class Tried:
         return f"{self.method} ({self.calls} call{'' if self.calls == 1 else 's'})"
 
     @property
+    def asked(self) -> int:
+        """The number of steps with which its grid is asked for."""
+        return self.calls if self.steps is None else self.steps
+
+    @property
     def damaged(self) -> bool:
         """Whether nothing was done."""
         return self.method == "degraded"
+
+    @property
+    def finite(self) -> bool:
+        """Whether all images of it can be compared: a NaN is neither more nor less than anything."""
+        found = (self.distortion, self.perception)
+        return all(bool(values.isfinite().all()) for values in found if values is not None)
 
     @property
     def classical(self) -> bool:
@@ -90,7 +103,8 @@ def conclude(tried: Sequence[Tried], measure: str | None = None, features: str =
 
     At each start the fewest restorer calls are named that are not worse than the best ones by more than 1%, by the
     95% interval of the differences on the same images. The damaged images are in the running, with no call at all, and
-    the classical baseline, with no network.
+    the classical baseline, with no network. A way that is not finite is named and left out, and so is a start where
+    the network has no other.
 
     Args:
         tried: everything that a user could do; nothing that knows the true params.
@@ -100,6 +114,10 @@ def conclude(tried: Sequence[Tried], measure: str | None = None, features: str =
     if len(tried[0].distortion) < 2:
         return ["One image tells nothing about what is better: measure more."]
     goals, starts = _goals(measure), _by_start(tried)
+    lost = ", ".join(f"{t} at t = {t.start:.2f}" for t in tried if not t.finite)
+    left_out = [f"Left out, as what it made is not finite: {lost}."] if lost else []
+    if not starts:
+        return [*left_out, "Nothing is left to compare."]
     lines = [_headline(goal, starts) for goal in goals]
     picks: dict[str, Counter[str]] = {goal.name: Counter() for goal in goals}
     for start, here in starts.items():
@@ -111,22 +129,18 @@ def conclude(tried: Sequence[Tried], measure: str | None = None, features: str =
         lines.append(f"At t = {start:.2f}, " + " ".join([sentences[0], *(s[0].upper() + s[1:] for s in sentences[1:])]))
     if len(starts) > 1:
         lines.append("Overall: " + "; ".join(_overall(g.name, picks[g.name], len(starts)) for g in goals) + ".")
-    lines.append(_about(measure, features))
-    return lines
+    return [*lines, *left_out, _about(measure, features)]
 
 
 def recommend(tried: Sequence[Tried], measure: str | None = None) -> dict[str, tuple[Setting, ...]]:
-    """By goal and start the best choice of the network: what `conclude` names, or would without the other ways."""
+    """By goal and start the network's best: what `conclude` names, or would without the other ways, which are told too.
+
+    Of no more than `MOST_CALLS` steps; nothing of a single image.
+    """
     if len(tried[0].distortion) < 2:
         return {}
-    picks = {
-        goal.name: [goal.choice([t for t in here if t.calls]) for here in _by_start(tried).values()]
-        for goal in _goals(measure)
-    }
-    return {
-        name: tuple(Setting(t.start, t.method, t.calls) for t in found if t.calls <= MOST_CALLS)
-        for name, found in picks.items()
-    }
+    starts = _by_start([t for t in tried if t.asked <= MOST_CALLS])
+    return {goal.name: tuple(_setting(here, goal) for here in starts.values()) for goal in _goals(measure) if starts}
 
 
 # --- helpers ---------------------------------------------------------------------------------------------------------
@@ -137,7 +151,17 @@ def _goals(measure: str | None) -> list[Goal]:
 
 
 def _by_start(tried: Sequence[Tried]) -> dict[float, list[Tried]]:
-    return {start: [t for t in tried if t.start == start] for start in sorted({t.start for t in tried})}
+    """What can be compared, at the starts where that is the damaged images, and some way of the network."""
+    starts = sorted({t.start for t in tried})
+    found = {start: [t for t in tried if t.start == start and t.finite] for start in starts}
+    return {start: here for start, here in found.items() if any(t.damaged for t in here) and any(t.calls for t in here)}
+
+
+def _setting(here: list[Tried], goal: Goal) -> Setting:
+    """What a restore takes at one start, and what is as good without a network."""
+    own, pick = goal.choice([t for t in here if t.calls]), goal.choice(here)
+    beaten_by = None if pick.calls else LEFT_ALONE if pick.damaged else pick.method
+    return Setting(own.start, own.method, own.asked, len(own.distortion), beaten_by)
 
 
 def _fewest(ways: Sequence[Tried]) -> Tried:

@@ -10,7 +10,7 @@ from torch import Tensor
 from . import viz
 from .data import load_data
 from .degradations.base import Degradation
-from .report import Report, evaluate, store, write_card
+from .report import Report, evaluate, write_card
 from .run import Run
 from .samplers import walk
 from .seeds import generator_for
@@ -32,8 +32,7 @@ def run_demo(out: str, minutes: float, device: str, seed: int) -> None:
     run = trained(config)
     held = load_data("digits", split="test", size=16)
     report = evaluate(run, held, starts=(0.5, 1.0), steps=(5, 20), seed=seed)
-    stored = store(run, report)
-    write_card(run, report)
+    stored = write_card(run, report)
     print(report.to_markdown())
     print(stored)
     for text, path in _stages(run, held[:8].to(run.device), report, folder, seed):

@@ -27,6 +27,11 @@ LARGEST_JSON = 2**20  # bytes; a run's config has some thousand
 DEEPEST_JSON = 64
 
 
+def same_place(name: str, other: str | None) -> bool:
+    """Whether two names mean one place: album, album/ and its whole path do."""
+    return other is not None and (name == other or Path(name).resolve() == Path(other).resolve())
+
+
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a file beside `path`, then put it in place: a reader never sees half of it."""
     check_target(path)

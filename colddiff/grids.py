@@ -24,6 +24,29 @@ def time_grid(steps: int, start: float | Tensor = 1.0, *, levels: Tensor | None 
         Strictly decreasing times (K + 1,) or (K + 1, B), float64 on the CPU; K < steps, with a warning, where
         several steps fell on one level.
     """
+    times = _snapped(steps, start, levels)
+    count = operator.index(steps)
+    if len(times) <= count:
+        assert levels is not None
+        told = f"{count} steps on {len(levels) - 1} levels: only {len(times) - 1} are distinct"
+        warnings.warn(told, stacklevel=3)
+    return times
+
+
+def grid_within(steps: int, start: float | Tensor, levels: Tensor | None) -> Tensor:
+    """`time_grid` of `steps_within`, without a word of steps that fell on one level: nobody asked for so many."""
+    return _snapped(steps_within(steps, start, levels), start, levels)
+
+
+def steps_within(steps: int, start: float | Tensor, levels: Tensor | None) -> int:
+    """So many steps, but no more than there are levels from `start` (of several the largest) down to 0."""
+    if levels is None:
+        return steps
+    return min(steps, max(1, int(_nearest(float_times(start).double().cpu(), levels).max())))
+
+
+def _snapped(steps: int, start: float | Tensor, levels: Tensor | None) -> Tensor:
+    """The times of `time_grid`."""
     try:
         count = 0 if isinstance(steps, bool) else operator.index(steps)
     except TypeError:
@@ -38,15 +61,17 @@ def time_grid(steps: int, start: float | Tensor = 1.0, *, levels: Tensor | None 
     times = torch.linspace(1, 0, count + 1, dtype=torch.float64).reshape(-1, *[1] * begin.dim()) * begin
     if levels is None:
         return times
-    middles = (levels[1:] + levels[:-1]) / 2
-    times = levels[torch.bucketize(times, middles, right=True)]
+    times = levels[_nearest(times, levels)]
     times[0] = torch.maximum(times[0], levels[1])  # a start below the first level is that level
     if bool(((times[0] - begin).abs() > 1e-6).any()):
-        warnings.warn(f"start {begin.tolist()} is between levels: {times[0].tolist()} is taken", stacklevel=3)
+        warnings.warn(f"start {begin.tolist()} is between levels: {times[0].tolist()} is taken", stacklevel=4)
     moved = (times[1:] < times[:-1]).reshape(count, -1).any(dim=1)
-    if not bool(moved.all()):
-        warnings.warn(f"{count} steps on {len(levels) - 1} levels: only {int(moved.sum())} are distinct", stacklevel=3)
     return times[torch.cat([torch.tensor([True]), moved])]
+
+
+def _nearest(times: Tensor, levels: Tensor) -> Tensor:
+    """The numbers of the levels next to some times; of two as near, the higher."""
+    return torch.bucketize(times, (levels[1:] + levels[:-1]) / 2, right=True)
 
 
 def float_times(t: Any) -> Tensor:

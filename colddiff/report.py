@@ -18,13 +18,14 @@ from .baselines import Baseline, baseline_for, kind_for
 from .card import model_card
 from .conclusion import Tried, conclude, recommend
 from .data import ImageData
+from .defaults import known_by_now, make_default
 from .files import write_text
 from .generation import Generation, check_generation
 from .measuring import PICTURED, Kept, measure
-from .perception import Perception, choose, fid, kid, why_not_saved, with_error
+from .perception import Perception, choose, fid, kid, with_error
 from .processes import first_then_all, same_everywhere
 from .protocol import protocol_of
-from .recommended import FEWEST_IMAGES, LONGEST_NAME, Recommended, recommended_in
+from .recommended import LONGEST_NAME, Recommended
 from .run import Run
 from .ways import Cell, cells
 
@@ -81,9 +82,11 @@ class Report:
         viz.save(viz.labelled_rows(self.pictures), files[2])
         if self.generation:
             viz.save(viz.labelled_rows(self.generation.pictures), files[-1])
-        if worth.drawable():
-            worth.save(worth.plot(self.rows, self.recommended), files[3])
-        return [file for file in files if file.name != worth.FILE or worth.drawable()]
+        if worth.drawable() and any(row["calls"] and not row["oracle"] for row in self.rows):
+            viz.save(worth.plot(self.rows, self.recommended), files[3])
+            return files
+        files[3].unlink(missing_ok=True)  # of an earlier report
+        return [file for file in files if file is not files[3]]
 
 
 def report_files(folder: Path, stem: str = "report", *, generated: bool = False) -> list[Path]:
@@ -148,24 +151,34 @@ def evaluate(
     clean, kept = measure(
         run, data, compared, sense, baseline=baseline, images=n, eight_bit=eight_bit, chain=chain, **options
     )
-    kids = [kid(clean, torch.cat(k.features)) if sense.net else None for k in kept]
-    fids = [fid(clean, torch.cat(k.features)) if sense.net else None for k in kept]
+    sound = [bool(k.of("rmse").isfinite().all()) for k in kept]
+    seen = [torch.cat(k.features) if sense.net and ok else None for k, ok in zip(kept, sound, strict=True)]
+    kids = [None if features is None else kid(clean, features) for features in seen]
+    fids = [None if features is None else fid(clean, features) for features in seen]
     generation = None
     if generated and run.prior is not None and training is not None:
         generation = check_generation(run, generated, training, data[:n], sense, **options)
     tried = _tried(compared, kept, kids)
-    named = str(without_folders(data.protocol).get("data", "images"))[:LONGEST_NAME]
-    last = [(c, k) for c, k in zip(compared, kept, strict=True) if c.start == compared[-1].start]
+    named = str(without_folders(data.protocol).get("data", "images"))[: LONGEST_NAME // 2]
+    if (split := data.protocol.get("split")) in ("train", "all"):
+        named += f" ({split})"
+    table = [told for told, ok in zip(zip(compared, kept, fids, kids, strict=True), sound, strict=True) if ok]
+    lost = [f"{c.label} at t = {c.start:.2f}" for c, ok in zip(compared, sound, strict=True) if not ok]
+    settings = recommend(tried, sense.measure)
     return Report(
         protocol=protocol_of(run, data, n, eight_bit, chain, seed)
         | told
+        | ({"not finite": lost} if lost else {})
         | ({} if perception is None else {"perception": sense.told})
         | ({"generation": "left out: the run has no prior"} if generated and run.prior is None else {}),
-        rows=[_row(c, k, f, values) for c, k, f, values in zip(compared, kept, fids, kids, strict=True)],
-        pictures=[("clean", data[: min(PICTURED, n)]), *((c.label, torch.cat(k.pictures)) for c, k in last)],
+        rows=[_row(*told) for told in table],
+        pictures=[
+            ("clean", data[: min(PICTURED, n)]),
+            *((c.label, torch.cat(k.pictures)) for c, k, *_ in table if c.start == compared[-1].start),
+        ],
         conclusion=conclude(tried, sense.measure, sense.features),
         generation=generation,
-        recommended=Recommended(recommend(tried, sense.measure), named, n) if n > 1 else None,
+        recommended=Recommended(settings, named) if settings else None,
     )
 
 
@@ -209,7 +222,7 @@ def _check(
 def _tried(compared: list[Cell], kept: list[Kept], kids: list[Tensor | None]) -> list[Tried]:
     """What a user could do: nothing that knows the true params."""
     return [
-        Tried(c.method, c.start, k.calls, k.of("rmse"), k.of("lpips") if "lpips" in k.distances[0] else values)
+        Tried(c.method, c.start, k.calls, k.of("rmse"), k.of("lpips") if "lpips" in k.distances[0] else values, c.steps)
         for c, k, values in zip(compared, kept, kids, strict=True)
         if not c.oracle
     ]
@@ -219,7 +232,7 @@ def _row(cell: Cell, kept: Kept, fid: float | None, kid: Tensor | None) -> dict[
     row: dict[str, Any] = {
         "method": cell.method,
         "start": round(cell.start, 6),
-        "steps": 0 if cell.times is None else len(cell.times) - 1,
+        "steps": cell.steps,
         "calls": kept.calls,
         "oracle": cell.oracle,
     }
@@ -249,21 +262,14 @@ def _words(value: Any, key: str) -> str:
     return str(value)
 
 
-def write_card(run: Run, report: Report) -> None:
-    """RUN/README.md: the model card with the measured table; and what `Report.save` writes beside it."""
+def write_card(run: Run, report: Report) -> str:
+    """What a measured training leaves in its folder: the files of `Report.save`, the default of its restores, its card.
+
+    The card is RUN/README.md, with the table. Returns what `make_default` says.
+    """
     report.save(run.path, "report")
+    stored = make_default(run, report.recommended, report.protocol)
     shared = replace(report, protocol=without_folders(report.protocol))
-    told = replace(run, recommended=recommended_in(run.path))
+    told = replace(run, recommended=known_by_now(run))
     write_text(run.path / "README.md", model_card(told, shared.to_markdown(), report.rows, shared.protocol))
-
-
-def store(run: Run, report: Report) -> str:
-    """Make what was measured the default of a run's restores (`recommended`); and what became of it, in a line."""
-    found, why = report.recommended, why_not_saved(run)
-    if "8-bit" not in report.protocol["input"]:
-        why = why or "pictures come in 8 bits, and these did not (--input)"
-    if found is None or found.images < FEWEST_IMAGES:
-        why = why or f"that takes {FEWEST_IMAGES} images, and {report.protocol['images']} were measured"
-    if found is None or why:
-        return f"not stored as the default of restores: {why}"
-    return f"stored as the default of restores: {found.save(run.path)}"
+    return stored

@@ -16,12 +16,13 @@ from .baselines import Baseline
 from .beginnings import begin, generate
 from .captured import captured
 from .degradations.base import Degradation, Images
+from .each import apart, of_each
 from .fast import FastRestorer
 from .framing import Framing
-from .grids import float_times, time_grid
+from .grids import float_times, grid_within, steps_within, time_grid
 from .kinds import as_batch, mapped
 from .priors import Prior
-from .recommended import GOALS, Recommended, Setting
+from .recommended import Recommended, Setting, check_goal
 from .restoration import restore, suited_sampler
 from .samplers import Generators, Sampler, State, named_sampler, one_shot, walk
 from .tiling import TILE, check_memory, tiled
@@ -107,8 +108,7 @@ class Run:
             start: how damaged they are, in (0, 1].
             goal: "distortion", close to the truth, or "perception", real in looks.
         """
-        if goal not in GOALS:
-            raise ValueError(f"goal must be {' or '.join(GOALS)}, got {goal!r}")
+        check_goal(goal)
         if self.recommended is None:
             return self._plain
         return self.recommended.at(float(float_times(start).max()), goal) or self._plain
@@ -137,9 +137,11 @@ class Run:
                 pictures, paths, lists of them. Files and pictures are read as those of the training were, but for
                 their size.
             start: how damaged they are, in (0, 1].
-            steps: restorer calls; 20 if left out, fewer where the degradation has fewer levels. Ignored by one_shot.
-            sampler: a sampler or its name; None takes `restoration.suited_sampler`.
-            goal: "distortion" or "perception": where sampler and steps are both left out, `setting` chooses for it.
+            steps: restorer calls. Left out while there is a sampler, 20, or as many as the degradation has levels
+                below the start. Ignored by one_shot.
+            sampler: a sampler or its name. Left out while there are steps, `restoration.suited_sampler`.
+            goal: "distortion" or "perception". Where sampler and steps are both left out, `setting` chooses both for
+                it, at each image's own start; otherwise nothing follows from it.
             mask: true (white) where the picture is missing, for degradations with missing pixels: a tensor
                 (B or 1, 1, H, W), an array or a picture.
             seed: of what has to be drawn: image i of all that were given draws from seed + i.
@@ -148,10 +150,18 @@ class Run:
         Raises:
             ValueError: images that do not fit the run, or the memory of the machine.
         """
+        check_goal(goal)
         hole = None if mask is None else as_batch(mask, replace(self.framing, colour="grey").read)[0] > 0.5
 
         def restored(x: Tensor, places: Sequence[int]) -> Tensor:
-            own = _of_each(start, places, "start")
+            own = of_each(start, places, "start")
+            several = isinstance(own, Tensor) and own.dim() and steps is None
+            # What an image is restored with follows from its own start, whatever those beside it have.
+            keys = [self._taken(begin, sampler, goal) for begin in own.tolist()] if several else []  # type: ignore[union-attr]
+            return apart(lambda part, rows: walked(part, [places[row] for row in rows]), x, keys)
+
+        def walked(x: Tensor, places: Sequence[int]) -> Tensor:
+            own = of_each(start, places, "start")
             holes = hole[list(places)] if hole is not None and len(hole) > 1 else hole
             drawn = [torch.Generator().manual_seed(seed + i) for i in places]
             for state in self.walk(
@@ -176,8 +186,10 @@ class Run:
     ) -> Iterator[State]:
         """`restore` of a tensor (B, C, H, W), one `State` after another and not clamped: for progress and trajectories.
 
+        All images take the same steps: where these are left out, what `restore` takes for the largest of the starts.
         The mask is (B or 1, 1, H, W), true where the picture is missing.
         """
+        check_goal(goal)
         if x.dim() != 4 or x.shape[1] != self.shape[0]:
             raise ValueError(f"expected images (B, {self.shape[0]}, H, W), got {tuple(x.shape)}")
         x = x.to(self.device)
@@ -186,11 +198,10 @@ class Run:
         sampler = sampler or taken.sampler
         chosen = named_sampler(sampler) if isinstance(sampler, str) else sampler
         levels = self.degradation.level_times()
-        if steps is None:
-            most = taken.steps
-            below = most if levels is None else int((levels[1:] <= torch.as_tensor(start).max().cpu() + 1e-6).sum())
-            steps = max(1, min(most, below))
-        times = time_grid(1 if chosen is one_shot else steps, start, levels=levels)
+        if chosen is one_shot or steps is None:
+            times = grid_within(1 if chosen is one_shot else taken.steps, start, levels)
+        else:
+            times = time_grid(steps, start, levels=levels)
         if self.condition is not None:
             if mask is not None:
                 raise ValueError("a conditional restorer sees the picture whole: leave the mask out")
@@ -200,6 +211,11 @@ class Run:
             R, self.degradation, x, times, sampler=chosen, mask=mask, generator=generator,
             capture=captured if self.compile else None,
         )  # fmt: skip
+
+    def _taken(self, start: float, sampler: Sampler | str | None, goal: str) -> tuple[str, int]:
+        """The sampler and the steps of a picture where no steps are given."""
+        taken = self._plain if sampler else self.setting(start, goal)
+        return taken.sampler, steps_within(taken.steps, start, self.degradation.level_times())
 
     def _walk_beside(
         self, condition: Images, times: Tensor, sampler: Sampler, generator: Generators
@@ -224,7 +240,7 @@ class Run:
         damage = self.damage
 
         def degraded(x: Tensor, places: Sequence[int]) -> Tensor:
-            own = _of_each(t, places, "t")
+            own = of_each(t, places, "t")
             drawn = damage.draw_each(x, [torch.Generator().manual_seed(seed + i) for i in places])
             return damage(x, own, drawn).clamp(0, 1)
 
@@ -281,12 +297,3 @@ class Run:
             made.append(images[: len(part)].clamp(0, 1))
             seeds = seeds[size:]
         return torch.cat(made)
-
-
-def _of_each(time: float | Tensor, places: Sequence[int], name: str) -> float | Tensor:
-    """The times of the images at some places among all that were given."""
-    if not isinstance(time, Tensor) or not time.dim():
-        return time
-    if time.dim() != 1 or max(places) >= len(time):
-        raise ValueError(f"{name} must be one number, or one for every image, got shape {tuple(time.shape)}")
-    return time[list(places)]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from .degradations.base import Degradation
-from .grids import time_grid
+from .grids import grid_within, steps_within
 
 
 @dataclass(frozen=True)
@@ -19,12 +19,14 @@ class Cell:
         method: "degraded", a baseline's name, a sampler's name, or a sampler's name with " (oracle)".
         start: time of the damaged image.
         times: the sampler's grid; None where there is no sampler.
+        steps: with which that grid is asked for; it has fewer where several fell on one level.
         classical: whether it is a baseline, which calls no network.
     """
 
     method: str
     start: float
     times: Tensor | None
+    steps: int = 0
     classical: bool = False
 
     @property
@@ -52,24 +54,46 @@ def cells(
     levels = degradation.level_times()
     if conditional:
         yield Cell("degraded", 1.0, None)
-        names = ["estimated", *(["ddpm"] if degradation.refreshable else [])] if degradation.estimable else ["improved"]
+        drawn = [name for name in ("estimated", "ddpm") if walks(name, degradation)]
+        names = drawn or ["improved"]
         for k in sorted(steps):
-            yield from (Cell(name, 1.0, _grid(k, 1.0, levels)) for name in names)
+            yield from (Cell(name, 1.0, *_grid(k, 1.0, levels)) for name in names)
         return
     for start in _distinct(starts, levels):
-        once = time_grid(1, start, levels=levels)
         yield Cell("degraded", start, None)
         if baseline is not None:
             yield Cell(baseline, start, None, classical=True)
-        yield Cell("one_shot", start, once)
-        grids = {len(g): g for g in (_grid(k, start, levels) for k in sorted(steps))}
-        observable = degradation.deterministic or degradation.observable or degradation.estimable
-        names = ["naive", *(["improved"] if observable else []), *(["estimated"] if degradation.estimable else [])]
+        yield Cell("one_shot", start, *_grid(1, start, levels))
+        grids = {len(grid): (grid, count) for grid, count in (_grid(k, start, levels) for k in sorted(steps))}
+        names = [name for name in ("naive", "improved", "estimated") if walks(name, degradation)]
         for grid in grids.values():
-            yield from (Cell(name, start, grid) for name in names)
+            yield from (Cell(name, start, *grid) for name in names)
         if not degradation.deterministic:
             longest = grids[max(grids)]
-            yield from (Cell(f"{name} (oracle)", start, longest) for name in ("naive", "improved"))
+            yield from (Cell(f"{name} (oracle)", start, *longest) for name in ("naive", "improved"))
+
+
+def walks(sampler: str, degradation: Degradation, conditional: bool = False) -> bool:
+    """Whether the sampler of a name gets all that it needs where a degradation is undone.
+
+    Args:
+        sampler: its name.
+        degradation: what is undone.
+        conditional: whether it starts from a prior, beside a picture: params are known then.
+    """
+    known = conditional or degradation.deterministic or degradation.observable or degradation.estimable
+    needs = {
+        "improved": known,
+        "estimated": degradation.estimable,
+        "ddpm": degradation.refreshable,
+        "momentum": type(degradation).noise_scale is not Degradation.noise_scale,
+    }
+    return needs.get(sampler, True)
+
+
+def _grid(steps: int, start: float, levels: Tensor | None) -> tuple[Tensor, int]:
+    """A grid, and with how many steps it is asked for."""
+    return grid_within(steps, start, levels), steps_within(steps, start, levels)
 
 
 def _distinct(starts: Sequence[float], levels: Tensor | None) -> list[float]:
@@ -80,9 +104,3 @@ def _distinct(starts: Sequence[float], levels: Tensor | None) -> list[float]:
     if levels is not None:
         starts = [float(levels[1:][(levels[1:] - start).abs().argmin()]) for start in starts]
     return sorted(set(starts))
-
-
-def _grid(steps: int, start: float, levels: Tensor | None) -> Tensor:
-    """The grid of a number of steps, shorter without a word where there are fewer levels."""
-    below = steps if levels is None else min(steps, int((levels[1:] <= start + 1e-9).sum()))
-    return time_grid(below, start, levels=levels)

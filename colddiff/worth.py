@@ -5,12 +5,10 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .files import write_whole
 from .recommended import Recommended
-from .viz.style import FAINT, INK, SMALL, look, name_axes, panels, scale
+from .viz.style import FAINT, INK, SMALL, look, name_axes, panels, scale, with_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +18,6 @@ FILE = "worth.png"
 MISSING = f'{FILE} left out, as matplotlib is not installed: pip install "colddiff[plots]"'
 MEASURES = {"rmse": "RMSE", "lpips": "LPIPS", "kid": "KID"}
 GOALS = {"rmse": "distortion", "lpips": "perception", "kid": "perception"}
-INTERVAL = 1.96  # standard errors to either side: 95%
 NEAR = 3.0  # by which factor a reference may be away from the samplers to be drawn
 DODGE = 0.02  # of the width of a panel, from one sampler to the next
 WIDE = 4.0  # from which factor between its ends an axis is logarithmic
@@ -28,7 +25,6 @@ SIZE, NARROWEST = (3.1, 2.8), 6.4  # inches: of a panel, and the width of a figu
 CHARACTERS, LINE = 13.4, 0.2  # of the title: in an inch, and inches of one of its lines
 
 Row = Mapping[str, Any]
-Point = tuple[float, float, float]  # a mean and the ends of its interval
 
 
 def drawable() -> bool:
@@ -43,13 +39,13 @@ def plot(rows: Sequence[Row], recommended: Recommended | None = None) -> Figure:
     is recommended. What knows the true params is left out.
 
     Args:
-        rows: of a `report.Report`.
+        rows: of a `report.Report`; a start where the network has none is left out.
         recommended: its settings, if there are any.
 
     Raises:
         ModuleNotFoundError: matplotlib is missing.
     """
-    starts = sorted({row["start"] for row in rows})
+    starts = sorted({row["start"] for row in rows if row["calls"] and not row["oracle"]})
     measures = [name for name in MEASURES if name in rows[0]]
     width = max(SIZE[0], NARROWEST / len(starts))
     title = textwrap.fill(_title(measures), int(CHARACTERS * width * len(starts)))
@@ -61,7 +57,7 @@ def plot(rows: Sequence[Row], recommended: Recommended | None = None) -> Figure:
         _panel(ax, here, measure)
         setting = recommended.at(start, GOALS[measure]) if recommended else None
         for row in here:
-            if setting and (row["method"], row["calls"]) == (setting.sampler, setting.steps):
+            if setting and (row["method"], row["steps"]) == (setting.sampler, setting.steps):
                 _ring(ax, row, measure)
         below = k // len(starts) == len(measures) - 1
         first = f"{MEASURES[measure]} ({GOALS[measure]})" if k % len(starts) == 0 else ""
@@ -72,11 +68,6 @@ def plot(rows: Sequence[Row], recommended: Recommended | None = None) -> Figure:
         ncols=max(5, 2 * len(starts)),
     )  # fmt: skip
     return drawn
-
-
-def save(figure: Figure, file: Path) -> None:
-    """Write it as a PNG, whole or not at all."""
-    write_whole(file, lambda part: figure.savefig(part, format="png"))
 
 
 # --- helpers ---------------------------------------------------------------------------------------------------------
@@ -94,17 +85,17 @@ def _title(measures: Sequence[str]) -> str:
 def _panel(ax: Axes, rows: Sequence[Row], measure: str) -> None:
     """One start: the lines of the samplers, and what stands beside them."""
     tried = [row for row in rows if row["calls"]]
-    points = [_point(row[measure]) for row in tried]
+    points = [with_interval(row[measure]) for row in tried]
     highest, lowest = max(p[2] for p in points), min(p[1] for p in points)
     log = lowest > 0 and highest > WIDE * lowest
-    beside = [(row, _point(row[measure])) for row in rows if not row["calls"]]
+    beside = [(row, with_interval(row[measure])) for row in rows if not row["calls"]]
     near = [p[0] for _, p in beside if lowest / NEAR <= p[0] <= max(highest, 0) * NEAR]
     calls = sorted({float(row["calls"]) for row in tried})
     scale(ax, "x", calls, log=True)
     scale(ax, "y", [lowest, highest, *near], log=log)
     ax.set_xticks(calls, [f"{count:.0f}" for count in calls])
     for name, own, aside in _dodged(tried, ax.get_xlim()):
-        found = [_point(row[measure]) for row in own]
+        found = [with_interval(row[measure]) for row in own]
         colour, marker = look(name)
         ax.errorbar(
             [row["calls"] * aside for row in own], [mean for mean, _, _ in found],
@@ -143,9 +134,3 @@ def _ring(ax: Axes, row: Row, measure: str) -> None:
     x, y = line.get_xdata(), line.get_ydata()
     k = int(abs(x - row["calls"]).argmin())
     ax.plot([x[k]], [y[k]], "o", ms=13, mfc="none", mec=INK, mew=1.3, gid="recommended")
-
-
-def _point(value: Mapping[str, float]) -> Point:
-    """A mean with the ends of its interval: of what has a standard error, 1.96 of them to either side."""
-    arm = INTERVAL * value.get("std", 0.0)
-    return value["mean"], value.get("low", value["mean"] - arm), value.get("high", value["mean"] + arm)

@@ -107,8 +107,8 @@ def make_run(folder: Path) -> Path:
     changes = {"steps": 1, "checkpoint_every": 1, "prior": LowresGMM(components=2, side=2)}
     run = train(tiny_config(folder / "run", **changes), progress=False)
     write_tensors(run.path / FILE, TurnClassifier(1).state_dict())
-    settings = tuple(Setting(start, "improved", 20) for start in (0.5, 1.0))
-    Recommended({"distortion": settings, "perception": settings}, "digits", 180).save(run.path)
+    settings = tuple(Setting(start, "improved", 20, 180) for start in (0.5, 1.0))
+    Recommended({"distortion": settings, "perception": settings}, "digits").save(run.path)
     return run.path
 
 

@@ -3,7 +3,7 @@
 import torch
 
 from colddiff.conclusion import Tried, conclude, recommend
-from colddiff.recommended import Setting
+from colddiff.recommended import LEFT_ALONE, MOST_CALLS, Setting
 
 DAMAGED = torch.linspace(0.2, 0.6, 50, dtype=torch.float64)
 WOBBLE = torch.where(torch.arange(50) % 2 == 0, 0.01, -0.01)
@@ -177,13 +177,42 @@ def test_the_choice_of_the_network_is_recommended_though_something_else_is_bette
     ]
     found = recommend(ways)
     assert found == {
-        "distortion": (Setting(0.25, "improved", 5), Setting(0.5, "improved", 5), Setting(1.0, "one_shot", 1))
+        "distortion": (
+            Setting(0.25, "improved", 5, 50, LEFT_ALONE),
+            Setting(0.5, "improved", 5, 50, "wiener"),
+            Setting(1.0, "one_shot", 1, 50),
+        )
     }
 
 
 def test_every_goal_that_was_measured_has_its_recommendation():
     ways = [tried("degraded", 0, 1.0, 0.9), tried("one_shot", 1, 0.5, 0.5), tried("improved", 5, 0.6, 0.1)]
     assert recommend(ways, "KID") == {
-        "distortion": (Setting(0.5, "one_shot", 1),), "perception": (Setting(0.5, "improved", 5),)
+        "distortion": (Setting(0.5, "one_shot", 1, 50),), "perception": (Setting(0.5, "improved", 5, 50),)
     }  # fmt: skip
     assert recommend([Tried("degraded", 1.0, 0, torch.ones(1)), Tried("one_shot", 1.0, 1, torch.zeros(1))]) == {}
+
+
+def test_a_way_that_is_not_finite_is_no_choice_wherever_it_stands():
+    lost, lost_too = DAMAGED * 0.1, DAMAGED * 0.1
+    lost[3], lost_too[0] = torch.nan, torch.inf
+    ways = at(0.5, naive_2=lost, one_shot_1=0.5, improved_5=0.4, naive_20=lost_too)
+    for shown in (ways, ways[::-1], [ways[1], ways[0], *ways[2:]]):
+        told = conclude(shown)
+        assert "take improved (5 calls)" in told[1] and not any("nan" in line for line in told)
+        assert told[-2].startswith("Left out, as what it made is not finite: ") and "naive (2 calls) at t" in told[-2]
+        assert "naive (20 calls) at t = 0.50" in told[-2]
+        assert recommend(shown) == {"distortion": (Setting(0.5, "improved", 5, 50),)}
+
+
+def test_a_start_where_nothing_of_the_network_is_finite_has_no_advice():
+    ways = [*at(0.5, one_shot_1=DAMAGED * torch.nan), *at(1.0, one_shot_1=0.5)]
+    assert len(conclude(ways)) == 4 and "0.50" not in " ".join(conclude(ways)[:2])
+    assert [s.start for s in recommend(ways)["distortion"]] == [1.0]
+    assert conclude(ways[:2])[1:] == ["Nothing is left to compare."] and recommend(ways[:2]) == {}
+
+
+def test_nothing_that_takes_too_many_steps_is_a_default():
+    ways = at(1.0, one_shot_1=0.5, improved_20=0.4)
+    ways += [Tried("improved", 1.0, 30, DAMAGED * 0.1, steps=MOST_CALLS + 1)]
+    assert recommend(ways) == {"distortion": (Setting(1.0, "improved", 20, 50),)}

@@ -284,6 +284,8 @@ def measured(monkeypatch):
     seen = {}
 
     class Nothing:
+        recommended, protocol = None, {"input": "float32"}
+
         def to_markdown(self):
             return ""
 

@@ -368,6 +368,8 @@ def test_eval_of_a_run_of_the_library_writes_beside_the_user(name, tmp_path, mon
 
 def test_eval_without_matplotlib_goes_on_and_says_what_is_missing(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "worth.png").write_text("of an earlier report")
     assert colddiff_eval(folder, "--perception", "none", "--out", tmp_path / "out") == 0
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["report.json", "report.md", "report.png"]
     said = capsys.readouterr().out

@@ -6,7 +6,7 @@ import pytest
 import tiny
 import torch
 
-from colddiff import worth
+from colddiff import viz, worth
 from colddiff.data import load_data
 from colddiff.degradations import PixelMask
 from colddiff.recommended import Recommended, Setting
@@ -16,7 +16,7 @@ DATA = load_data("digits", split="test")
 
 
 def row(method, calls, rmse, kid=None, start=0.5, arm=0.01):
-    told = {"method": method, "start": start, "calls": calls, "oracle": "oracle" in method}
+    told = {"method": method, "start": start, "calls": calls, "steps": calls, "oracle": "oracle" in method}
     told["rmse"] = {"global": 9.0, "mean": rmse, "low": rmse - arm, "high": rmse + arm}
     return told | ({} if kid is None else {"kid": {"mean": kid, "std": 0.05}, "fid": 9.0})
 
@@ -30,7 +30,7 @@ ROWS = [
     row("improved (oracle)", 20, 0.01, 0.01),
 ]
 RECOMMENDED = Recommended(
-    {"distortion": (Setting(0.5, "improved", 2),), "perception": (Setting(0.5, "improved", 20),)}, "digits", 180
+    {"distortion": (Setting(0.5, "improved", 2),), "perception": (Setting(0.5, "improved", 20),)}, "digits"
 )
 
 
@@ -111,7 +111,7 @@ def test_what_bars_are_is_said():
 
 def test_numbers_that_are_not_above_zero_are_drawn_too(tmp_path):
     rows = [row("degraded", 0, 0.0, 0.0), row("one_shot", 1, 0.0, -0.1, arm=0.0), row("naive", 2, 0.0, 0.0, arm=0.0)]
-    worth.save(worth.plot(rows), tmp_path / "worth.png")
+    viz.save(worth.plot(rows), tmp_path / "worth.png")
     assert all(math.isfinite(end) for ax in panels(rows) for end in ax.get_ylim())
 
 

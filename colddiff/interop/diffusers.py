@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -13,9 +12,10 @@ from torch import Tensor
 
 from ..beginnings import begin
 from ..checkpoint import load, save
-from ..degradations.base import Degradation, Images, Params
+from ..degradations.base import Images, Params
 from ..diffusers_unet import TIMESTEPS
 from ..files import read_json, write_text
+from ..grids import steps_within
 from ..kinds import as_batch
 from ..priors import Prior
 from ..restoration import suited_sampler
@@ -24,6 +24,7 @@ from ..samplers import Generators
 from ..texts import unmarked
 from ..tiling import TILE, check_memory, tiled
 from .diffusers_base import DiffusionPipeline, FromAnybody, ImagePipelineOutput
+from .diffusers_given import one_each, read_images
 from .diffusers_parts import ColdPrior as ColdPrior
 from .diffusers_parts import ColdUNet as ColdUNet
 from .diffusers_scheduler import ColdScheduler as ColdScheduler
@@ -52,6 +53,7 @@ tags: [colddiff, cold-diffusion]
 
 `DiffusionPipeline.from_pretrained` knows the classes of diffusers only: it is `ColdPipeline` that reads this folder.
 """
+Begun = tuple[Images, Params | None, Tensor | None, list[Any]]
 UNKNOWN = {"data": {}, "training": {}, "precision": "fp32", "step": 0}  # of a network that no run of ours was
 
 
@@ -106,29 +108,15 @@ class ColdPipeline(FromAnybody, DiffusionPipeline):  # type: ignore[misc]
         Raises:
             ValueError, TypeError: images, a mask or generators that do not fit; no prior to generate from.
         """
-        scheduler, device = self.scheduler, self._execution_device
-        if not isinstance(scheduler, ColdScheduler):
-            raise TypeError(f"a ColdPipeline walks with a ColdScheduler, got {type(scheduler).__name__}")
-        if output_type not in OUTPUTS:
-            raise ValueError(f"output_type must be one of {', '.join(OUTPUTS)}, got {output_type!r}")
-        if isinstance(self.unet, ColdUNet) and len(scheduler) != TIMESTEPS:
-            raise ValueError(f"a ColdUNet knows {TIMESTEPS} train timesteps, the scheduler has {len(scheduler)}")
-        own, op = self._as_run(), scheduler.degradation
-        if image is None:
-            if self.prior is None:
-                raise ValueError("this pipeline has no prior to start from: give it damaged images to restore")
-            most, start, hole, generators = NEW, 1.0, None, _each(generator, batch_size)
-            D, x = begin(op, self.prior.prior, own.shape, generators, device)
-            params: Params | None = D.params
-        else:
-            x, params = _read(image, own).to(device), None
-            check_memory(x)
-            most, generators = STEPS, _each(generator, len(x))
-            hole = None if mask is None else as_batch(mask, replace(own.framing, colour="grey").read)[0] > 0.5
-        steps = _as_many(op, most, start) if num_inference_steps is None else num_inference_steps
-        scheduler.set_timesteps(steps, device, start=start, params=params, mask=hole)
+        self._check(output_type)
+        scheduler, new = self.scheduler, image is None
+        x, params, hole, generators = self._begun(image, mask, generator, batch_size)
+        start, steps = 1.0 if new else start, num_inference_steps
+        if steps is None:
+            steps = steps_within(NEW if new else STEPS, start, scheduler.degradation.level_times())
+        scheduler.set_timesteps(steps, x.device, start=start, params=params, mask=hole)
         # In float64 a sample carries float32 images in [0, 1] from step to step to the last bit.
-        sample = to_centred(x, torch.float32 if device.type == "mps" else torch.float64)
+        sample = to_centred(x, torch.float32 if x.device.type == "mps" else torch.float64)
         model = tiled(self._answer, TILE)
         for timestep in self.progress_bar(scheduler.timesteps):
             output = model(sample, timestep.expand(len(sample)))
@@ -183,6 +171,29 @@ class ColdPipeline(FromAnybody, DiffusionPipeline):  # type: ignore[misc]
         asked = {key: options[key] for key in OF_HUB if options.get(key) is not None}
         folder: str = snapshot_download(name, allow_patterns=["*.json", "*.safetensors"], **asked)
         return folder
+
+    def _check(self, output_type: str) -> None:
+        """Raise unless its parts fit each other, and there are images of such a type."""
+        if not isinstance(self.scheduler, ColdScheduler):
+            raise TypeError(f"a ColdPipeline walks with a ColdScheduler, got {type(self.scheduler).__name__}")
+        if output_type not in OUTPUTS:
+            raise ValueError(f"output_type must be one of {', '.join(OUTPUTS)}, got {output_type!r}")
+        if isinstance(self.unet, ColdUNet) and len(self.scheduler) != TIMESTEPS:
+            raise ValueError(f"a ColdUNet knows {TIMESTEPS} train timesteps, the scheduler has {len(self.scheduler)}")
+
+    def _begun(self, image: Any, mask: Any, generator: Generators, batch_size: int) -> Begun:
+        """The images that a walk begins with, whatever is known of their params, and generators, one for each."""
+        own, device = self._as_run(), self._execution_device
+        if image is not None:
+            x = read_images(image, own).to(device)
+            check_memory(x)
+            hole = None if mask is None else as_batch(mask, replace(own.framing, colour="grey").read)[0] > 0.5
+            return x, None, hole, one_each(generator, len(x))
+        if self.prior is None:
+            raise ValueError("this pipeline has no prior to start from: give it damaged images to restore")
+        generators = one_each(generator, batch_size)
+        D, x = begin(self.scheduler.degradation, self.prior.prior, own.shape, generators, device)
+        return x, D.params, None, generators
 
     def _answer(self, sample: Tensor, timestep: Tensor) -> Tensor:
         """What the model says, in the dtype of the sample."""
@@ -263,29 +274,3 @@ def _is_export(folder: Path) -> bool:
     index = folder / INDEX
     told = read_json(index) if index.is_file() else None
     return isinstance(told, dict) and told.get("_class_name") == ColdPipeline.__name__
-
-
-def _each(generator: Generators, count: int) -> list[Any]:
-    """One generator per image; none is torch's own."""
-    each = [*generator] if isinstance(generator, Sequence) else [generator] * count
-    if count < 1 or len(each) != count:
-        raise ValueError(f"expected at least one image, and a generator for each, got {count} and {len(each)}")
-    if any(g is not None and g.device.type != "cpu" for g in each):
-        raise ValueError("generators must be on the CPU, where all draws are made: torch.Generator().manual_seed(0)")
-    return each
-
-
-def _as_many(op: Degradation, most: int, start: float) -> int:
-    """Steps where nobody said how many: no more than there are levels below the start."""
-    levels = op.level_times()
-    return most if levels is None else max(1, min(most, int((levels[1:] <= start + 1e-6).sum())))
-
-
-def _read(image: Any, run: Run) -> Images:
-    """Images of any kind as one batch (B, C, H, W) in [0, 1]."""
-    given = image if isinstance(image, list | tuple) else [image]
-    parts = [as_batch(one, run.framing.read)[0] for one in given]
-    shapes = {tuple(part.shape[1:]) for part in parts}
-    if len(shapes) != 1 or next(iter(shapes))[0] != run.shape[0]:
-        raise ValueError(f"expected images of {run.shape[0]} channels and of one size at a time, got {sorted(shapes)}")
-    return torch.cat(parts)
