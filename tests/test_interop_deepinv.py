@@ -1,12 +1,16 @@
 """Degradations in deepinv and physics of deepinv here: the same images on both sides."""
 
+from dataclasses import replace
+
 import pytest
+import tiny
 import torch
 from beside import beside
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 import colddiff as cd
+from colddiff.recommended import Recommended, Setting
 from colddiff.run import Run
 from colddiff.testing import check_degradation
 
@@ -168,6 +172,28 @@ def test_a_generator_of_deepinv_is_asked_once_for_a_trajectory(images) -> None:
         assert torch.allclose(op(x, 1.0, params)[i], expected[0], atol=1e-6)
 
 
+def test_parameters_are_where_the_image_is() -> None:
+    seen: list[str] = []
+
+    class Watched(deepinv.physics.Physics):
+        def A(self, x: Tensor, **parameters: Tensor) -> Tensor:
+            seen.extend(f"{name} {value.device} {tuple(value.shape)}" for name, value in parameters.items())
+            return x
+
+    op = from_physics(Watched(), schedule=lambda s: {"sigma": 3 * s, "filter": torch.ones(1, 1, 3, 3)})
+    type(op).fn(torch.empty(1, 4, 4, device="meta"), 0.5, angle=2.0, shift=torch.zeros(2))
+    assert seen == ["angle meta (1,)", "shift meta (1, 2)", "sigma meta (1,)", "filter meta (1, 1, 3, 3)"]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_physics_on_a_gpu_takes_what_was_drawn_without_a_warning(images) -> None:
+    physics = deepinv.physics.Blur(filter=gaussian(1.0), padding="circular")
+    op = from_physics(physics, schedule=lambda s: {"filter": gaussian(0.3 + s)})
+    x = images(2, 1, 16, 16, dtype=torch.float32)
+    assert torch.allclose(op(x.cuda(), 0.5).cpu(), op(x, 0.5), atol=1e-5)
+
+
 def test_a_physics_that_changes_the_size_is_told_so(images) -> None:
     op = from_physics(deepinv.physics.Downsampling(img_size=(1, 8, 8), filter=None, factor=2))
     with pytest.raises(ValueError, match="Downsampling must keep the shape of images"):
@@ -191,6 +217,42 @@ def test_a_reconstructor_restores_as_its_run(digits: Run, clean: Tensor) -> None
     bare = as_reconstructor(digits.R, digits.degradation, steps=4)
     assert torch.allclose(bare(y, physics), digits.restore(y, steps=4), atol=1e-5)
     assert len([*model.parameters()]) == len([*digits.net.parameters()])
+
+
+def test_a_reconstructor_takes_what_was_recommended_for_its_run(digits: Run, clean: Tensor) -> None:
+    found = (Setting(1.0, "naive", 3), Setting(0.25, "one_shot", 1))
+    run = replace(digits, recommended=Recommended({"distortion": found}, "digits"))
+    physics = as_physics(run.degradation, torch.tensor([1.0, 0.25]))
+    y = physics(clean)
+    expected = run.restore(y, start=torch.tensor([1.0, 0.25]))
+    assert torch.equal(as_reconstructor(run)(y, physics), expected)
+    assert not torch.allclose(expected, replace(run, recommended=None).restore(y), atol=1e-3)
+    assert torch.equal(as_reconstructor(run)(y), run.restore(y, sampler="naive", steps=3))
+    known = as_reconstructor(run, oracle=True)(y, as_physics(run.degradation))
+    assert torch.allclose(known, run.restore(y, sampler="naive", steps=3), atol=1e-6)
+    for asked in ({"steps": 2}, {"sampler": "improved"}):
+        assert torch.equal(as_reconstructor(run, **asked)(y), run.restore(y, **asked))
+
+
+@pytest.mark.parametrize("made", [as_reconstructor, as_denoiser])
+def test_what_becomes_of_a_module_of_deepinv_does_not_become_of_the_run(made) -> None:
+    net = cd.UNetConfig(channels=1, width=8, multipliers=(1,), blocks=1, patch=1).build()
+    run = tiny.run_of(net, cd.GaussianNoise())
+    before = tiny.weights(net)
+    model = made(run).double().train()
+    assert {p.dtype for p in model.parameters()} == {torch.float64}
+    assert {p.dtype for p in net.parameters()} == {torch.float32} and not net.training
+    with torch.no_grad():
+        next(model.parameters()).add_(1)
+    assert torch.equal(tiny.weights(net), before)
+
+
+def test_a_degradation_that_is_given_is_the_one_that_a_run_undoes(digits: Run, clean: Tensor) -> None:
+    op = cd.GaussianBlur(sigma_max=1.0)
+    y = op(clean, 1.0)
+    restored = as_reconstructor(digits, op, steps=3)(y, as_physics(op))
+    assert torch.equal(restored, replace(digits, degradation=op).restore(y, steps=3))
+    assert not torch.allclose(restored, digits.restore(y, steps=3), atol=1e-3)
 
 
 def test_a_physics_of_ours_tells_the_time(digits: Run, clean: Tensor) -> None:
