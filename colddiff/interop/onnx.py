@@ -135,7 +135,9 @@ def _traced(run: Run, size: Size, sides: Any, sampler: str | None) -> ExportedPr
             return torch.export.export(graph, given, dynamic_shapes=axes)
     except Exception as error:  # whatever a network and a tracer raise
         line = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ValueError(f"{type(run.net).__name__} cannot be traced for images of {size}: {line}") from error
+        net, op = type(run.net).__name__, type(run.degradation).__name__
+        what = net if sampler is None else f"a step of {net} with {op}"
+        raise ValueError(f"{what} cannot be traced for images of {size}: {line}") from error
 
 
 def _inputs(run: Run, sampler: str | None) -> list[str]:
