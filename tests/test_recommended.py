@@ -266,6 +266,18 @@ def test_a_finished_training_that_is_resumed_keeps_what_was_measured_on_more(tmp
     assert "; kept for distortion one_shot (1 call) at t = 0.50, " in capsys.readouterr().out
 
 
+def test_a_report_that_cannot_be_saved_changes_no_default(folder, monkeypatch):
+    def full(*_):
+        raise OSError("the disk is full")
+
+    run = load(folder, device="cpu")
+    report = measured(run)
+    monkeypatch.setattr(Report, "save", full)
+    with pytest.raises(OSError, match="full"):
+        write_card(run, report)
+    assert not (folder / FILE).exists()
+
+
 class Broken(nn.Module):
     """A restorer that has no answer at one time."""
 
@@ -448,9 +460,12 @@ def test_restore_says_what_it_will_do_at_that_start(tmp_path, capsys):
     RECOMMENDED.save(run.path)
     assert colddiff_restore(run.path, tmp_path, "--start", "0.75") == 0
     assert capsys.readouterr().out.startswith("improved (3 calls): recommended for distortion, measured on 180 images")
-    Recommended({"distortion": (Setting(1.0, "naive", 20, 180),)}, "digits").save(run.path)
+    Recommended({"distortion": (Setting(0.5, "naive", 20, 180),)}, "digits").save(run.path)
     assert colddiff_restore(run.path, tmp_path, "--start", "0.25") == 0
     assert capsys.readouterr().out.startswith("naive (2 calls): recommended")
+    assert main(["inspect", str(run.path)]) == 0 and "naive (4 calls) at t = 0.50" in capsys.readouterr().out
+    write_card(run, measured(run, images=2))
+    assert "naive (4 calls) at t = 0.50" in (run.path / "README.md").read_text()
 
 
 def test_a_goal_that_chooses_nothing_is_said_to(folder, tmp_path, capsys):
