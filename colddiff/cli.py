@@ -21,10 +21,11 @@ from jsonargparse import ArgumentParser, Namespace
 
 from .arguments import COMMANDS
 from .interruption import Interrupted, terminable
+from .mistakes import all_parsers, explained
 from .options import Command
 from .presets import preset
 from .processes import join
-from .registry import suggestion, trusting_plugins
+from .registry import trusting_plugins
 from .settings import TrainConfig
 from .texts import printable
 
@@ -84,20 +85,10 @@ def leave(code: int) -> NoReturn:
 
 
 class Parser(ArgumentParser):
-    """A parser whose errors are one line with a suggestion."""
+    """A parser whose errors are one line that says what to do."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        line = re.sub(
-            r'^Parser key "([^"]+)": Expected a (?:<class \'(\w+)\'>|typing\.)', r"--\1: expected \2", _flat(message)
-        )
-        either = re.match(r'Parser key "([^"]+)": Does not validate .*? a <class \'(\w+)\'>.* Given value: (.*)', line)
-        if either:  # an option that may be left out
-            line = f"--{either[1]}: expected {either[2]}, got {either[3]}"
-        unknown = re.search(r"unrecognized arguments: (--[\w-]+)", line) or re.search(r"invalid choice: '(\w+)'", line)
-        if unknown:
-            known = [o for p in all_parsers(self) for a in p._actions for o in (*a.option_strings, *(a.choices or ()))]
-            line += suggestion(unknown[1], known)
-        raise SystemExit(_say(line, 2))
+        raise SystemExit(_say(explained(self, _flat(message)), 2))
 
 
 def make_parser() -> Parser:
@@ -116,15 +107,6 @@ def _add_commands(parser: Parser, dest: str, commands: Mapping[str, Command]) ->
         subcommands.add_subcommand(name, sub, help=command.help)
         if command.kinds:
             _add_commands(sub, "kind", command.kinds)
-
-
-def all_parsers(parser: Parser) -> list[Parser]:
-    """A parser and those of its commands, and of their kinds."""
-    found = [parser]
-    for action in parser._actions:
-        if isinstance(action.choices, dict):
-            found += [p for sub in action.choices.values() if isinstance(sub, Parser) for p in all_parsers(sub)]
-    return found
 
 
 def config_first(argv: list[str]) -> list[str]:
@@ -248,9 +230,10 @@ def _keywords(command: str, given: Namespace) -> dict[str, Any]:
         return values
     resume = values.pop("resume")
     del values["preset"]
-    missing = [name for name in ("degradation", "out") if values[name] is None]
+    needed = {"degradation": "--degradation (gaussian_blur, say: `colddiff list` has all)", "out": "--out"}
+    missing = [told for name, told in needed.items() if values[name] is None]
     if missing:
-        raise TypeError(f"train needs {' and '.join('--' + name for name in missing)}")
+        raise TypeError(f"train needs {' and '.join(missing)}")
     return {"config": TrainConfig(**values), "resume": resume}
 
 

@@ -38,7 +38,7 @@ SAMPLE = ["sample", "digits", "-n", "1", "--steps", "1", "--out", "o.png"]
 WRONG = {
     "no such command": (["restor"], "did you mean 'restore'"),
     "a command of bytes": (["caf\udce9"], "invalid choice"),
-    "no arguments": (["restore"], "run"),
+    "no arguments": (["restore"], "restore needs RUN"),
     "no such option": ([*RESTORE, "--stepps", "3"], "did you mean '--steps'"),
     "an option without a value": ([*RESTORE, "--start"], "expected one argument"),
     "an option of another command": ([*RESTORE, "--split", "test"], "unrecognized arguments"),
