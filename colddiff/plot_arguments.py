@@ -49,7 +49,7 @@ def _schedules_arguments(p: ArgumentParser) -> None:
 
 
 def _tradeoff_arguments(p: ArgumentParser) -> None:
-    p.add_argument("report", type=str, help="report.json, as `colddiff eval` wrote it")
+    p.add_argument("report", type=str, help="what `colddiff eval` measured: a run, a folder, or report.json")
     p.add_argument("--out", type=str, default="tradeoff.png", help="plot: .png, .svg or .pdf")
 
 

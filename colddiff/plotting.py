@@ -124,12 +124,17 @@ def plot_schedules(names: str | None, out: str) -> None:
 
 
 def plot_tradeoff(report: str, out: str) -> None:
-    """Write how real against how true every way to restore is, from the report.json of `colddiff eval`."""
-    _check_target(out, report)
-    told = read_json(Path(report))
+    """Write how real against how true every way to restore is, from the report.json of `colddiff eval`, or its run."""
+    file = _report_file(Path(report))
+    _check_target(out, str(file))
+    wanted = f"{str(file)!r} is no report: give the report.json of `colddiff eval`, or the run"
+    try:
+        told = read_json(file)
+    except ValueError as error:  # a picture, say
+        raise ValueError(wanted) from error
     rows = told.get("rows") if isinstance(told, dict) else None
     if not isinstance(rows, list):
-        raise ValueError(f"{report!r} is no report: give the report.json of `colddiff eval`")
+        raise ValueError(wanted)
     viz.save(viz.tradeoff(rows), out)
     print(f"perception against distortion in {out}")
 
@@ -143,6 +148,16 @@ def _check_target(out: str, *given: str | None) -> None:
     for file in given:
         if file is not None and Path(file).exists() and Path(out).exists() and Path(out).samefile(file):
             raise ValueError(f"{file!r} would be overwritten: give another --out")
+
+
+def _report_file(place: Path) -> Path:
+    """The report of a run, or in a folder that `colddiff eval --out` wrote; or that file itself."""
+    if not place.is_dir():
+        return place
+    for file in (place / "report" / "report.json", place / "report.json"):
+        if file.is_file():
+            return file
+    raise FileNotFoundError(f"there is no report.json in {str(place)!r}: `colddiff eval` writes one")
 
 
 def _read(framing: Framing, file: str) -> Tensor:

@@ -23,6 +23,7 @@ def here(tmp_path, monkeypatch):
     viz.save(viz.to_image(torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(1))), "other.png")
     viz.save(viz.to_image(torch.rand(3, 9, 12)), "wide.png")
     (tmp_path / "report.json").write_text(json.dumps({"rows": [ROW]}))
+    (tmp_path / "empty").mkdir()
     return tmp_path
 
 
@@ -93,6 +94,14 @@ def test_a_plot_is_drawn_from_a_line(line, here, capsys):
         assert min(plot.size) > 400
 
 
+@pytest.mark.parametrize("place", ["run/report", "run"])
+def test_the_report_of_a_run_or_folder_is_found(place, here, capsys):
+    pytest.importorskip("matplotlib")
+    (here / "run" / "report").mkdir(parents=True)
+    (here / "report.json").rename(here / "run" / "report" / "report.json")
+    assert told(capsys, "tradeoff", place, "--out", "a.png") == "perception against distortion in a.png\n"
+
+
 WRONG = {
     "no kind": ([], "but it was not provided"),
     "another kind": (["trajectoy"], "did you mean 'trajectory'"),
@@ -111,7 +120,8 @@ WRONG = {
     "no field": (["frequencies", *BLUR, "--degradation.sigma", "3"], "did you mean 'sigma_max'"),
     "no schedule": (["schedules", "--names", "linear,cosin"], "did you mean 'cosine'"),
     "no report": (["tradeoff", "none.json"], "no file 'none.json'"),
-    "a picture for a report": (["tradeoff", "digit.png"], "is not valid JSON"),
+    "a picture for a report": (["tradeoff", "digit.png"], "'digit.png' is no report: give the report.json"),
+    "a folder without a report": (["tradeoff", "empty"], "there is no report.json in 'empty': `colddiff eval`"),
     "empty": (["tradeoff", ""], "report is empty"),
 }  # fmt: skip
 
