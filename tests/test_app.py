@@ -71,10 +71,17 @@ def test_controls_that_nobody_touched_are_the_default_operator(name):
 
 
 @pytest.mark.parametrize("name", OPERATORS)
-def test_the_code_that_is_shown_makes_the_operator_that_is_shown(name):
-    op = controls.operator(name)
-    line = controls.snippet(op, 0.5).splitlines()[0].removeprefix("op = ")
-    assert eval(line, {"cd": cd}) == op
+def test_the_code_that_is_shown_makes_the_picture_that_is_shown(name, shelf, photo, monkeypatch, tmp_path):
+    values = [control.component().value for control in controls.controls(name)]
+    shown, code = degrading.Degrading(shelf).at(photo, photo, name, 0.5, 3, *values)
+    (tmp_path / "picture.png").write_bytes(Path(photo).read_bytes())
+    (tmp_path / "other.png").write_bytes(Path(photo).read_bytes())
+    monkeypatch.chdir(tmp_path)
+    made: dict = {}
+    exec(code, made)
+    damaged = made["damaged"][0].clamp(0, 1).permute(1, 2, 0).numpy()
+    assert np.abs(pixels(shown) / 255 - damaged).max() <= 0.5 / 255 + 1e-6, code
+    assert max(map(len, code.splitlines())) <= 120
 
 
 def test_what_is_typed_reaches_the_operator():
@@ -92,6 +99,14 @@ def test_a_list_that_is_none_is_told_in_a_sentence():
     (fill,) = (control for control in controls.controls("pixel_mask") if control.name == "fill")
     with pytest.raises(ValueError, match=r"fill is a list like \[0\.5\], got half"):
         fill.value("half")
+
+
+@pytest.mark.parametrize(("typed", "is_there"), [("", None), ("none", None), ("7", 7)])
+def test_a_number_that_may_be_none_is_a_box_that_may_be_empty(typed, is_there):
+    (steps,) = (control for control in controls.controls("desaturate") if control.name == "num_steps")
+    assert steps.component().value == "" and steps.value(typed) == is_there
+    with pytest.raises(ValueError, match="num_steps is a whole number or none, got many"):
+        steps.value("many")
 
 
 def test_a_number_that_was_deleted_is_the_default_again():
@@ -219,6 +234,12 @@ def test_a_picture_that_is_damaged_already_is_not_measured(work):
 def test_what_cannot_be_restored_is_told_in_a_sentence(work, changes, said):
     with pytest.raises(ValueError, match=said):
         race(work, **({"picture": work.examples("digits")[0]} | changes))
+
+
+def test_only_samplers_that_can_walk_are_offered(digits):
+    assert restoring._able(digits) == ["one_shot", "naive", "improved", "ihdm"]
+    noisy = dataclasses.replace(digits, degradation=cd.GaussianNoise())
+    assert {"estimated", "ddpm"} <= set(restoring._able(noisy))
 
 
 def test_a_mask_of_another_size_is_told(work, tmp_path):

@@ -103,6 +103,16 @@ def test_another_operator_has_other_fields_and_they_do_something(page):
     assert (np.abs(wide - 128).max(axis=2) < 12).mean() > 0.05, "there is no hole"
 
 
+def test_no_field_of_one_operator_reaches_the_next(page):
+    for name in ("compose", "desaturate", "gaussian_noise", "interpolate", "iterated_blur"):
+        before = source(page, "#degraded")
+        page.locator("#degrade-name input").fill(name)
+        page.locator("#degrade-name input").press("Enter")
+        wait_for(page, "#degraded", before)
+        page.wait_for_timeout(700)  # for what should not come
+        assert page.get_by_text("Error", exact=True).count() == 0, name
+
+
 def test_an_uploaded_picture_is_degraded(page, tmp_path):
     pixels = np.zeros((64, 64, 3), np.uint8)
     pixels[:, 32:] = (255, 0, 0)

@@ -64,7 +64,7 @@ def _check_port(host: str, port: int | None) -> None:
             probe.bind((host, port))
         except OSError as error:
             reason = error.strerror or error
-            raise ValueError(f"port {port} of {host} cannot be listened on: {reason}; give another") from None
+            raise ValueError(f"--port {port} of {host} cannot be listened on: {reason}; give another") from None
 
 
 def _most_bytes() -> str:

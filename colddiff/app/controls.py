@@ -6,6 +6,7 @@ import json
 import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pprint import pformat
 from typing import Any
 
 import gradio as gr
@@ -43,9 +44,10 @@ class Control:
     default: Any
     about: str
 
-    def component(self) -> Any:
-        """What the browser shows."""
+    def component(self, key: str = "") -> Any:
+        """What the browser shows; of another operator's field of that name it is told apart by the key."""
         shown: dict[str, Any] = {"label": self.name, "info": self.about or None, "interactive": True}
+        shown["key"] = f"{key}.{self.name}"
         if self.configurable:
             choices = [NOTHING] * self.optional + sorted(registered(self.annotation.group))
             value = NOTHING if self.default is None else self.default.registered_name
@@ -54,10 +56,10 @@ class Control:
             return gr.Dropdown(list(typing.get_args(self.annotation)), value=self.default, **shown)
         if self.annotation is bool:
             return gr.Checkbox(value=self.default, **shown)
-        if self.annotation is int:
-            return gr.Number(value=self.default, precision=0, **shown)
-        if self.annotation is float:
-            return gr.Number(value=self.default, **shown)
+        if self.annotation in (int, float) and self.optional:  # a box of numbers would show a 0 for none
+            return gr.Textbox(value="" if self.default is None else f"{self.default:g}", placeholder=NOTHING, **shown)
+        if self.annotation in (int, float):
+            return gr.Number(value=self.default, precision=0 if self.annotation is int else None, **shown)
         if self.annotation is str:
             return gr.Textbox(value=self.default, **shown)
         return gr.Textbox(value=json.dumps(_plain(self.default)), lines=1, **shown)
@@ -75,8 +77,14 @@ class Control:
         if self.configurable:
             same = self.default is not None and given == self.default.registered_name
             return self.default if same else None if given == NOTHING else given
-        if given is None:
+        if given is None or (self.optional and isinstance(given, str) and given.strip() in ("", NOTHING)):
             return None if self.optional else self.default
+        if self.annotation in (int, float) and isinstance(given, str):
+            try:
+                return self.annotation(given)
+            except ValueError:
+                kind = "a whole number" if self.annotation is int else "a number"
+                raise ValueError(f"{self.name} is {kind} or {NOTHING}, got {given}") from None
         if typing.get_origin(self.annotation) is tuple and isinstance(given, str):
             try:
                 return json.loads(given)
@@ -109,15 +117,23 @@ def operator(name: str, values: Sequence[Any] = ()) -> Degradation:
     return Degradation.from_config({"type": name} | {c.name: v for c, v in zip(made, given, strict=True)})
 
 
-def snippet(op: Degradation, t: float) -> str:
+def snippet(op: Degradation, t: float, seed: int) -> str:
     """The lines of Python that do what the page does."""
     cls = type(op)
     defaults = {name: getattr(cls, name, None) for name in field_types(cls)}
+    changed = {name: _plain(getattr(op, name)) for name in defaults if getattr(op, name) != defaults[name]}
     fields = "".join(
-        f", {name}={_plain(getattr(op, name))!r}" for name in defaults if getattr(op, name) != defaults[name]
-    )
-    random = "" if op.deterministic else ", op.draw(x, torch.Generator().manual_seed(seed))"
-    return f"op = cd.degradation({op.registered_name!r}{fields})\ndamaged = op(x, {t:g}{random})"
+        f",\n    {name}={pformat(value, width=100, sort_dicts=False)}" for name, value in changed.items()
+    ) + (",\n" if changed else "")
+    lines = ["import colddiff as cd", 'x = cd.read_images("picture.png")']
+    lines.append(f"op = cd.degradation({op.registered_name!r}{fields})")
+    if op.required_params:
+        lines.append(f'params = dict.fromkeys({op.required_params}, cd.read_images("other.png"))  # of the size of x')
+    elif not op.deterministic:
+        lines.insert(0, "import torch")
+        lines.append(f"params = op.draw(x, torch.Generator().manual_seed({seed}))")
+    given = "" if op.deterministic and not op.required_params else ", params"
+    return "\n".join([*lines, f"damaged = op(x, {t:g}{given})"])
 
 
 def _control(cls: type, field: str, annotation: Any, about: str) -> Control:

@@ -14,7 +14,6 @@ from torch import Tensor
 from .. import viz
 from ..degradations.base import BoundDegradation, Degradation
 from ..framing import Framing
-from ..seeds import generator_for
 from .controls import controls, operator, operators, snippet
 from .uploads import Shelf, read
 from .words import COMPUTING, picture_in, picture_out, told
@@ -38,7 +37,7 @@ class Degrading:
         """The picture at time t, and the code that makes it."""
         op = operator(name, values)
         D, x = self._bound(op, picture, other, seed)
-        return self.shelf.put(viz.to_image(D(x, t)[0])), snippet(op, t)
+        return self.shelf.put(viz.to_image(D(x, t)[0])), snippet(op, t, int(seed or 0))
 
     def all(self, picture: str, other: str, name: str, t: float, seed: float, *values: Any) -> tuple[str, str, str]:
         """The picture at time t, the film strip from 0 to 1, and the code."""
@@ -48,7 +47,7 @@ class Degrading:
         small = max(1, x.shape[-1] // THUMB)  # so that the times below can be read
         row = F.avg_pool2d(torch.cat([D(x, s) for s in times]), small)
         strip = viz.labelled_rows([("", row)], [f"t = {s:.2f}" for s in times])
-        return self.shelf.put(viz.to_image(D(x, t)[0])), self.shelf.put(strip), snippet(op, t)
+        return self.shelf.put(viz.to_image(D(x, t)[0])), self.shelf.put(strip), snippet(op, t, int(seed or 0))
 
     def animation(self, picture: str, other: str, name: str, seed: float, *values: Any) -> Any:
         """A GIF from t = 0 to t = 1, which shows itself."""
@@ -58,7 +57,7 @@ class Degrading:
 
     def _bound(self, op: Degradation, picture: str, other: str, seed: float) -> tuple[BoundDegradation, Tensor]:
         x = read(picture, Framing(colour="rgb"))
-        params = op.draw(x, generator_for(int(seed or 0), "degrade"))
+        params = op.draw(x, torch.Generator().manual_seed(int(seed or 0)))
         if op.required_params:
             second = F.interpolate(read(other, Framing(colour="rgb")), x.shape[-2:], mode="bilinear")
             params |= dict.fromkeys(op.required_params, second)
@@ -92,22 +91,28 @@ def tab(shelf: Shelf, examples: Sequence[str]) -> None:
 
             @gr.render(inputs=[name])
             def fields(chosen: str) -> None:
-                values = [control.component() for control in controls(chosen)]
-                given = [picture, other, name, t, seed, *values]
-                # Whatever is asked for last is what is shown, however fast somebody moves a slider.
-                latest: dict[str, Any] = {
+                values = [control.component(chosen) for control in controls(chosen)]
+                given = [picture, other, t, seed, *values]
+
+                # Of this operator, whatever the dropdown says by the time that somebody's words arrive.
+                def all_of_it(a: str, b: str, *rest: Any) -> tuple[str, str, str]:
+                    return work.all(a, b, chosen, *rest)
+
+                def at_t(a: str, b: str, *rest: Any) -> tuple[str, str]:
+                    return work.at(a, b, chosen, *rest)
+
+                def moving(a: str, b: str, *rest: Any) -> Any:
+                    return work.animation(a, b, chosen, *rest)
+
+                # What is asked for last is what is shown, however fast somebody moves a slider.
+                latest: dict[str, Any] = COMPUTING | {
                     "show_progress": "hidden", "trigger_mode": "always_last", "api_visibility": "private",
-                } | COMPUTING  # fmt: skip
-                changes = [component.change for component in [*values, picture, other, seed]]
-                gr.on(changes, told(work.all), given, [shown, strip, code], **latest)
-                gr.on([t.change], told(work.at), given, [shown, code], **latest)
-                film.click(
-                    told(work.animation),
-                    [picture, other, name, seed, *values],
-                    animation,
-                    api_visibility="private",
-                    **COMPUTING,
-                )
+                }  # fmt: skip
+                changes = [*(component.input for component in values), picture.change, other.change, seed.input]
+                gr.on(changes, told(all_of_it), given, [shown, strip, code], **latest)
+                gr.on([t.change], told(at_t), given, [shown, code], **latest)
+                film.click(told(moving), [picture, other, seed, *values], animation, api_visibility="private",
+                           **COMPUTING)  # fmt: skip
 
         with gr.Column(scale=2, min_width=480):
             for component in (t, shown, strip, code, film, animation):

@@ -18,6 +18,8 @@ LOOKED_AT, KEPT = 3600, 24 * 3600  # seconds between looks for pictures that wer
 STYLE = """
 .pixels img { image-rendering: pixelated; object-fit: contain; width: 100%; }
 .shown { padding-top: 30px; }
+.shown .grid-container { grid-template-columns: repeat(3, minmax(0, 1fr)) !important; }
+.shown .icon-button-wrapper { top: -28px !important; }
 .shown img { object-fit: contain; width: 100%; }
 .gradio-container { width: 100% !important; max-width: 1400px !important; margin: auto; }
 .gradio-container .main { width: 100%; }

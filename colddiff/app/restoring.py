@@ -15,11 +15,13 @@ from torch import Tensor
 from .. import metrics, viz
 from ..framing import Framing
 from ..grids import time_grid
+from ..priors import Empirical
 from ..run import Run
 from ..samplers import SAMPLERS, State
 from ..seeds import generator_for
 from ..viz.differences import difference_map
 from ..viz.sheets import rgb
+from ..ways import walks
 from .examples import suited_pictures
 from .racing import race_plot
 from .uploads import Shelf, read
@@ -174,7 +176,7 @@ def tab(work: Restoring) -> None:
             kind = gr.Radio([CLEAN, DAMAGED], value=CLEAN, label="The picture is", elem_id="restore-kind")
             start = gr.Slider(0.01, 1, value=1.0, step=0.01, label="t: how damaged it is", elem_id="restore-start")
             samplers = gr.CheckboxGroup(
-                list(SAMPLERS), value=_first(work.runs[names[0]])[0], label="Samplers: several race",
+                _able(work.runs[names[0]]), value=_first(work.runs[names[0]])[0], label="Samplers: several race",
                 elem_id="restore-samplers",
             )  # fmt: skip
             steps = gr.Slider(
@@ -202,9 +204,13 @@ def tab(work: Restoring) -> None:
 
     def other_run(chosen: str) -> tuple[Any, ...]:
         files = work.examples(chosen)
-        return describe(work.runs[chosen]), files, files[0], *_first(work.runs[chosen])
+        run = work.runs[chosen]
+        first, calls = _first(run)
+        nothing = (None, "", None, None, None)  # of another run
+        return describe(run), files, files[0], gr.update(choices=_able(run), value=first), calls, *nothing
 
-    name.change(told(other_run), name, [about, gallery, picture, samplers, steps], show_progress="hidden",
+    name.change(told(other_run), name, [about, gallery, picture, samplers, steps, sheet, table, curve, walk, film],
+                show_progress="hidden",
                 api_visibility="private")  # fmt: skip
 
 
@@ -213,13 +219,21 @@ def describe(run: Run) -> str:
     channels, height, width = run.shape
     colour = {1: "grey", 3: "colour"}.get(channels, f"{channels}-channel")
     generates = "restores and generates" if run.prior is not None else "restores"
-    return f"`{run.degradation.registered_name}`, {colour} images of {height} x {width}: {generates}."
+    told_prior = ""
+    if isinstance(run.prior, Empirical):
+        told_prior = " It generates from training images: what its degradation leaves of them at t = 1 is theirs."
+    return f"`{run.degradation.registered_name}`, {colour} images of {height} x {width}: {generates}.{told_prior}"
 
 
 def _first(run: Run) -> tuple[list[str], int]:
     """What is set to begin with: one call beside what was recommended for the run, or suits it."""
     setting = run.setting()
     return list(dict.fromkeys(["one_shot", setting.sampler])), min(setting.steps, MOST_CALLS)
+
+
+def _able(run: Run) -> list[str]:
+    """The samplers that can walk a run."""
+    return [name for name in SAMPLERS if walks(name, run.degradation, run.condition is not None)]
 
 
 def _picked(files: list[tuple[str, str | None]], event: gr.SelectData) -> str:

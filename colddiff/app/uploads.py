@@ -33,7 +33,9 @@ def read(path: str | None, framing: Framing) -> Tensor:
         with without_warnings(), Image.open(path, formats=formats()) as opened:
             width, height = opened.size
         if width * height > MOST_PIXELS:
-            raise ValueError(f"it has {width} x {height} pixels, and this page takes {MOST_PIXELS // 10**6} million")
+            raise ValueError(
+                f"it has {width} x {height} pixels, and this page takes {MOST_PIXELS // 10**6} million: make it smaller"
+            )
         picture = framing.frames(framing.read(path))[0]
     except FileNotFoundError:
         raise ValueError(f"{name!r} is no longer here, it was given too long ago: give it again") from None
