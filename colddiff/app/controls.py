@@ -122,9 +122,8 @@ def snippet(op: Degradation, t: float, seed: int) -> str:
     cls = type(op)
     defaults = {name: getattr(cls, name, None) for name in field_types(cls)}
     changed = {name: _plain(getattr(op, name)) for name in defaults if getattr(op, name) != defaults[name]}
-    fields = "".join(
-        f",\n    {name}={pformat(value, width=100, sort_dicts=False)}" for name, value in changed.items()
-    ) + (",\n" if changed else "")
+    shown = (f"    {name}={pformat(value, width=100, sort_dicts=False)},\n" for name, value in changed.items())
+    fields = "".join([",\n", *shown]) if changed else ""
     lines = ["import colddiff as cd", 'x = cd.read_images("picture.png")']
     lines.append(f"op = cd.degradation({op.registered_name!r}{fields})")
     if op.required_params:
