@@ -723,7 +723,21 @@ def test_the_command_writes_a_pipeline_and_says_how_it_is_read(export, tmp_path:
     x = torch.rand(1, 1, 8, 8)
     restored = quiet(ColdPipeline.from_pretrained("p"))(x, output_type="pt").images
     assert torch.allclose(restored, load("run", device="cpu").restore(x), atol=1e-5)
-    assert export("run", "p")[0] == 0, "an earlier export is written anew"
+    assert "the same images as cd.load('run', precision='fp32')" in told and "anew" not in told
+    code, told = export("run", "p")
+    assert code == 0 and "in p, written anew;" in told
+
+
+@pytest.mark.parametrize("name", ["m.onxx", "runs/foo.xyz", "m.pt"])
+def test_no_folder_is_made_where_a_file_was_named(name: str, export, tmp_path: Path) -> None:
+    code, told = export("run", name)
+    assert code == 2 and f"{name!r} is named like a file" in told and "--format diffusers" in told
+    assert not (tmp_path / name).exists()
+    assert export("run", name, "--format", "diffusers")[0] == export("run", name)[0] == 0, "as it was meant"
+
+
+def test_a_number_after_a_dot_is_no_kind_of_file(export) -> None:
+    assert export("run", "pipeline-0.2")[0] == 0
 
 
 def test_files_of_others_are_not_written_over(export, tmp_path: Path) -> None:

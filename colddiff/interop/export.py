@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from ..checkpoint import load
@@ -12,21 +13,31 @@ def export_run(run: str, out: str, format: str, overwrite: bool) -> None:
     """Write a run in the format of another library, and print how it is read there.
 
     Raises:
-        ValueError: a run that cannot be exported, or something in the way. ModuleNotFoundError: the library is missing.
+        ValueError: a run that cannot be exported, or something in the way; a file's name where a folder is made.
+        ModuleNotFoundError: the library is missing.
     """
     target = Path(out)
+    # A run that is loaded without a word may be in bf16, where the hardware has it.
+    same = f"the same images as cd.load({run!r}, precision='fp32')"
     if format == "onnx" or (format == "auto" and target.suffix.lower() == ".onnx"):
         from .onnx import export_onnx
 
         check_target(target)
         if target.exists() and not overwrite:
             raise ValueError(f"there is {out!r} already: give another file, or replace it (--overwrite)")
-        print(f"{run} as an ONNX graph, inputs x in [0, 1] and t, in {export_onnx(load(run, device='cpu'), target)}")
+        written = export_onnx(load(run, device="cpu"), target)
+        print(f"{run} as an ONNX graph, inputs x in [0, 1] and t, in {written}; {same}")
         return
-    from .diffusers import to_diffusers
+    if format == "auto" and re.fullmatch(r"\.[A-Za-z]{2,5}", target.suffix) and not target.exists():
+        raise ValueError(
+            f"{out!r} is named like a file, and a pipeline of diffusers is a folder: end it in .onnx for ONNX, or add "
+            "--format diffusers"
+        )
+    from .diffusers import INDEX, to_diffusers
 
-    written = to_diffusers(load(run, device="cpu"), target, overwrite=overwrite)
+    again = ", written anew" if (target / INDEX).is_file() else ""
+    folder = to_diffusers(load(run, device="cpu"), target, overwrite=overwrite)
     print(
-        f"{run} as a pipeline of diffusers in {written}; read it with colddiff.interop.diffusers, "
-        f"ColdPipeline.from_pretrained({str(written)!r})"
+        f"{run} as a pipeline of diffusers in {folder}{again}; read it with colddiff.interop.diffusers, "
+        f"ColdPipeline.from_pretrained({str(folder)!r}); {same}"
     )
