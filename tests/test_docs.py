@@ -45,6 +45,15 @@ def test_links_to_files_lead_somewhere(page):
     assert not missing, f"{name_of(page)} links to what is not there: {missing}"
 
 
+@pytest.mark.parametrize("page", ["guide.md", "index.md"])
+def test_a_line_of_code_fits_on_its_page(page):
+    """A page is 1200 px wide; what is beyond is cut off."""
+    text = text_of(DOCS / page)
+    fenced = re.findall(r"^```.*?^```", text, flags=re.MULTILINE | re.DOTALL)
+    lines = [*re.findall(r"^    .*", text, flags=re.MULTILINE), *"\n".join(fenced).splitlines()]
+    assert lines and [line for line in lines if len(line) > 100] == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_files_that_a_page_names_exist(page):
     named = set(re.findall(r"`((?:tests|examples|docs|colddiff|benchmarks)/[\w/.-]+\.\w+)", text_of(page)))
