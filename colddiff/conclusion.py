@@ -189,6 +189,9 @@ def _reason(goal: Goal, here: list[Tried], pick: Tried, fewest: Tried) -> str:
     if pick.damaged:
         return "nothing beats the damaged picture by more than 1% and chance"
     if pick.classical:
+        network = min((t for t in here if t.calls), key=goal.mean)
+        if goal.worse(network, pick):
+            return f"{pick.method}, without a network, beats the network, which may want more training"
         return f"{pick.method}, without a network, is as good as anything"
     more = [t for t in here if t.calls > fewest.calls]
     if not more:
