@@ -121,7 +121,8 @@ def test_what_needs_no_network_is_never_beaten_in_words_only():
     told = headline(at(0.5, wiener=0.4, one_shot_1=0.5, improved_5=0.4))
     assert told == "distortion no at t = 0.50: wiener, without a network, is as good as anything."
     told = headline(at(0.5, wiener=0.3, one_shot_1=0.5, improved_5=0.4))
-    assert told == "distortion no at t = 0.50: wiener, without a network, beats the network, which may want more training."
+    beaten = "wiener, without a network, beats the network, which may want more training"
+    assert told == f"distortion no at t = 0.50: {beaten}."
     told = headline(at(0.5, one_shot_1=1.2, improved_5=1.1))
     assert told == "distortion no at t = 0.50: nothing beats the damaged picture by more than 1% and chance."
 
