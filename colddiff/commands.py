@@ -207,7 +207,7 @@ def _taken(run: Run, start: float, goal: str) -> str:
     measured = f"measured on {setting.images} images of {printable(known.data)}, from t = {setting.start:.2f}"
     otherwise = "--sampler or --steps choose otherwise"
     if setting.beaten_by:
-        beaten = f"{setting.beaten_by}, without a network, is as good for {goal}"
+        beaten = f"{setting.beaten_by}, without a network, is at least as good for {goal}"
         return f"{measured}: {beaten}; of the network {told} is best; {otherwise}"
     return f"{told}: recommended for {goal}, {measured}; {otherwise}"
 

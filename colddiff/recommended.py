@@ -145,7 +145,7 @@ def check_goal(goal: str) -> None:
 
 
 def _beside(setting: Setting) -> str:
-    return f" ({setting.beaten_by}, without a network, is as good)" if setting.beaten_by else ""
+    return f" ({setting.beaten_by}, without a network, is at least as good)" if setting.beaten_by else ""
 
 
 def _checked(told: Any) -> Recommended:
