@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,13 +18,16 @@ from .framing import Framing
 from .grids import time_grid
 from .pictures import IMAGE_SUFFIXES, astray, to_tensor
 from .reading import listed
-from .run import Run
+from .recommended import Setting
+from .restoration import suited_sampler
+from .run import STEPS, Run
 from .samplers import Sampler
 from .seeds import generator_for
 from .texts import printable
-from .tiling import TILE
+from .tiling import TILE, tile_count
 
 MEASURED = "metrics.json"
+LARGE = 4_000_000  # pixels; a picture that has more is announced, as it takes minutes
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,8 @@ class Measured:
 def restore_files(run: Run, paths: Sequence[str | Path], out: Path, job: Job) -> tuple[int, list[Measured]]:
     """Restore pictures, one file each; below `out` they keep the names and folders that they have.
 
+    What is done is a bar on stderr, or a line per picture where that is no terminal; a large one is announced.
+
     A picture that cannot be read, or does not fit its reference, the mask or the memory, is named in a warning, and the
     others go on; what was measured is written however it ends.
 
@@ -83,20 +89,24 @@ def restore_files(run: Run, paths: Sequence[str | Path], out: Path, job: Job) ->
     # On a level, and said once.
     start = float(time_grid(1, job.start, levels=run.degradation.level_times())[0])
     measured, bad, alone = [], [], len(found) == 1
+    piped = not (sys.stderr and sys.stderr.isatty())
     shown = tqdm([*zip(found, references, targets, strict=True)], desc="restoring", unit=" pictures",
-                 disable=True if alone else None)  # fmt: skip
+                 disable=alone or piped)  # fmt: skip
     try:
-        for i, ((file, _), reference, target) in enumerate(shown):
+        for i, ((file, name), reference, target) in enumerate(shown):
             try:
                 x, clean = _given(job, file, reference, hole)
                 if job.degrade:
                     clean, x = x, _degraded(run, x, start, generator_for(job.seed, "restore", i))
-                restored = _restored(run, x, start, hole, job, generator_for(job.seed, "restoring", i), show=alone)
+                own = generator_for(job.seed, "restoring", i)
+                restored = _restored(run, x, start, hole, job, own, name=str(name), show=alone)
             except ValueError as error:
-                name = printable(file.name)
-                bad.append(f"{name}: {error}" if name not in str(error) and not alone else str(error))
+                told = printable(file.name)
+                bad.append(f"{told}: {error}" if told not in str(error) and not alone else str(error))
                 continue
             _save(x, restored, clean, job, target)
+            if piped and not alone:
+                print(f"restored {i + 1} of {len(found)}: {printable(str(name))}", file=sys.stderr, flush=True)
             if clean is not None:
                 measured.append(Measured(str(file), _distances(x.clamp(0, 1), clean), _distances(restored, clean)))
     finally:
@@ -118,17 +128,39 @@ def _save(x: Tensor, restored: Tensor, clean: Tensor | None, job: Job, target: P
         viz.save(viz.to_image(restored[0]), target)
 
 
+def _work(run: Run, x: Tensor, start: float, job: Job) -> str:
+    """How much a picture is to restore."""
+    height, width = x.shape[-2:]
+    taken = run.setting(start, job.goal)
+    if job.sampler is not None or job.steps is not None:
+        sampler = job.sampler or suited_sampler(run.degradation)
+        name = sampler if isinstance(sampler, str) else getattr(sampler, "__name__", "a sampler")
+        taken = Setting(start, name, job.steps or STEPS)
+    tiles = tile_count(height, width, job.tile) if run.condition is None else 1
+    called = taken.told(run.degradation.level_times(), start)
+    return f"{height * width / 1e6:.0f} megapixels in {tiles} tile{'' if tiles == 1 else 's'}, {called}"
+
+
 def _degraded(run: Run, x: Tensor, start: float, generator: torch.Generator) -> Tensor:
     return run.damage(x, start, run.damage.draw(x, generator))
 
 
 def _restored(
-    run: Run, x: Tensor, start: float, hole: Tensor | None, job: Job, generator: torch.Generator, show: bool
+    run: Run,
+    x: Tensor,
+    start: float,
+    hole: Tensor | None,
+    job: Job,
+    generator: torch.Generator,
+    name: str,
+    show: bool,
 ) -> Tensor:
     walked = run.walk(
         x, start=start, steps=job.steps, sampler=job.sampler, goal=job.goal, mask=hole, generator=generator,
         tile=job.tile,
     )  # fmt: skip
+    if x.shape[-2] * x.shape[-1] > LARGE:  # and can be restored: the walk has been prepared
+        tqdm.write(f"{printable(name)}: {_work(run, x, start, job)}", file=sys.stderr)
     restored = x
     for state in tqdm(walked, desc="restoring", unit=" steps", leave=False, delay=1, disable=None if show else True):
         restored = state.x.to(x.device)

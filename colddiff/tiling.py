@@ -35,7 +35,7 @@ def tiled(
     Raises:
         ValueError: a tile that is not larger than its overlap and a multiple of 16.
     """
-    overlap = min(OVERLAP, tile // 4) if overlap is None else overlap
+    overlap = _overlap(tile) if overlap is None else overlap
     if tile < 1 or tile % GRID:
         raise ValueError(f"tile must be a multiple of {GRID} px, got {tile}")
     if not 0 <= overlap < tile:
@@ -55,6 +55,11 @@ def tiled(
         return total / weights
 
     return whole
+
+
+def tile_count(height: int, width: int, tile: int = TILE) -> int:
+    """In how many tiles `tiled` shows a picture to R."""
+    return len(spans(height, tile, _overlap(tile))) * len(spans(width, tile, _overlap(tile)))
 
 
 def spans(side: int, tile: int, overlap: int) -> list[slice]:
@@ -91,6 +96,11 @@ def check_memory(x: Tensor) -> None:
             f"restoring {len(x)} images of {x.shape[-1]} x {x.shape[-2]} px takes about {needed / 2**30:.1f} GiB of "
             f"memory and {free / 2**30:.1f} GiB is free: make them smaller (--image-size), or give fewer at a time"
         )
+
+
+def _overlap(tile: int) -> int:
+    """Pixels that neighbours share where nobody says."""
+    return min(OVERLAP, tile // 4)
 
 
 def _in_parts(R: Callable[[Tensor, Tensor], Tensor], x: Tensor, t: Tensor) -> Tensor:

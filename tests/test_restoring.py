@@ -17,6 +17,7 @@ from colddiff.checkpoint import load, save
 from colddiff.framing import Framing
 from colddiff.pictures import read_images
 from colddiff.restoring import Job, restore_files
+from colddiff.run import Run
 
 
 class Negative(nn.Module):
@@ -246,10 +247,10 @@ def test_what_was_measured_is_written_when_it_is_stopped(tmp_path, monkeypatch):
         picture(tmp_path / "in" / f"{name}.png")
     run, original = run_of(), restoring._restored
 
-    def stopped(run, x, start, hole, job, generator, show):
+    def stopped(run, x, start, hole, job, generator, **_):
         if (tmp_path / "out" / "a.png").exists():
             raise KeyboardInterrupt
-        return original(run, x, start, hole, job, generator, show)
+        return original(run, x, start, hole, job, generator, name="a", show=False)
 
     monkeypatch.setattr(restoring, "_restored", stopped)
     with pytest.raises(KeyboardInterrupt):
@@ -444,6 +445,55 @@ def test_a_large_picture_goes_through_in_tiles(saved, tmp_path, capsys, monkeypa
     assert "1 picture, restored, in" in capsys.readouterr().out
 
 
+def test_where_nobody_sees_a_bar_each_picture_is_a_line(saved, tmp_path, capsys, monkeypatch):
+    for name in ("a.png", "deep/b.png"):
+        picture(tmp_path / "in" / name)
+    line = ["restore", saved(), tmp_path / "in", "--steps", 1, "--out"]
+    assert command(*line, tmp_path / "out") == 0
+    assert capsys.readouterr().err == "restored 1 of 2: a.png\nrestored 2 of 2: deep/b.png\n"
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    assert command(*line, tmp_path / "bar") == 0
+    assert "restored" not in (told := capsys.readouterr().err) and "restoring: 100%" in told
+
+
+def test_a_large_picture_is_announced_before_work_on_it_begins(saved, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(restoring, "LARGE", 40 * 30)
+    picture(tmp_path / "small.png", size=(40, 30))
+    big = picture(tmp_path / "big.png", size=(2000, 31))
+    monkeypatch.setattr(Run, "walk", lambda *_, **__: (pytest.fail("not yet") for _ in range(1)))
+    with pytest.raises(pytest.fail.Exception):
+        command("restore", saved(), big, "--steps", 3, "--tile", 112, "--out", tmp_path / "o")
+    assert capsys.readouterr().err == "big.png: 0 megapixels in 24 tiles, improved (3 calls)\n"
+    with pytest.raises(pytest.fail.Exception):
+        command("restore", saved(), tmp_path / "small.png", "--out", tmp_path / "o")
+    assert capsys.readouterr().err == ""
+
+
+def test_what_cannot_be_restored_is_not_announced(saved, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(restoring, "LARGE", 0)
+    file = picture(tmp_path / "a.png")
+    assert command("restore", saved(), file, "--tile", 0, "--out", tmp_path / "o") == 2
+    assert capsys.readouterr().err == "colddiff: tile must be a multiple of 16 px, got 0\n"
+
+
+def test_what_is_announced_is_what_is_done(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(restoring, "LARGE", 0)
+    for options, told in (
+        ({"sampler": "one_shot"}, "1 call)"),
+        ({"sampler": None}, "20 calls)"),
+        ({"steps": 7}, "1 c"),
+    ):
+        seen = []
+        run = tiny.run_of(tiny.NET.build(), GaussianBlur(sigma_max=1.0))
+        run.net.register_forward_hook(lambda *_, seen=seen: seen.append(1))
+        restore_files(
+            run, [picture(tmp_path / "a.png", size=(100, 40))], tmp_path / "o", job(tile=64, overwrite=True, **options)
+        )
+        err = capsys.readouterr().err
+        tiles, calls = int(err.split(" tile")[0].split()[-1]), int(err.split("(")[1].split()[0])
+        assert told in err and len(seen) == tiles * calls and tiles > 1, err
+
+
 @pytest.mark.parametrize(
     ("framing", "size", "expected"),
     [
@@ -534,7 +584,8 @@ def test_what_is_left_out_is_one_line_of_the_command(saved, tmp_path, capsys):
     (tmp_path / "in" / "b.png").write_bytes(b"")
     assert command("restore", saved(), tmp_path / "in", "--steps", 1, "--out", tmp_path / "out") == 0
     told = capsys.readouterr()
-    assert told.err.startswith("colddiff: warning: left out 1 of 2 pictures: ") and told.err.count("\n") == 1
+    done, left_out = told.err.splitlines()
+    assert done == "restored 1 of 2: a.png" and left_out.startswith("colddiff: warning: left out 1 of 2 pictures: ")
     assert "1 picture, restored" in told.out
 
 
