@@ -207,8 +207,12 @@ def _check(
     generated: int,
     training: ImageData | None,
 ) -> None:
-    if not (images is None or images > 0) or not starts or not steps:
-        raise ValueError(f"expected at least one image, start and number of steps, got {images}, {starts}, {steps}")
+    if images is not None and images < 1:
+        raise ValueError(f"expected at least one image (--images), got {images}")
+    if not starts:
+        raise ValueError("expected at least one start (--start), got none")
+    if not steps:
+        raise ValueError("expected at least one number of steps (--steps), got none")
     if data.images.shape[1] != run.shape[0]:
         raise ValueError(f"the run takes {run.shape[0]} channels, the images have {data.images.shape[1]}")
     if generated < 0:

@@ -144,8 +144,9 @@ def test_starts_and_steps_snap_to_levels():
     ("options", "told"),
     [({"generated": -3}, r"to generate \(--generate\) must be >= 0, got -3"),
      ({"starts": (0.0,)}, r"start must be in \(0, 1\], got 0"), ({"starts": (2.0,)}, "start must be in"),
-     ({"steps": (0,)}, "steps must be a whole number"), ({"n": 0}, "at least one image"), ({"n": -3}, "at least one"),
-     ({"starts": ()}, "at least one"), ({"steps": ()}, "at least one")],
+     ({"steps": (0,)}, "steps must be a whole number"), ({"n": 0}, r"at least one image \(--images\), got 0$"),
+     ({"n": -3}, r"at least one image \(--images\), got -3$"), ({"starts": ()}, "at least one start"),
+     ({"steps": ()}, "at least one number of steps")],
 )  # fmt: skip
 def test_what_cannot_be_measured_is_refused(options, told):
     with pytest.raises(ValueError, match=told):
