@@ -43,6 +43,9 @@ class Job:
         overwrite: replace pictures that are in the way, but never those that were given.
         framing: how pictures are read, and cut where it has a size.
         seed: of everything random.
+
+    Raises:
+        ValueError: a start that is not in (0, 1].
     """
 
     framing: Framing
@@ -57,6 +60,9 @@ class Job:
     tile: int = TILE
     overwrite: bool = False
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        time_grid(1, self.start)  # raises for what is no start
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from colddiff import GaussianBlur, GaussianNoise, Interpolate, PixelMask, PixelN
 from colddiff.checkpoint import load, save
 from colddiff.framing import Framing
 from colddiff.pictures import read_images
+from colddiff.recommended import Recommended, Setting
 from colddiff.restoring import Job, restore_files
 from colddiff.run import Run
 
@@ -593,3 +594,13 @@ def test_the_public_door_warns_of_nothing(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         restore_files(run_of(op=Interpolate(num_steps=1)), [picture(tmp_path / "a.png")], tmp_path / "out", job())
+
+
+@pytest.mark.parametrize("goal", ["perception", "distortion"])
+def test_nothing_is_promised_for_a_start_that_is_none(goal, saved, tmp_path, capsys):
+    run, file = saved(), picture(tmp_path / "a.png")
+    if goal == "distortion":
+        Recommended({goal: (Setting(1.0, "one_shot", 1, 180),)}, "digits").save(run)
+    assert command("restore", run, file, "--start", 2, "--goal", goal, "--out", tmp_path / "o") == 2
+    told = capsys.readouterr()
+    assert told.out == "" and told.err.startswith("colddiff: start must be in (0, 1]") and told.err.count("\n") == 1
