@@ -481,8 +481,8 @@ def test_what_is_as_good_without_a_network_is_said_wherever_the_default_is(bette
     Recommended({"distortion": (Setting(1.0, "improved", 2, 180, better),)}, "digits").save(folder)
     assert colddiff_restore(folder, tmp_path) == 0
     assert capsys.readouterr().out.splitlines()[0] == (
-        f"measured on 180 images of digits, from t = 1.00: {better}, without a network, is at least as good for distortion; of "
-        "the network improved (2 calls) is best; --sampler or --steps choose otherwise"
+        f"measured on 180 images of digits, from t = 1.00: {better}, without a network, is at least as good for "
+        "distortion; of the network improved (2 calls) is best; --sampler or --steps choose otherwise"
     )
     line = f"for distortion improved (2 calls) at t = 1.00 ({better}, without a network, is at least as good)"
     assert main(["inspect", str(folder)]) == 0
