@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -27,6 +28,7 @@ from .texts import printable
 from .tiling import TILE, tile_count
 
 MEASURED = "metrics.json"
+SILENCE = 10  # seconds, after which a line says how far it is where nobody sees a bar
 LARGE = 4_000_000  # pixels; a picture that has more is announced, as it takes minutes
 
 
@@ -95,7 +97,7 @@ def restore_files(run: Run, paths: Sequence[str | Path], out: Path, job: Job) ->
     # On a level, and said once.
     start = float(time_grid(1, job.start, levels=run.degradation.level_times())[0])
     measured, bad, alone = [], [], len(found) == 1
-    piped = not (sys.stderr and sys.stderr.isatty())
+    piped, spoke = not (sys.stderr and sys.stderr.isatty()), time.monotonic()
     shown = tqdm([*zip(found, references, targets, strict=True)], desc="restoring", unit=" pictures",
                  disable=alone or piped)  # fmt: skip
     try:
@@ -111,7 +113,8 @@ def restore_files(run: Run, paths: Sequence[str | Path], out: Path, job: Job) ->
                 bad.append(f"{told}: {error}" if told not in str(error) and not alone else str(error))
                 continue
             _save(x, restored, clean, job, target)
-            if piped and not alone:
+            if piped and not alone and time.monotonic() - spoke >= SILENCE:
+                spoke = time.monotonic()
                 print(f"restored {i + 1} of {len(found)}: {printable(str(name))}", file=sys.stderr, flush=True)
             if clean is not None:
                 measured.append(Measured(str(file), _distances(x.clamp(0, 1), clean), _distances(restored, clean)))
