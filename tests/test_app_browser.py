@@ -120,6 +120,7 @@ def test_an_uploaded_picture_is_degraded(page, tmp_path):
     before = source(page, "#degraded")
     page.get_by_label("Remove Image").first.click()
     page.locator("#degrade-picture input[type=file]").set_input_files(tmp_path / "mine.png")
+    assert page.get_by_text("no picture is chosen").count() == 0, "between two pictures there is none: no mistake"
     shown = wait_for(page, "#degraded", before)
     middle = shown[len(shown) // 2]
     red, dark = middle[-len(middle) // 8 :].mean(axis=0), middle[: len(middle) // 8].mean(axis=0)

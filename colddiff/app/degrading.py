@@ -95,11 +95,12 @@ def tab(shelf: Shelf, examples: Sequence[str]) -> None:
                 given = [picture, other, t, seed, *values]
 
                 # Of this operator, whatever the dropdown says by the time that somebody's words arrive.
-                def all_of_it(a: str, b: str, *rest: Any) -> tuple[str, str, str]:
-                    return work.all(a, b, chosen, *rest)
+                # Between one picture and the next there is none, which is no mistake: an error would swallow the next.
+                def all_of_it(a: str | None, b: str, *rest: Any) -> tuple[Any, Any, Any]:
+                    return work.all(a, b, chosen, *rest) if a else (gr.skip(),) * 3
 
-                def at_t(a: str, b: str, *rest: Any) -> tuple[str, str]:
-                    return work.at(a, b, chosen, *rest)
+                def at_t(a: str | None, b: str, *rest: Any) -> tuple[Any, Any]:
+                    return work.at(a, b, chosen, *rest) if a else (gr.skip(),) * 2
 
                 def moving(a: str, b: str, *rest: Any) -> Any:
                     return work.animation(a, b, chosen, *rest)
