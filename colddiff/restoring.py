@@ -79,7 +79,8 @@ class Measured:
 def restore_files(run: Run, paths: Sequence[str | Path], out: Path, job: Job) -> tuple[int, list[Measured]]:
     """Restore pictures, one file each; below `out` they keep the names and folders that they have.
 
-    What is done is a bar on stderr, or a line per picture where that is no terminal; a large one is announced.
+    What is done is a bar on stderr, or a line every ten seconds where that is no terminal; a large picture is
+    announced.
 
     A picture that cannot be read, or does not fit its reference, the mask or the memory, is named in a warning, and the
     others go on; what was measured is written however it ends.

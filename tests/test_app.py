@@ -237,9 +237,11 @@ def test_what_cannot_be_restored_is_told_in_a_sentence(work, changes, said):
 
 
 def test_only_samplers_that_can_walk_are_offered(digits):
-    assert restoring._able(digits) == ["one_shot", "naive", "improved", "ihdm"]
+    assert restoring.able(digits) == ["one_shot", "naive", "improved", "ihdm"]
     noisy = dataclasses.replace(digits, degradation=cd.GaussianNoise())
-    assert {"estimated", "ddpm"} <= set(restoring._able(noisy))
+    assert {"estimated", "ddpm"} <= set(restoring.able(noisy))
+    masked = dataclasses.replace(digits, degradation=cd.PixelNoise())  # which nobody can read off a picture
+    assert "improved" not in restoring.able(masked) and "improved" in restoring.able(masked, from_prior=True)
 
 
 def test_a_mask_of_another_size_is_told(work, tmp_path):

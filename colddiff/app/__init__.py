@@ -12,6 +12,7 @@ from threading import Event
 from ..checkpoint import load
 from ..run import Run
 from .offline import is_own, stay_offline
+from .uploads import MOST_BYTES
 
 LOOPBACK = "127.0.0.1"
 
@@ -32,7 +33,7 @@ def serve(runs: Sequence[str], host: str, port: int | None, browser: bool, devic
         stay_offline(host)
         _, address, _ = page.launch(
             server_name=host, server_port=port, inbrowser=browser, quiet=True, share=False, prevent_thread_lock=True,
-            max_file_size=_most_bytes(), enable_monitoring=False, run_history=False, ssr_mode=False, theme=theme(),
+            max_file_size=MOST_BYTES, enable_monitoring=False, run_history=False, ssr_mode=False, theme=theme(),
             css=STYLE, footer_links=[], show_error=True,
         )  # fmt: skip
         print(f"colddiff app at {address} (Ctrl-C ends it)", flush=True)
@@ -65,9 +66,3 @@ def _check_port(host: str, port: int | None) -> None:
         except OSError as error:
             reason = error.strerror or error
             raise ValueError(f"--port {port} of {host} cannot be listened on: {reason}; give another") from None
-
-
-def _most_bytes() -> str:
-    from .uploads import MOST_BYTES
-
-    return MOST_BYTES

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import gradio as gr
 import torch
@@ -13,8 +14,8 @@ from .. import viz
 from ..beginnings import begin, begin_between
 from ..restoration import suited_sampler
 from ..run import Run
-from ..samplers import SAMPLERS, walk
-from .restoring import describe
+from ..samplers import walk
+from .restoring import able, describe
 from .uploads import Shelf
 from .words import COMPUTING, picture_out, told
 
@@ -71,6 +72,7 @@ def tab(work: Generating) -> None:
     if not names:
         gr.Markdown("None of these runs has a prior to start from: they restore, and do not generate.")
         return
+    choices, suited = _samplers(work.runs[names[0]])
     with gr.Row():
         with gr.Column(scale=1, min_width=320):
             name = gr.Dropdown(names, value=names[0], label="Run", elem_id="generate-run")
@@ -79,10 +81,7 @@ def tab(work: Generating) -> None:
             number = gr.Slider(1, MOST, value=16, step=1, label="Images", elem_id="generate-number")
             seed = gr.Number(0, precision=0, label="Seed", elem_id="generate-seed")
             other = gr.Number(1, precision=0, label="To seed", visible=False, elem_id="generate-other")
-            sampler = gr.Dropdown(
-                list(SAMPLERS), value=suited_sampler(work.runs[names[0]].degradation), label="Sampler",
-                elem_id="generate-sampler",
-            )  # fmt: skip
+            sampler = gr.Dropdown(choices, value=suited, label="Sampler", elem_id="generate-sampler")
             steps = gr.Slider(1, 100, value=20, step=1, label="Restorer calls", elem_id="generate-steps")
             with gr.Row():
                 go = gr.Button("Generate", variant="primary", elem_id="generate-go")
@@ -97,5 +96,14 @@ def tab(work: Generating) -> None:
     stop.click(None, None, None, cancels=[running])
     kind.change(lambda chosen: gr.update(visible=chosen == BETWEEN), kind, other, show_progress="hidden",
                 api_visibility="private")  # fmt: skip
-    name.change(lambda chosen: (describe(work.runs[chosen]), suited_sampler(work.runs[chosen].degradation)), name,
-                [about, sampler], show_progress="hidden", api_visibility="private")  # fmt: skip
+
+    def other_run(chosen: str) -> tuple[str, Any, None, str]:
+        able_ones, suited_one = _samplers(work.runs[chosen])
+        return describe(work.runs[chosen]), gr.update(choices=able_ones, value=suited_one), None, ""
+
+    name.change(other_run, name, [about, sampler, sheet, line], show_progress="hidden", api_visibility="private")
+
+
+def _samplers(run: Run) -> tuple[list[str], str]:
+    """Those that can walk from its prior, and the one that suits it."""
+    return able(run, from_prior=True), suited_sampler(run.degradation)

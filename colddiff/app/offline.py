@@ -7,6 +7,9 @@ from ipaddress import ip_address
 from typing import Any
 
 OWN_NAMES = ("", "localhost")
+# What looks up a name has it as its first argument, what sends has an address as its second.
+LOOKUPS = ("socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyname_ex", "socket.gethostbyaddr")
+SENDING = ("socket.connect", "socket.sendto", "socket.sendmsg")
 
 
 def stay_offline(host: str) -> None:
@@ -33,11 +36,6 @@ def is_own(name: object, host: str) -> bool:
     except ValueError:
         return False
     return address.is_loopback or address.is_unspecified
-
-
-# What looks up a name has it as its first argument, what sends has an address as its second.
-LOOKUPS = ("socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyname_ex", "socket.gethostbyaddr")
-SENDING = ("socket.connect", "socket.sendto", "socket.sendmsg")
 
 
 def _check(event: str, arguments: tuple[Any, ...], host: str) -> None:

@@ -163,7 +163,8 @@ class Restoring:
 def tab(work: Restoring) -> None:
     """Lay out the tab, and say what follows what."""
     names = list(work.runs)
-    pictures = work.examples(names[0])
+    examples = {name: work.examples(name) for name in names}
+    pictures = examples[names[0]]
     with gr.Row():
         with gr.Column(scale=1, min_width=320):
             name = gr.Dropdown(names, value=names[0], label="Run", elem_id="restore-run")
@@ -176,7 +177,7 @@ def tab(work: Restoring) -> None:
             kind = gr.Radio([CLEAN, DAMAGED], value=CLEAN, label="The picture is", elem_id="restore-kind")
             start = gr.Slider(0.01, 1, value=1.0, step=0.01, label="t: how damaged it is", elem_id="restore-start")
             samplers = gr.CheckboxGroup(
-                _able(work.runs[names[0]]), value=_first(work.runs[names[0]])[0], label="Samplers: several race",
+                able(work.runs[names[0]]), value=_first(work.runs[names[0]])[0], label="Samplers: several race",
                 elem_id="restore-samplers",
             )  # fmt: skip
             steps = gr.Slider(
@@ -203,11 +204,10 @@ def tab(work: Restoring) -> None:
     gallery.select(_picked, gallery, picture, show_progress="hidden", api_visibility="private")
 
     def other_run(chosen: str) -> tuple[Any, ...]:
-        files = work.examples(chosen)
-        run = work.runs[chosen]
+        files, run = examples[chosen], work.runs[chosen]
         first, calls = _first(run)
         nothing = (None, "", None, None, None)  # of another run
-        return describe(run), files, files[0], gr.update(choices=_able(run), value=first), calls, *nothing
+        return describe(run), files, files[0], gr.update(choices=able(run), value=first), calls, *nothing
 
     name.change(told(other_run), name, [about, gallery, picture, samplers, steps, sheet, table, curve, walk, film],
                 show_progress="hidden",
@@ -231,9 +231,9 @@ def _first(run: Run) -> tuple[list[str], int]:
     return list(dict.fromkeys(["one_shot", setting.sampler])), min(setting.steps, MOST_CALLS)
 
 
-def _able(run: Run) -> list[str]:
-    """The samplers that can walk a run."""
-    return [name for name in SAMPLERS if walks(name, run.degradation, run.condition is not None)]
+def able(run: Run, *, from_prior: bool = False) -> list[str]:
+    """The samplers that can walk a run, from a damaged picture or from its prior."""
+    return [name for name in SAMPLERS if walks(name, run.degradation, from_prior or run.condition is not None)]
 
 
 def _picked(files: list[tuple[str, str | None]], event: gr.SelectData) -> str:
