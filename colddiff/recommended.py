@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .files import read_json, write_json
 from .grids import grid_within
-from .samplers import SAMPLERS
+from .samplers import SAMPLERS, restorer_calls
 
 FILE = "recommended.json"  # in a run's folder
 GOALS = ("distortion", "perception")
@@ -44,7 +44,7 @@ class Setting:
     def told(self, levels: Tensor | None, start: float | None = None) -> str:
         """In words, with the restorer calls that it takes on an operator's levels, from its own start or another."""
         begin = self.start if start is None else start
-        calls = 1 if self.sampler == "one_shot" else len(grid_within(self.steps, begin, levels)) - 1
+        calls = restorer_calls(self.sampler, len(grid_within(self.steps, begin, levels)) - 1)
         return f"{self.sampler} ({calls} call{'' if calls == 1 else 's'})"
 
 

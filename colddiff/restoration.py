@@ -62,7 +62,7 @@ def bind_observed(
 
     In this order: what the operator reads off the picture (a hole's place), with the user's mask if there is one;
     an estimate after a first call of R (Gaussian noise, the endpoint of an interpolation); else a fresh draw, which
-    suits every sampler but `improved`: that one needs the very params that made x.
+    suits every sampler but `improved` and its like: those need the very params that made x.
 
     Args:
         degradation: what damaged them.
@@ -93,10 +93,10 @@ def bind_observed(
         if sampler is one_shot or getattr(sampler, "estimates", False):
             return unknown  # never asked for D, or estimated at each step
         return unknown.estimate(x, R(x, as_times(t, x)), t)
-    if sampler is improved:
+    if getattr(sampler, "differences", False):
         raise ValueError(
-            f"improved needs the params that damaged the picture, and {type(degradation).__name__} cannot read them "
-            "off it: use one_shot or naive"
+            f"{getattr(sampler, '__name__', 'this sampler')} needs the params that damaged the picture, and "
+            f"{type(degradation).__name__} cannot read them off it: use one_shot or naive"
         )
     one = generator is None or isinstance(generator, torch.Generator)
     params = degradation.draw(x, generator) if one else degradation.draw_each(x, generator)  # type: ignore[arg-type]

@@ -83,7 +83,7 @@ def walks(sampler: str, degradation: Degradation, conditional: bool = False) -> 
     """
     known = conditional or degradation.deterministic or degradation.observable or degradation.estimable
     needs = {
-        "improved": known,
+        **dict.fromkeys(("improved", "heun", "multistep"), known),
         "estimated": degradation.estimable,
         "ddpm": degradation.refreshable,
         "momentum": type(degradation).noise_scale is not Degradation.noise_scale,
