@@ -15,6 +15,9 @@ from torch import Tensor
 # A table entry below this is rounding, and as a denormal it would cost 4x to 16x on a CPU.
 NEGLIGIBLE = 1e-15
 
+# What a picture tells of a clean image more exactly than this is taken from it, and no restorer is asked.
+KNOWN_TO = 0.02
+
 # Numbers in a batch of images up to which an operator stays on one CPU thread.
 SMALL = 2**18
 
@@ -83,6 +86,11 @@ def on_levels(fraction: Tensor) -> bool:
     if fraction.device.type != "cpu" or fraction.requires_grad or torch.compiler.is_compiling():
         return False
     return not any(fraction.flatten().tolist())
+
+
+def is_told(gain: Tensor, noise: Tensor | float) -> Tensor:
+    """Whether what is seen multiplied by `gain`, and off by `noise` (a standard deviation), is known to `KNOWN_TO`."""
+    return gain.abs() * KNOWN_TO >= noise
 
 
 def between_levels(table: Tensor, s: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from .baselines import Baseline
 from .beginnings import begin, generate
 from .captured import captured
+from .consistency import consistently
 from .degradations.base import Degradation, Images
 from .each import apart, of_each
 from .fast import FastRestorer
@@ -129,6 +130,7 @@ class Run:
         mask: Any = None,
         seed: int = 0,
         tile: int | None = TILE,
+        consistent: bool = False,
     ) -> Any:
         """Clean images from damaged ones whose params nobody knows: the same kind as was given, clamped to [0, 1].
 
@@ -146,6 +148,7 @@ class Run:
                 (B or 1, 1, H, W), an array or a picture.
             seed: of what has to be drawn: image i of all that were given draws from seed + i.
             tile: side in pixels of what the network sees at once, see `tiling.tiled`; None is the whole picture.
+            consistent: keep what the damaged picture tells of the clean one, see `consistency.consistent`.
 
         Raises:
             ValueError: images that do not fit the run, or the memory of the machine.
@@ -165,8 +168,9 @@ class Run:
             holes = hole[list(places)] if hole is not None and len(hole) > 1 else hole
             drawn = [torch.Generator().manual_seed(seed + i) for i in places]
             for state in self.walk(
-                x, start=own, steps=steps, sampler=sampler, goal=goal, mask=holes, generator=drawn, tile=tile
-            ):
+                x, start=own, steps=steps, sampler=sampler, goal=goal, mask=holes, generator=drawn, tile=tile,
+                consistent=consistent,
+            ):  # fmt: skip
                 x = state.x
             return x.clamp(0, 1)
 
@@ -183,6 +187,7 @@ class Run:
         mask: Tensor | None = None,
         generator: Generators = None,
         tile: int | None = TILE,
+        consistent: bool = False,
     ) -> Iterator[State]:
         """`restore` of a tensor (B, C, H, W), one `State` after another and not clamped: for progress and trajectories.
 
@@ -203,10 +208,11 @@ class Run:
         else:
             times = time_grid(steps, start, levels=levels)
         if self.condition is not None:
-            if mask is not None:
-                raise ValueError("a conditional restorer sees the picture whole: leave the mask out")
+            if mask is not None or consistent:
+                raise ValueError("a conditional restorer sees the picture whole: leave mask and consistent out")
             return self._walk_beside(x, times, chosen, generator)
         R = self.R if tile is None else tiled(self.R, tile)
+        chosen = consistently(chosen, self.degradation) if consistent else chosen
         return restore(
             R, self.degradation, x, times, sampler=chosen, mask=mask, generator=generator,
             capture=captured if self.compile else None,

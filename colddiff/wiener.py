@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .degradations.base import Images, as_times
 from .degradations.separable import SeparableLinear
-from .kernels import cached_tables, exact_float32, one_if_shared
+from .kernels import exact_float32, one_if_shared
 
 # The error of rounding to 8-bit levels, even over 1 / 255.
 ROUNDING_VARIANCE = (1 / 255) ** 2 / 12
@@ -37,7 +37,7 @@ def wiener_estimate(
         x0_hat (B, C, H, W) in float64; not clamped.
     """
     with exact_float32(x.device):
-        (back_h, there_h), (back_w, there_w) = bases(op, x)
+        (back_h, there_h), (back_w, there_w) = op.bases(x)
         mean, power = mean.to(x.device, torch.float64), power.to(x.device, torch.float64)
         times = one_if_shared(as_times(t, x))
         gain = op.gain(op.severity(times), (x.shape[-2], x.shape[-1])).to(x.device)
@@ -51,7 +51,7 @@ def wiener_estimate(
 
 def spectral_moments(op: SeparableLinear, images: Tensor) -> tuple[Tensor, Tensor]:
     """The mean image and the power of the deviations in the operator's basis, (C, H, W) float64, of uint8 images."""
-    (back_h, there_h), (back_w, there_w) = bases(op, images)
+    (back_h, there_h), (back_w, there_w) = op.bases(images)
     mean, power = moments(images, lambda x: there_h @ x @ there_w.mT)
     return back_h @ mean @ back_w.mT, power
 
@@ -70,17 +70,6 @@ def moments(images: Tensor, change: Callable[[Tensor], Tensor]) -> tuple[Tensor,
         total, squares = total + changed.sum(dim=0), squares + changed.square().sum(dim=0)
     mean = total / number
     return mean, (squares / number - mean.square()).clamp(min=0)
-
-
-def bases(op: SeparableLinear, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Synthesis and analysis (2, n, n) of rows and of columns, on the device of the images."""
-    zero = torch.zeros(1, dtype=torch.long)  # of severity, or level 0
-
-    def build() -> dict[str, Tensor]:
-        return {str(i): op.spectrum(n, zero)[0].to(like.device) for i, n in enumerate(like.shape[-2:])}
-
-    found = cached_tables(("bases", op, *like.shape[-2:], like.device), build)
-    return found["0"], found["1"]
 
 
 def shrinkage(gain: Tensor, power: Tensor, noise: Tensor | float) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Flag, auto
 from typing import Any, ClassVar
@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..grids import float_times
-from ..kernels import cached_tables, computing_dtype, exact_float32, few_threads, moved, one_if_shared
+from ..kernels import cached_tables, computing_dtype, exact_float32, few_threads, is_told, moved, one_if_shared
 from ..registry import MOST_PARTS, Configurable
 from ..schedules import Linear, Schedule
 
@@ -129,6 +129,26 @@ class Degradation(Configurable, ABC):
         """Params with which D(x0, t) = x_t; `params` brings the tables, and what is known already."""
         raise NotImplementedError(f"{type(self).__name__} cannot estimate its params")
 
+    def projection(self, y: Images, s: Tensor, params: Params, noise: float) -> Callable[[Images], Images]:
+        """What gives any image what y = D(x0, s) tells of x0, such as its known pixels, and leaves the rest as it is.
+
+        Operators that treat each pixel on its own have it from here; others write it where they can.
+
+        Args:
+            y: damaged images (B, C, H, W).
+            s: their severity, (B, 1, 1, 1).
+            params: of the trajectory, with the tables.
+            noise: standard deviation of what each value of y is off by; what is seen too faintly to be known in
+                spite of it (`kernels.is_told`) is not taken from y.
+        """
+        if Claims.POINTWISE not in self.claims:
+            raise NotImplementedError(f"nothing in a picture is known for certain under {type(self).__name__}")
+        offset = self.degrade(torch.zeros_like(y), s, params)
+        gain = self.degrade(torch.ones_like(y), s, params) - offset
+        told = is_told(gain, noise)
+        known = (y - offset) / torch.where(told, gain, 1)
+        return lambda x: torch.where(told, known, x)
+
     def refresh(self, params: Params, t: Tensor, s: Tensor, eta: float, noise: Tensor) -> Params:
         """Params partly redrawn between times t > s: the noise that DDIM with eta > 0 injects."""
         raise NotImplementedError(f"{type(self).__name__} has no noise to refresh: use eta = 0")
@@ -149,6 +169,10 @@ class Degradation(Configurable, ABC):
     @property
     def estimable(self) -> bool:
         return type(self).estimate is not Degradation.estimate
+
+    @property
+    def projectable(self) -> bool:
+        return Claims.POINTWISE in self.claims or type(self).projection is not Degradation.projection
 
     @property
     def refreshable(self) -> bool:
@@ -286,6 +310,19 @@ class BoundDegradation:
             t = as_times(t, x_t)
             found = self.degradation.estimate(x_t.to(self.dtype), x0.to(self.dtype), t, self.tables | self.params)
             return self.with_params(self.params | found)
+
+    def projection(self, y: Images, t: Tensor | float, noise: float) -> Callable[[Images], Images]:
+        """What gives any image what y = D(x0, t) tells of x0; see `Degradation.projection`."""
+        self._check(y)
+
+        def of(x: Images) -> Images:
+            with exact_float32(x.device), few_threads(x):
+                return known(known(x.to(self.dtype))).to(x.dtype)  # twice: the rounding of the first goes too
+
+        with exact_float32(y.device), few_threads(y):
+            s = self._severity(as_times(t, y))
+            known = self.degradation.projection(y.to(self.dtype), s, self.tables | self.params, noise)
+        return of
 
     def refresh(self, t: Tensor | float, s: Tensor | float, eta: float, noise: Tensor) -> BoundDegradation:
         """The same degradation with its noise partly replaced between times t > s, as DDIM's eta says."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from kornia.color import lab_to_rgb, rgb_to_grayscale, rgb_to_lab
 from torch import Tensor
 
-from ..kernels import between_levels, level_at, moved, one_if_shared
+from ..kernels import between_levels, is_told, level_at, moved, one_if_shared
 from ..registry import register
 from .base import Claims, Images, Params
 from .blend import Blend
@@ -73,6 +74,24 @@ class Desaturate(Blend):
             return super().change(x, s, r, params)
         seen = _through_lab(x)
         return self._mixed(x, seen, r, params) - self._mixed(x, seen, s, params)
+
+    @property
+    def projectable(self) -> bool:
+        return not self.lab
+
+    def projection(self, y: Images, s: Tensor, params: Params, noise: float) -> Callable[[Images], Images]:
+        """Grey, and what is left of the colour beside it."""
+        if self.lab:
+            return super().projection(y, s, params, noise)
+        gain = 1 - self.weight(s, y, params)
+        told = is_told(gain, noise)
+
+        def of(x: Images) -> Images:
+            missing = y - self.degrade(x, s, params)
+            grey = self.end(missing, params)
+            return x + grey + torch.where(told, (missing - grey) / torch.where(told, gain, 1), 0)
+
+        return of
 
     def tables(self, like: Images) -> Params:
         if like.shape[1] != 3:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..kernels import is_told, level_at
 from ..registry import register
 from .base import Images, Params
 from .separable import SeparableChain, stack
@@ -45,6 +47,26 @@ class Pixelate(SeparableChain):
 
     def block_sides(self, n: int, size: tuple[int, int]) -> Tensor:
         return 2.0 ** torch.arange(self._halvings(*size) + 1, dtype=torch.float64)
+
+    @property
+    def projectable(self) -> bool:
+        return True
+
+    def projection(self, y: Images, s: Tensor, params: Params, noise: float) -> Callable[[Images], Images]:
+        """Block means: of the coarser of two block sizes as they are, of the finer 1 - f of what these add to them."""
+        halvings = self._halvings(*y.shape[-2:])
+        level, fraction = level_at(s, halvings)
+        finer, coarser = (k.clamp(max=halvings).view(-1, 1, 1, 1) / halvings for k in (level, level + 1))
+        gain = 1 - fraction
+        told = is_told(gain, noise)
+
+        def of(x: Images) -> Images:
+            missing = y - self.degrade(x, s, params)
+            means = self.degrade(missing, coarser.to(x.dtype), params)
+            details = self.degrade(missing, finer.to(x.dtype), params) - means
+            return x + means + torch.where(told, details / torch.where(told, gain, 1), 0)
+
+        return of
 
     def degrade_large(self, x: Images, s: Tensor, params: Params) -> Images:
         return pyramid(x, s, self._halvings(*x.shape[-2:]))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from ..kernels import cached_tables, flush_negligible, level_at, moved, on_levels, one_if_shared
+from ..kernels import cached_tables, flush_negligible, is_told, level_at, moved, on_levels, one_if_shared
 from ..separable import apply_axes, from_spectrum
 from .base import Claims, Degradation, Images, Params, of_part, to_part
 
@@ -65,6 +66,36 @@ class SeparableLinear(Degradation, ABC):
         """By what D multiplies each pair of frequencies of `spectrum`, at severities s (B,): (B, 1, H, W), float64."""
         rows, columns = (self.spectrum(n, s.cpu())[1] for n in size)
         return (rows[:, :, None] * columns[:, None, :])[:, None]
+
+    def bases(self, like: Images) -> tuple[Tensor, Tensor]:
+        """Synthesis and analysis (2, n, n) of rows and of columns, on the device of the images; float64."""
+        zero = torch.zeros(1, dtype=torch.long)  # of severity, or level 0
+
+        def build() -> Params:
+            return {str(i): self.spectrum(n, zero)[0].to(like.device) for i, n in enumerate(like.shape[-2:])}
+
+        found = cached_tables(("bases", self, *like.shape[-2:], like.device), build)
+        return found["0"], found["1"]
+
+    @property
+    def projectable(self) -> bool:
+        return self.has_spectrum
+
+    def projection(self, y: Images, s: Tensor, params: Params, noise: float) -> Callable[[Images], Images]:
+        """Frequencies that are still there."""
+        if not self.has_spectrum:
+            return super().projection(y, s, params, noise)
+        rows, columns = self.bases(y)
+        gain = self.gain(one_if_shared(s).reshape(-1).double(), (y.shape[-2], y.shape[-1])).to(y.device)
+        norms = [analysis.norm(dim=1) for _, analysis in (rows, columns)]
+        told = is_told(gain, noise * norms[0][:, None] * norms[1])
+        known = (rows[1] @ y.double() @ columns[1].mT) / torch.where(told, gain, 1)
+
+        def of(x: Images) -> Images:
+            missing = torch.where(told, known - rows[1] @ x.double() @ columns[1].mT, 0)
+            return x + (rows[0] @ missing @ columns[0].mT).to(x.dtype)
+
+        return of
 
     def degrade_large(self, x: Images, s: Tensor, params: Params) -> Images:
         """D(x, s) of images larger than `largest_side`."""

@@ -1,0 +1,68 @@
+"""Samplers that keep what was measured: whatever is restored, the damaged picture remains what it was damaged to."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from .degradations.base import BoundDegradation, Degradation, Images
+from .samplers import Generators, Restorer, Sampler, State
+
+ROUNDING = 1 / 255 / 12**0.5  # standard deviation of what 8-bit levels are off by
+EXACT = 2e-8  # of what float32 is, between 1/2 and 1
+
+
+def consistent(sampler: Sampler, noise: float | None = None) -> Sampler:
+    """The same walk, but each answer of the restorer is given what the damaged picture tells of the clean one.
+
+    Known pixels under masks, block means under pixelation, grey under desaturation, frequencies that are left under a
+    blur: `Degradation.projection`. D of the result is then the picture that the walk began with, to 1e-6 in float32.
+
+    Args:
+        sampler: any sampler.
+        noise: standard deviation of what each value of the damaged picture is off by; None takes that of rounding
+            where all its values are 8-bit levels, else that of float32.
+
+    Raises:
+        NotImplementedError: from the walk, where nothing is known for certain, as under noise.
+    """
+
+    @torch.no_grad()
+    def walked(
+        R: Restorer, D: BoundDegradation, x: Images, times: Tensor, *, generator: Generators = None
+    ) -> Iterator[State]:
+        kept = D.projection(x, times[0], _noise_of(x) if noise is None else noise)
+
+        def agreeing(x: Tensor, t: Tensor) -> Tensor:
+            return kept(R(x, t))
+
+        for state in sampler(agreeing, D, x, times, generator=generator):
+            ended = (state.t == 0).reshape(-1, 1, 1, 1)
+            yield replace(state, x=torch.where(ended, kept(state.x), state.x))
+
+    functools.update_wrapper(walked, sampler)
+    walked.memoryless = False  # type: ignore[attr-defined]  # a step depends on where the walk began
+    return walked
+
+
+def consistently(sampler: Sampler, degradation: Degradation) -> Sampler:
+    """`consistent`, for a restore: of params that were merely drawn or estimated nothing is known for certain.
+
+    Raises:
+        ValueError: a degradation of which nothing is.
+    """
+    if degradation.projectable and (degradation.deterministic or degradation.observable):
+        return consistent(sampler)
+    raise ValueError(
+        f"nothing in a picture is known for certain under {type(degradation).__name__}, and so nothing can be kept: "
+        "leave consistent out"
+    )
+
+
+def _noise_of(x: Tensor) -> float:
+    levels = x * 255
+    return ROUNDING if bool((levels - levels.round()).abs().max() < 1e-3) else EXACT
