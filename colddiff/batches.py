@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from kornia.geometry.transform import hflip
@@ -20,7 +20,8 @@ from .streams import StreamedData
 class Batch:
     """Clean images (B, C, H, W) in [0, 1], their times (B,) and the params of their degradation.
 
-    Where the training has some: noise (B, C, H, W) for what the network sees, and a condition for it to see beside.
+    Where the training has some: noise (B, C, H, W) for what the network sees, a condition for it to see beside, and
+    times `earlier` (B,) on the walk to t, of which those that are above t are where the restorer itself walks from.
     """
 
     x0: Tensor
@@ -28,6 +29,7 @@ class Batch:
     params: Params
     noise: Tensor | None = None
     condition: Tensor | None = None
+    earlier: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Batches:
         shift: move at random by up to so many pixels.
         noise: standard deviation of what is added to the network's input.
         condition: whose D(x0, 1) is the network's condition.
+        rollout: every other image of a training batch comes to its time by the restorer's own walk.
     """
 
     data: ImageData | StreamedData
@@ -53,6 +56,7 @@ class Batches:
     shift: int = 0
     noise: float = 0.0
     condition: Degradation | None = None
+    rollout: bool = False
 
     def read(self, position: int) -> Tensor:
         """The images (B, C, H, W) of the batch that starts at a global position, as they are."""
@@ -65,13 +69,19 @@ class Batches:
         x0 = (self.data[rows] if images is None else images).to(device, non_blocking=True)
         augment = self._augmentation(x0, generators)
         u = torch.cat([torch.rand(1, generator=g, dtype=torch.float64) for g in generators])
-        t = random_times(self.degradation, u).to(device, non_blocking=True)
+        t = random_times(self.degradation, u)
         # Of images that do not belong together each gets another one every time.
         partners = rows if not self.degradation.unpaired else torch.stack(
             [torch.randint(len(self.data), (), generator=g) for g in generators]
         )  # fmt: skip
         brought = {name: augment(value.to(device)) for name, value in self.data.params_at(partners).items()}
-        return self._batch(augment(x0), t, brought, generators)
+        batch = self._batch(augment(x0), t.to(device, non_blocking=True), brought, generators)
+        if not self.rollout:
+            return batch
+        u = torch.cat([torch.rand(1, generator=g, dtype=torch.float64) for g in generators])
+        walked = torch.arange(position, position + self.size) % 2 == 0
+        earlier = torch.where(walked, times_above(self.degradation, t, u), t)
+        return replace(batch, earlier=earlier.to(device, non_blocking=True))
 
     def _rows(self, position: int) -> Tensor:
         """Which images (B,) a batch has."""
@@ -132,3 +142,12 @@ def random_times(degradation: Degradation, u: Tensor) -> Tensor:
     if levels is None:
         return 1 - u
     return levels[1 + (u * (len(levels) - 1)).long()]
+
+
+def times_above(degradation: Degradation, t: Tensor, u: Tensor) -> Tensor:
+    """Times in [t, 1] from uniform draws u in [0, 1): on the operator's levels, where it has some."""
+    levels = degradation.level_times()
+    if levels is None:
+        return t + u * (1 - t)
+    level = torch.searchsorted(levels, t - 1e-9)
+    return levels[level + (u * (len(levels) - level)).long()]

@@ -10,25 +10,33 @@ from torch import Tensor, nn
 
 from .batches import Batch, Batches
 from .degradations.base import Degradation
+from .samplers import improved
 from .settings import TrainConfig
 
 VALIDATION_IMAGES = 256
 
 
 def restoration_loss(R: nn.Module, degradation: Degradation, batch: Batch, config: TrainConfig) -> Tensor:
-    """E |R(D(x0, t), t) - x0|, or its square.
+    """E |R(x_t, t) - x0|, or its square.
+
+    x_t is D(x0, t), or what a step of the network's own makes of D(x0, u) for a batch with earlier times u > t.
 
     A network that predicts noise or velocity is weighted so that the error is half that of its prediction.
 
     Source: Cold Diffusion, equation 2.
     """
-    x_t = degradation(batch.x0, batch.t, batch.params)
+    begun = batch.t if batch.earlier is None else batch.earlier
+    x_t = degradation(batch.x0, begun, batch.params)
     if batch.noise is not None:
         x_t = x_t + batch.noise
     if config.eight_bit:
         x_t = (x_t * 255).round() / 255
-    seen = (x_t, batch.t) if batch.condition is None else (x_t, batch.t, batch.condition)
-    error: Tensor = R(*seen).float() - batch.x0
+    beside = () if batch.condition is None else (batch.condition,)
+    if batch.earlier is not None:
+        D, ask = degradation.bind(batch.params, like=x_t), R
+        (state,) = improved(lambda x, t: ask(x, t, *beside).float(), D, x_t, torch.stack([begun, batch.t]))
+        x_t = state.x
+    error: Tensor = R(x_t, batch.t, *beside).float() - batch.x0
     for wrapper in ("module", "net"):  # of several processes, of torch.compile
         R = R if hasattr(R, "loss_weight") else getattr(R, wrapper, R)
     weight = getattr(R, "loss_weight", None)

@@ -74,6 +74,8 @@ class TrainConfig(Configurable):
             inverse heat dissipation, a small one keeps it from living on the last digits of float32.
         condition: a degradation whose D(x0, 1) the network sees beside x, as a condition: the damaged picture, where
             `degradation` is the noise that a conditional diffusion model walks.
+        rollout: let every other image come to its time by a step of the network's own from an earlier one, as it does
+            in a walk, instead of by the degradation; a third more time per step.
         flip: mirror images at random.
         shift: move images at random by up to so many pixels, edges repeated.
         prior: where generation starts; None takes what suits the degradation.
@@ -117,6 +119,7 @@ class TrainConfig(Configurable):
     eight_bit: bool = True
     input_noise: float = 0.0
     condition: Degradation | None = None
+    rollout: bool = False
     flip: bool = False
     shift: int = 0
     prior: Prior | None = None

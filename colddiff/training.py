@@ -164,7 +164,10 @@ def _prepared(
         held_out, config.degradation, config.batch_size, config.seed,
         noise=config.input_noise, condition=config.condition,
     )  # fmt: skip
-    batches = replace(checks, data=data, size=config.batch_size // processes, flip=config.flip, shift=config.shift)
+    batches = replace(
+        checks, data=data, size=config.batch_size // processes, flip=config.flip, shift=config.shift,
+        rollout=config.rollout,
+    )  # fmt: skip
 
     now, threads = _standing(config, start, net, ema, bare, batches, device)
     described = _run_config(config, spec, data, now.steps)
