@@ -1,7 +1,7 @@
 """Consistency, rollout training and second-order steps, with and without: `python -m benchmarks.walks -h`.
 
-Every run is a small training by the library's own trainer; what is compared within a run sees the same images. A line of
-the file is one walk of one run: `table` makes the tables of the pages from them, the mean and the range of the seeds.
+Every run is a small training by the library's own trainer; what is compared within a run sees the same images. A line
+of the file is one walk of one run: `table` makes the tables of the pages from them, mean and range of the seeds.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from .chains import LinearSigma as LinearSigma
 from .chains import NoiseSchedule as NoiseSchedule
 from .chains import QuadraticBetas as QuadraticBetas
 from .chains import SigmaSchedule as SigmaSchedule
+from .consistency import consistent as consistent
 from .degradations import Animorph as Animorph
 from .degradations import BlurNoise as BlurNoise
 from .degradations import BoundDegradation as BoundDegradation
@@ -63,8 +64,10 @@ from .samplers import Restorer as Restorer
 from .samplers import Sampler as Sampler
 from .samplers import State as State
 from .samplers import estimated as estimated
+from .samplers import heun as heun
 from .samplers import improved as improved
 from .samplers import momentum as momentum
+from .samplers import multistep as multistep
 from .samplers import naive as naive
 from .samplers import one_shot as one_shot
 from .samplers import perturbed as perturbed

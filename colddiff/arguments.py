@@ -68,6 +68,10 @@ def _restore_arguments(p: ArgumentParser) -> None:
         help="close to the truth, or real in looks: what `colddiff eval` recommends for it is taken where --sampler "
         "and --steps are both left out",
     )  # fmt: skip
+    p.add_argument(
+        "--consistent", action=SWITCH, default=False,
+        help="keep what the picture tells for certain: known pixels, block means, grey, frequencies that are left",
+    )  # fmt: skip
     p.add_argument("--mask", type=str, default=None, help="picture that is white where something is missing")
     p.add_argument(
         "--reference", type=str, default=None, help="the clean picture, or a folder of them by name: measure"

@@ -52,7 +52,7 @@ def train_restorer(config: TrainConfig, resume: bool) -> None:
 def restore_pictures(
     run: str, images: list[str], out: str, start: float, sampler: str | None, steps: int | None, goal: str,
     mask: str | None, reference: str | None, degrade: bool, beside: bool, framed: bool, image_size: int | None,
-    tile: int, overwrite: bool, precision: str, compile: bool, device: str, seed: int,
+    tile: int, consistent: bool, overwrite: bool, precision: str, compile: bool, device: str, seed: int,
 ) -> None:  # fmt: skip
     """Restore pictures, one file each, and measure them where there is a reference."""
     model = load(run, device=device, precision=precision, compile=compile)
@@ -66,7 +66,7 @@ def restore_pictures(
         framing = replace(model.framing, size=model.framing.size or _square(model))
     job = Job(
         framing, start, steps, sampler, goal, None if mask is None else Path(mask),
-        None if reference is None else Path(reference), degrade, beside, tile, overwrite, seed,
+        None if reference is None else Path(reference), degrade, beside, tile, overwrite, seed, consistent,
     )  # fmt: skip
     if sampler is None and steps is None:
         if model.recommended or goal != GOALS[0]:

@@ -37,7 +37,7 @@ class Job:
     """How pictures are restored.
 
     Args:
-        start, steps, sampler, goal, tile: see `Run.restore`.
+        start, steps, sampler, goal, tile, consistent: see `Run.restore`.
         mask: picture that is white where something is missing.
         reference: the clean picture, or a folder of them by name, suffix aside: what is made is measured against it.
         degrade: the pictures are clean: damage them first.
@@ -62,6 +62,7 @@ class Job:
     tile: int = TILE
     overwrite: bool = False
     seed: int = 0
+    consistent: bool = False
 
     def __post_init__(self) -> None:
         time_grid(1, self.start)  # raises for what is no start
@@ -167,7 +168,7 @@ def _restored(
 ) -> Tensor:
     walked = run.walk(
         x, start=start, steps=job.steps, sampler=job.sampler, goal=job.goal, mask=hole, generator=generator,
-        tile=job.tile,
+        tile=job.tile, consistent=job.consistent,
     )  # fmt: skip
     if x.shape[-2] * x.shape[-1] > LARGE:  # and can be restored: the walk has been prepared
         tqdm.write(f"{printable(name)}: {_work(run, x, start, job)}", file=sys.stderr)

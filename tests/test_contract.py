@@ -211,6 +211,17 @@ class TestImproved(SamplerContract):
     forgiving = True
 
 
+class TestHeun(SamplerContract):
+    examples = [SAMPLERS["heun"]]
+    calls_per_step = 2
+    forgiving = True
+
+
+class TestMultistep(SamplerContract):
+    examples = [SAMPLERS["multistep"]]
+    forgiving = True
+
+
 def _examples(contract: type) -> list[object]:
     return [example for case in contract.__subclasses__() for example in case.examples]
 

@@ -357,6 +357,17 @@ def observed_params_can_be_bound(subject: Subject) -> None:
     require(all(p.is_meta for p in on_meta.values()), "params read off a picture are not on its device")
 
 
+def what_a_picture_tells_is_kept(subject: Subject) -> None:
+    D, x = subject.bound()
+    other, t = x.flip(0, 3) * 0.8 + 0.1, torch.tensor([0.3, 0.6, 1.0])
+    y = D(x, t)
+    kept = D.projection(y, t, 1e-12)
+    require_close(D(kept(other), t), y, "D of an image that was given what the picture tells is not the picture", 1e-7)
+    require_close(kept(x), x, "what is taken from the picture of an image changes that very image", 1e-4)
+    all_told = D.projection(x, 0.0, 1e-12)(other)
+    require_close(all_told, x, "a picture that is not damaged does not tell all of itself", 1e-7)
+
+
 def is_exact_on_its_levels_and_linear_between(subject: Subject) -> None:
     op, (D, x) = subject.op, subject.bound()
     times, count = op.level_times(), op.levels
@@ -432,6 +443,7 @@ DEGRADATION_CHECKS: dict[str, tuple[Callable[[Degradation], bool], Callable[[Sub
         (_claimed(Claims.TRACEABLE), one_graph_serves_every_time),
         (lambda op: op.estimable, estimated_params_explain_the_picture),
         (lambda op: op.observable, observed_params_can_be_bound),
+        (lambda op: op.projectable, what_a_picture_tells_is_kept),
         (lambda op: op.levels is not None, is_exact_on_its_levels_and_linear_between),
         (lambda op: bool(op.required_params), a_missing_param_is_named),
         (_claimed(Claims.TRACEABLE), never_waits_for_the_gpu),
