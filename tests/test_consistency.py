@@ -1,0 +1,154 @@
+"""What was measured is kept, whatever a restorer says."""
+
+import pytest
+import tiny
+import torch
+from torch import Tensor, nn
+
+import colddiff as cd
+from colddiff import SAMPLERS, cli, viz
+from colddiff.captured import captured
+from colddiff.consistency import EXACT, ROUNDING, consistent
+from colddiff.grids import grid_within
+from colddiff.kernels import KNOWN_TO
+from colddiff.testing.failures import last, seeded
+
+CALLS = ["one_shot", "naive", "improved", "heun", "multistep"]
+KEPT = [
+    cd.PixelMask(), cd.GaussianMask(num_steps=10), cd.ColourMask(num_steps=10), cd.SaltAndPepper(), cd.Fade(),
+    cd.Pixelate(), cd.Pixelate(largest=4), cd.Desaturate(), cd.Desaturate(weights=(1 / 3,) * 3, num_steps=20),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def photos() -> Tensor:
+    return cd.load_data("photos", size=24)[:4]
+
+
+def wrong(x: Tensor, t: Tensor) -> Tensor:
+    return x.flip(3) * 0.6 + 0.2
+
+
+def walked(op, x0, start, sampler):
+    """The end of a consistent walk, the picture that it began with, and D."""
+    D = op.bind(op.draw(x0, seeded(0)), like=x0)
+    times = grid_within(6, start, op.level_times())
+    y = D(x0, times[0])
+    return last(consistent(SAMPLERS[sampler])(wrong, D, y, times)).x, y, lambda x: D(x, times[0])
+
+
+@pytest.mark.parametrize("sampler", CALLS)
+@pytest.mark.parametrize("start", [0.3, 0.7, 1.0])
+@pytest.mark.parametrize("op", KEPT, ids=str)
+def test_the_picture_remains_what_it_was_damaged_to(op, start, sampler, photos):
+    found, y, D = walked(op, photos, start, sampler)
+    assert float((D(found) - y).abs().max()) <= 1e-6
+
+
+def test_without_it_direct_and_naive_restores_lose_what_was_known(photos):
+    for sampler in ("one_shot", "naive"):
+        op = cd.Pixelate(largest=4)
+        D = op.bind(like=photos)
+        y = D(photos, 1.0)
+        found = last(SAMPLERS[sampler](wrong, D, y, cd.time_grid(6))).x
+        assert float((D(found, 1.0) - y).abs().max()) > 0.05
+
+
+def test_known_pixels_are_those_of_the_picture_to_the_last_bit(photos):
+    op = cd.PixelMask()
+    params = op.draw(photos, seeded(0))
+    D = op.bind(params, like=photos)
+    found = last(consistent(SAMPLERS["naive"])(wrong, D, D(photos, 0.5), cd.time_grid(6, 0.5))).x
+    seen = (params["rank"] >= 0.5).expand_as(photos)
+    assert torch.equal(found[seen], photos[seen])
+    assert not torch.allclose(found[~seen], photos[~seen], atol=0.01)
+
+
+def test_low_frequencies_of_a_blur_are_kept_and_high_ones_are_the_restorers(photos):
+    op, other = cd.GaussianBlur(sigma_max=4.0), torch.rand(photos.shape, generator=seeded(1))
+    D = op.bind(like=photos)
+    found = last(consistent(SAMPLERS["one_shot"])(lambda x, t: other, D, D(photos, 1.0), cd.time_grid(1))).x
+    (_, rows), (_, columns) = op.bases(photos)
+    off = (rows @ (found - photos).double() @ columns.mT).abs().amax(dim=(0, 1))
+    assert float(off[:4, :4].max()) < 1e-3 < 0.02 < float(off[-4:, -4:].max())
+
+
+def test_of_eight_bits_nothing_is_taken_that_rounding_has_lost(photos):
+    """At 0.97 what is left of the colour is 3%: a level of 255 would be 33 of them."""
+    op, start = cd.Desaturate(), 0.97
+    D, times = op.bind(like=photos), cd.time_grid(1, start)
+    y = (D(photos, start) * 255).round() / 255
+
+    def off(noise):
+        return float(
+            (last(consistent(SAMPLERS["one_shot"], noise)(lambda x, t: photos, D, y, times)).x - photos).abs().max()
+        )
+
+    assert off(EXACT) > 0.03
+    assert off(None) == off(ROUNDING) < 0.005
+
+
+def test_an_image_that_is_consistent_stays_as_it_is(photos):
+    for op in KEPT:
+        params = op.draw(photos, seeded(0))
+        D = op.bind(params, like=photos)
+        y = D(photos, 0.6)
+        found = last(consistent(SAMPLERS["naive"])(lambda x, t, x0=photos: x0, D, y, cd.time_grid(1, 0.6))).x
+        assert float((found - photos).abs().max()) < 2 * KNOWN_TO, op
+
+
+def test_what_a_sampler_needs_is_needed_by_its_consistent_form():
+    assert consistent(SAMPLERS["improved"]).differences and consistent(SAMPLERS["estimated"]).estimates
+    assert not consistent(SAMPLERS["improved"]).memoryless  # a recorded step would take each picture for the first
+
+
+def test_a_consistent_walk_is_not_recorded(photos):
+    def never(step, x, pair):
+        raise AssertionError("recorded")
+
+    D = cd.Pixelate().bind(like=photos)
+    y, times = D(photos, 1.0), cd.time_grid(12)
+    kept = consistent(SAMPLERS["naive"])
+    assert torch.equal(*(last(s(wrong, D, y, times)).x for s in (kept, captured(kept, never))))
+
+
+# --- in restores -----------------------------------------------------------------------------------------------------
+
+
+class Wrong(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.unused = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x, t):
+        return x * 0.6 + 0.2
+
+
+def test_a_restore_keeps_the_pixels_that_are_there(images):
+    run = tiny.run_of(Wrong(), cd.PixelMask())
+    x0 = 0.4 * images(3, 1, 8, 8, dtype=torch.float32)  # and nothing of the colour of what is missing
+    params = run.degradation.draw(x0, seeded(0))
+    x, seen = run.degradation(x0, 0.5, params), params["rank"] >= 0.5
+    plain, kept = (run.restore(x, start=0.5, sampler="one_shot", consistent=flag) for flag in (False, True))
+    assert torch.equal(kept[seen], x0[seen]) and not torch.equal(plain[seen], x0[seen])
+    assert torch.equal(kept[~seen], plain[~seen])
+
+
+@pytest.mark.parametrize(
+    "op", [cd.GaussianNoise(), cd.PixelNoise(), cd.Jpeg(), cd.Resolution(), cd.Desaturate(lab=True)]
+)
+def test_where_nothing_is_known_for_certain_that_is_told(op, images):
+    channels = 3 if isinstance(op, cd.Desaturate | cd.Jpeg) else 1
+    run = tiny.run_of(Wrong(), op, (channels, 8, 8))
+    with pytest.raises(ValueError, match=f"certain under {type(op).__name__}.*leave consistent out"):
+        run.restore(images(1, channels, 8, 8, dtype=torch.float32), sampler="one_shot", consistent=True)
+
+
+def test_the_command_line_keeps_what_was_measured(tmp_path, capsys):
+    photo = cd.load_data("digits")[:1]
+    viz.save(viz.to_image(cd.GaussianBlur()(photo, 0.1)[0]), tmp_path / "x.png")
+    line = ["restore", "digits", str(tmp_path / "x.png"), "--start", "0.1", "--sampler", "one_shot"]
+    assert cli.main([*line, "--out", str(tmp_path / "plain")]) in (None, 0)
+    assert cli.main([*line, "--consistent", "--out", str(tmp_path / "kept")]) in (None, 0)
+    plain, kept = ((tmp_path / name / "x.png").read_bytes() for name in ("plain", "kept"))
+    assert plain != kept
