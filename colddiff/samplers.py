@@ -140,11 +140,11 @@ def multistep(
     before, x0_before = grid[0], x  # of which the first step uses nothing
     for t, s in pairwise(grid):
         x0 = R(x, t)
-        moved = before > t  # at first, or where a column stood still, there is no line to go on with
-        share = torch.where(moved, (t - s) / torch.where(moved, before - t, 1) / 2, 0)
+        second = before > t  # the first step has no line to go on with
+        share = torch.where(second, (t - s) / torch.where(second, before - t, 1) / 2, 0)
         ahead = x0 + share.to(x.dtype).reshape(-1, 1, 1, 1) * (x0 - x0_before)
         x = _where_later(s, t, x + D.change(ahead, t, s), x)
-        before, x0_before = t, x0
+        before, x0_before = torch.where(s < t, t, before), _where_later(s, t, x0, x0_before)
         yield State(x, x0, s)
 
 

@@ -237,7 +237,7 @@ def test_what_cannot_be_restored_is_told_in_a_sentence(work, changes, said):
 
 
 def test_only_samplers_that_can_walk_are_offered(digits):
-    assert restoring.able(digits) == ["one_shot", "naive", "improved", "ihdm"]
+    assert restoring.able(digits) == ["one_shot", "naive", "improved", "heun", "multistep", "ihdm"]
     noisy = dataclasses.replace(digits, degradation=cd.GaussianNoise())
     assert {"estimated", "ddpm"} <= set(restoring.able(noisy))
     masked = dataclasses.replace(digits, degradation=cd.PixelNoise())  # which nobody can read off a picture

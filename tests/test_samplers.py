@@ -212,7 +212,7 @@ def test_images_may_start_at_different_times(name, images) -> None:
         assert distance(found, together[i : i + 1]) < 1e-12
 
 
-@pytest.mark.parametrize("name", ["naive", "improved", "estimated"])
+@pytest.mark.parametrize("name", ["naive", "improved", "heun", "multistep", "estimated"])
 def test_an_image_that_is_done_early_waits_unchanged_for_the_others(name, images) -> None:
     op = GaussianNoise(betas=LinearBetas(num_steps=10, beta_start=0.01, beta_end=0.4))
     x, start = images(2, 1, 4, 4), torch.tensor([1.0, 0.2], dtype=torch.float64)
