@@ -1,14 +1,14 @@
 """Consistency, rollout training and second-order steps, with and without: `python -m benchmarks.walks -h`.
 
 Every run is a small training by the library's own trainer; what is compared within a run sees the same images. A line
-of the file is one walk of one run: `table` makes the tables of the pages from them, mean and range of the seeds.
+of the file is one walk of one run; `pages` writes them into the pages, as tables and figures.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -18,9 +18,8 @@ from torch import Tensor
 
 import colddiff as cd
 from colddiff import metrics
-from colddiff.spreads import MEASURES, Spread
 
-from .tables import rewrite
+from .walk_pages import Line, write_pages
 
 NEVER = 10**9
 IMAGES, BATCH, SIDE = 500, 100, 32
@@ -32,8 +31,6 @@ TASKS: dict[str, tuple[cd.Degradation, float]] = {
     "mask": (cd.PixelMask(), 0.75),
     "desaturation": (cd.Desaturate(), 1.0),
 }
-PAGES = {"consistency": "consistency.md", "rollout": "rollout.md", "order": "second-order.md"}
-Line = dict[str, Any]
 
 
 def main() -> None:
@@ -46,11 +43,7 @@ def main() -> None:
                 out.write(json.dumps(line) + "\n")
     else:
         lines = [json.loads(line) for line in args.lines.read_text(encoding="utf-8").splitlines()]
-        for name, page in PAGES.items():
-            text = TABLES[name](lines)
-            print(text)
-            if args.docs is not None:
-                rewrite(args.docs / page, name, text)
+        write_pages(lines, args.docs)
 
 
 def trained(args: argparse.Namespace) -> cd.Run:
@@ -94,7 +87,7 @@ def measured(run: cd.Run, data: str) -> Iterator[Line]:
         yield from second_order(run, x, start, line)
 
 
-def second_order(run: cd.Run, x: Tensor, start: float, line: Any) -> Iterator[Line]:
+def second_order(run: cd.Run, x: Tensor, start: float, line: Callable[..., Line]) -> Iterator[Line]:
     """As many calls each, and how far from where ever smaller steps of `improved` lead."""
     limit = restored(run, x[:LIMIT_IMAGES], start, "improved", LIMIT_STEPS)
     for steps in (3, 11, 26):
@@ -112,60 +105,6 @@ def restored(run: cd.Run, x: Tensor, start: float, sampler: str, steps: int, con
         *_, last = run.walk(part, start=start, steps=steps, sampler=sampler, consistent=consistent)
         walks.append(last.x)
     return torch.cat(walks)
-
-
-# --- tables ----------------------------------------------------------------------------------------------------------
-
-
-def consistency_table(lines: Sequence[Line]) -> str:
-    rows = []
-    for key, own in _groups(lines, "consistency", "data", "task", "sampler"):
-        without, kept = ([one for one in own if one["consistent"] == flag] for flag in (False, True))
-        rows.append([*key, *_compared(without, kept), f"{max(one['off'] for one in kept):.1e}"])
-    heads = ["data", "damage", "sampler", "RMSE", "RMSE, consistent", "less by", "SSIM", "SSIM, consistent", "off by"]
-    return _markdown(heads, rows)
-
-
-def rollout_table(lines: Sequence[Line]) -> str:
-    rows = []
-    for key, own in _groups(lines, "rollout", "data", "task", "calls"):
-        plain, rolled = ([one for one in own if one["rollout"] == flag] for flag in (False, True))
-        rows.append([*key, *_compared(plain, rolled)])
-    return _markdown(["data", "damage", "calls", "RMSE", "RMSE, rollout", "less by", "SSIM", "SSIM, rollout"], rows)
-
-
-def order_table(lines: Sequence[Line]) -> str:
-    rows = []
-    for key, own in _groups(lines, "order", "data", "task", "calls", "sampler"):
-        rows.append([*key, *(_spread(own, name) for name in ("rmse", "ssim", "off"))])
-    return _markdown(["data", "damage", "calls", "sampler", "RMSE", "SSIM", "from the limit"], rows)
-
-
-TABLES = {"consistency": consistency_table, "rollout": rollout_table, "order": order_table}
-
-
-def _groups(lines: Iterable[Line], idea: str, *names: str) -> Iterator[tuple[tuple[str, ...], list[Line]]]:
-    groups: dict[tuple[str, ...], list[Line]] = {}
-    for line in lines:
-        if line["idea"] == idea:
-            groups.setdefault(tuple(str(line[name]) for name in names), []).append(line)
-    yield from groups.items()
-
-
-def _compared(without: Sequence[Line], beside: Sequence[Line]) -> list[str]:
-    by_seed = {line["seed"]: line["rmse"] for line in beside}
-    gains = tuple(line["rmse"] - by_seed[line["seed"]] for line in without)
-    rmse, ssim = ([_spread(own, name) for own in (without, beside)] for name in ("rmse", "ssim"))
-    return [*rmse, Spread(gains).told(4), *ssim]
-
-
-def _spread(lines: Sequence[Line], name: str) -> str:
-    digits = MEASURES[name].digits if name in MEASURES else 4
-    return Spread(tuple(line[name] for line in lines)).told(digits)
-
-
-def _markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(row)} |" for row in (heads, ["---"] * len(heads), *rows))
 
 
 def _first(params: cd.Params) -> cd.Params:
@@ -190,9 +129,9 @@ def parsed() -> argparse.Namespace:
     measure.add_argument("run")
     measure.add_argument("data")
     measure.add_argument("--out", type=Path, default=Path("runs/walks.jsonl"))
-    shown = commands.add_parser("table", help="what the lines say")
-    shown.add_argument("lines", type=Path, nargs="?", default=Path("runs/walks.jsonl"))
-    shown.add_argument("--docs", type=Path, help="folder of the pages to write into")
+    pages = commands.add_parser("pages", help="what the lines say, in the pages")
+    pages.add_argument("lines", type=Path, nargs="?", default=Path("runs/walks.jsonl"))
+    pages.add_argument("--docs", type=Path, default=Path("docs"), help="folder of the pages")
     return parser.parse_args()
 
 

@@ -18,10 +18,12 @@ DPI = 144
 TITLE, TEXT, SMALL = 10.5, 9.5, 8.5  # points
 
 # Told apart by eyes that do not see red or green, and by their lightness; no two methods share a marker.
-LOOKS = {
+LOOKS: dict[str, tuple[str, Any]] = {
     "one_shot": ("#222222", "o"),
     "naive": ("#d55e00", "D"),
     "improved": ("#0072b2", "s"),
+    "heun": ("#7a0000", "*"),
+    "multistep": ("#0b7a5a", (4, 1, 0)),
     "estimated": ("#009e73", "^"),
     "ddpm": ("#cc6fa5", "v"),
     "indi": ("#6a3d9a", ">"),
@@ -39,7 +41,7 @@ MARKERS = ("o", "s", "^", "D", "v", "d", "H", "8")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)), (0, (8, 1.5, 1, 1.5, 1, 1.5)))
 
 
-def look(method: str) -> tuple[str, str]:
+def look(method: str) -> tuple[str, Any]:
     """The colour and the marker of a method, the same in every plot."""
     key = crc32(method.encode())
     return LOOKS.get(method) or (COLOURS[key % len(COLOURS)], MARKERS[key // len(COLOURS) % len(MARKERS)])
