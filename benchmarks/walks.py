@@ -88,8 +88,8 @@ def measured(run: cd.Run, data: str) -> Iterator[Line]:
 
 
 def second_order(run: cd.Run, x: Tensor, start: float, line: Callable[..., Line]) -> Iterator[Line]:
-    """As many calls each, and how far from where ever smaller steps of `improved` lead."""
-    limit = restored(run, x[:LIMIT_IMAGES], start, "improved", LIMIT_STEPS)
+    """As many calls each, and how far from where ever smaller steps lead."""
+    limit = restored(run, x[:LIMIT_IMAGES], start, "heun", LIMIT_STEPS)
     for steps in (3, 11, 26):
         calls = 2 * steps - 1
         for sampler, own in (("improved", calls), ("heun", steps), ("multistep", calls)):
