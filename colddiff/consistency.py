@@ -14,6 +14,7 @@ from .samplers import Generators, Restorer, Sampler, State
 
 ROUNDING = 1 / 255 / 12**0.5  # standard deviation of what 8-bit levels are off by
 EXACT = 2e-8  # of what float32 is, between 1/2 and 1
+READ_OFF = 0.01  # of what a picture is taken to be made of where that was read off it, such as the colour of a hole
 
 
 def consistent(sampler: Sampler, noise: float | None = None) -> Sampler:
@@ -52,11 +53,13 @@ def consistent(sampler: Sampler, noise: float | None = None) -> Sampler:
 def consistently(sampler: Sampler, degradation: Degradation) -> Sampler:
     """`consistent`, for a restore: of params that were merely drawn or estimated nothing is known for certain.
 
+    What follows from params that were read off the picture is known as well as they are: of soft edges, half.
+
     Raises:
         ValueError: a degradation of which nothing is.
     """
     if degradation.projectable and (degradation.deterministic or degradation.observable):
-        return consistent(sampler)
+        return consistent(sampler, None if degradation.deterministic else READ_OFF)
     raise ValueError(
         f"nothing in a picture is known for certain under {type(degradation).__name__}, and so nothing can be kept: "
         "leave consistent out"

@@ -8,9 +8,10 @@ from torch import Tensor, nn
 import colddiff as cd
 from colddiff import SAMPLERS, cli, viz
 from colddiff.captured import captured
-from colddiff.consistency import EXACT, ROUNDING, consistent
+from colddiff.consistency import EXACT, ROUNDING, consistent, consistently
 from colddiff.grids import grid_within
 from colddiff.kernels import KNOWN_TO
+from colddiff.restoration import restore
 from colddiff.testing.failures import last, seeded
 
 CALLS = ["one_shot", "naive", "improved", "heun", "multistep"]
@@ -110,6 +111,22 @@ def test_a_consistent_walk_is_not_recorded(photos):
     y, times = D(photos, 1.0), cd.time_grid(12)
     kept = consistent(SAMPLERS["naive"])
     assert torch.equal(*(last(s(wrong, D, y, times)).x for s in (kept, captured(kept, never))))
+
+
+@pytest.mark.parametrize(
+    "op", [cd.GaussianMask(), cd.GaussianBlur(), cd.WideningBlur(), cd.Fade(), cd.Pixelate()], ids=str
+)
+@pytest.mark.parametrize("start", [0.1, 0.4])
+def test_what_is_kept_of_eight_bits_is_nearer_to_the_truth_than_a_good_answer(op, start, photos):
+    """Nothing true is given, but the picture: the hole's place and colour are read off it."""
+    times = grid_within(1, start, op.level_times())
+    params = op.draw_each(photos, [seeded(i) for i in range(len(photos))])
+    y = (op(photos, times[0], params) * 255).round() / 255
+    answer = photos + 0.05 * torch.randn(photos.shape, generator=seeded(9))
+    found = last(restore(lambda x, t: answer, op, y, times, sampler=consistently(SAMPLERS["one_shot"], op))).x
+    off, before = (float((x - photos).square().mean().sqrt()) for x in (found, answer))
+    assert off < 0.999 * before
+    assert float((found - answer).abs().max()) < 0.5, "something is wildly off"
 
 
 # --- in restores -----------------------------------------------------------------------------------------------------

@@ -87,8 +87,9 @@ class SeparableLinear(Degradation, ABC):
             return super().projection(y, s, params, noise)
         rows, columns = self.bases(y)
         gain = self.gain(one_if_shared(s).reshape(-1).double(), (y.shape[-2], y.shape[-1])).to(y.device)
-        norms = [analysis.norm(dim=1) for _, analysis in (rows, columns)]
-        told = is_told(gain, noise * norms[0][:, None] * norms[1])
+        # By how much rounding is larger, as part of an image, where the basis is not orthogonal: DCT-I.
+        skewed = [synthesis.norm(dim=0) * analysis.norm(dim=1) for synthesis, analysis in (rows, columns)]
+        told = is_told(gain, noise * skewed[0][:, None] * skewed[1])
         known = (rows[1] @ y.double() @ columns[1].mT) / torch.where(told, gain, 1)
 
         def of(x: Images) -> Images:
