@@ -86,6 +86,7 @@ from .unet import UNetConfig as UNetConfig
 if TYPE_CHECKING:
     from . import paper as paper
     from . import presets as presets
+    from .calibration import calibrate as calibrate
     from .checkpoint import load as load
     from .data import ImageData as ImageData
     from .data import from_images as from_images
@@ -96,6 +97,7 @@ if TYPE_CHECKING:
     from .settings import TrainConfig as TrainConfig
     from .streams import stream_data as stream_data
     from .training import train as train
+    from .wasserstein import wasserstein_times as wasserstein_times
     from .wiener_unet import WienerUNetConfig as WienerUNetConfig
 
 __version__ = "0.1.0"
@@ -104,6 +106,7 @@ __version__ = "0.1.0"
 _LAZY = {
     "ImageData": "data",
     "Run": "run",
+    "calibrate": "calibration",
     "load": "checkpoint",
     "evaluate": "report",
     "from_images": "data",
@@ -112,6 +115,7 @@ _LAZY = {
     "stream_data": "streams",
     "TrainConfig": "settings",
     "train": "training",
+    "wasserstein_times": "wasserstein",
     "WienerUNetConfig": "wiener_unet",
 }
 _MODULES = ("paper", "presets")

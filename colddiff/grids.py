@@ -38,6 +38,14 @@ def grid_within(steps: int, start: float | Tensor, levels: Tensor | None) -> Ten
     return _snapped(steps_within(steps, start, levels), start, levels)
 
 
+def on_levels(times: Tensor, levels: Tensor) -> Tensor:
+    """A grid with its times on the nearest levels, where several fell on one each but once; it begins above 0."""
+    found = levels[_nearest(times, levels)]
+    found[0] = torch.maximum(found[0], levels[1])  # a start below the first level is that level
+    moved = (found[1:] < found[:-1]).reshape(len(found) - 1, -1).any(dim=1)
+    return found[torch.cat([torch.tensor([True]), moved])]
+
+
 def steps_within(steps: int, start: float | Tensor, levels: Tensor | None) -> int:
     """So many steps, but no more than there are levels from `start` (of several the largest) down to 0."""
     if levels is None:
@@ -61,12 +69,10 @@ def _snapped(steps: int, start: float | Tensor, levels: Tensor | None) -> Tensor
     times = torch.linspace(1, 0, count + 1, dtype=torch.float64).reshape(-1, *[1] * begin.dim()) * begin
     if levels is None:
         return times
-    times = levels[_nearest(times, levels)]
-    times[0] = torch.maximum(times[0], levels[1])  # a start below the first level is that level
-    if bool(((times[0] - begin).abs() > 1e-6).any()):
-        warnings.warn(f"start {begin.tolist()} is between levels: {times[0].tolist()} is taken", stacklevel=4)
-    moved = (times[1:] < times[:-1]).reshape(count, -1).any(dim=1)
-    return times[torch.cat([torch.tensor([True]), moved])]
+    found = on_levels(times, levels)
+    if bool(((found[0] - begin).abs() > 1e-6).any()):
+        warnings.warn(f"start {begin.tolist()} is between levels: {found[0].tolist()} is taken", stacklevel=4)
+    return found
 
 
 def _nearest(times: Tensor, levels: Tensor) -> Tensor:

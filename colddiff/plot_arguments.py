@@ -5,6 +5,7 @@ from __future__ import annotations
 from jsonargparse import ArgumentParser
 
 from . import plotting
+from .calibration import MetricName
 from .options import SWITCH, Command, device_and_seed, image_size, trust
 
 
@@ -53,6 +54,17 @@ def _tradeoff_arguments(p: ArgumentParser) -> None:
     p.add_argument("--out", type=str, default="tradeoff.png", help="plot: .png, .svg or .pdf")
 
 
+def _calibration_arguments(p: ArgumentParser) -> None:
+    p.add_argument("data", type=str, help="digits, photos, a folder of images, a parquet or array file")
+    p.add_argument(
+        "--degradation", type=str | dict, required=True, help="name; its fields as --degradation.FIELD VALUE"
+    )
+    p.add_argument("--metric", type=MetricName, default="psnr", help="in which time is made linear")
+    p.add_argument("--out", type=str, default="calibration.png", help="plot: .png, .svg or .pdf")
+    image_size(p, "side to which the pictures are resized and cropped; their own size if left out")
+    p.add_argument("--seed", type=int, default=0, help="of everything random")
+
+
 PLOTS = {
     "trajectory": Command("a sampler's walk, as a sheet or animation", _trajectory_arguments, plotting.plot_trajectory),
     "difference": Command("where two pictures differ", _difference_arguments, plotting.plot_difference),
@@ -60,5 +72,10 @@ PLOTS = {
         "what a degradation does to each spatial frequency", _frequencies_arguments, plotting.plot_frequencies
     ),
     "schedules": Command("severity and noise against time", _schedules_arguments, plotting.plot_schedules),
+    "calibration": Command(
+        "a metric against time, before and after time is made linear in it",
+        _calibration_arguments,
+        plotting.plot_calibration,
+    ),
     "tradeoff": Command("perception against distortion, from a report", _tradeoff_arguments, plotting.plot_tradeoff),
 }

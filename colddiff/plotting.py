@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from . import viz
 from .beginnings import begin
+from .calibration import T_MIN, MetricName, calibrate, measure_at, straightness
 from .chains import NoiseSchedule
 from .checkpoint import load
 from .data import load_data
@@ -28,9 +30,12 @@ from .run import Run
 from .samplers import State, walk
 from .schedules import Schedule
 from .seeds import generator_for
+from .wasserstein import wasserstein_times
 
 MOST_PICTURES = 1000  # on one strip
 PHOTOS = (16, 128)  # how many of the library's own photographs, and pixels a side, where none is named
+MEASURED = 41  # times of a plot against time
+STEPS = 10  # of the grid below it
 STAYS = 1.5  # seconds of the last picture of an animation
 
 
@@ -137,6 +142,27 @@ def plot_tradeoff(report: str, out: str) -> None:
         raise ValueError(wanted)
     viz.save(viz.tradeoff(rows), out)
     print(f"perception against distortion in {out}")
+
+
+def plot_calibration(
+    data: str, degradation: Any, metric: MetricName, out: str, image_size: int | None, seed: int
+) -> None:
+    """Write a metric against time on held-out images, for a degradation as it is and calibrated on training images."""
+    _check_target(out, data)
+    plain = Degradation.from_config(degradation)
+    seen = load_data(data, size=image_size)
+    held_out = load_data(data, split="held_out", size=image_size, colour="grey" if seen.shape[0] == 1 else "rgb")
+    ways = {"as it is": plain, "calibrated": calibrate(plain, seen, metric, seed=seed)}
+    times = torch.linspace(T_MIN if metric == "psnr" else 0, 1, MEASURED, dtype=torch.float64)
+    curves = {name: measure_at(op, held_out, times, metric, seed=seed) for name, op in ways.items()}
+    straight = {name: straightness(times, values) for name, values in curves.items()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of steps that fall on one level
+        grids = [wasserstein_times(op, seen, STEPS, seed=seed) for op in ways.values()]
+    told = [(f"{name}, $R^2$ = {straight[name]:.4f}", values) for name, values in curves.items()]
+    unit = {"psnr": "PSNR (dB)"}.get(metric, metric.upper())
+    viz.save(viz.calibration(times, told, grids, metric=unit, title=str(plain.registered_name)), out)
+    print(", ".join(f"R^2 {value:.4f} {name}" for name, value in straight.items()) + f", in {out}")
 
 
 # --- helpers ---------------------------------------------------------------------------------------------------------

@@ -142,3 +142,9 @@ class Table(Schedule):
         low = (t * (len(values) - 1)).floor().clamp(0, len(values) - 2)
         i = low.long()
         return torch.lerp(values[i], values[i + 1], t * (len(values) - 1) - low)
+
+    def inverse(self, s: Tensor) -> Tensor:
+        values = torch.tensor(self.values, dtype=s.dtype, device="cpu").to(s.device, non_blocking=True)
+        i = (torch.searchsorted(values, s.contiguous()) - 1).clamp(0, len(values) - 2)
+        low, high = values[i], values[i + 1]
+        return (i + (s - low) / (high - low)) / (len(values) - 1)

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal, TypeVar
 import torch
 from torch import Tensor
 
+from .calibration import MetricName
 from .data import ImageData, beside, cut, load_data
 from .degradations.base import Degradation
 from .degradations.gaussian_noise import GaussianNoise
@@ -76,6 +77,7 @@ class TrainConfig(Configurable):
             `degradation` is the noise that a conditional diffusion model walks.
         rollout: let every other image come to its time by a step of the network's own from an earlier one, as it does
             in a walk, instead of by the degradation; a third more time per step.
+        calibrate: give the degradation the schedule in which time is linear in psnr, ssim or rmse on these images.
         flip: mirror images at random.
         shift: move images at random by up to so many pixels, edges repeated.
         prior: where generation starts; None takes what suits the degradation.
@@ -120,6 +122,7 @@ class TrainConfig(Configurable):
     input_noise: float = 0.0
     condition: Degradation | None = None
     rollout: bool = False
+    calibrate: MetricName | None = None
     flip: bool = False
     shift: int = 0
     prior: Prior | None = None

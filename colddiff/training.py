@@ -20,6 +20,7 @@ from . import checkpoint
 from .baselines import baseline_for
 from .batches import Batches
 from .budget import cpu_threads, steps_in
+from .calibration import calibrate
 from .data import ImageData
 from .fast import CompiledModel, pick_precision
 from .feed import Feed
@@ -153,7 +154,9 @@ def _prepared(
     data, held_out = images_for(config, data, held_out)
     if start is not None:
         check_same_data(run_dir, read_json(start / "state.json").get("data", {}), data)
-    measured = in_memory(data)
+    measured, asked = in_memory(data), config.to_config()
+    if config.calibrate is not None:
+        config = replace(config, degradation=calibrate(config.degradation, measured, config.calibrate))
     prior, baseline = prior_for(config, measured), baseline_for(config.degradation, measured)
     spec = restorer_for(config, measured) if net is None else None
     net = _network(spec, net, measured, config.seed).to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
@@ -170,7 +173,7 @@ def _prepared(
     )  # fmt: skip
 
     now, threads = _standing(config, start, net, ema, bare, batches, device)
-    described = _run_config(config, spec, data, now.steps)
+    described = _run_config(config, spec, data) | {"training": asked | {"total_steps": now.steps}}
     if len(json.dumps(described)) > LARGEST_JSON / 2:
         raise ValueError(f"the settings are more than {size_in_words(LARGEST_JSON / 2)} as JSON: give shorter tables")
 
@@ -193,8 +196,7 @@ def _prepared(
         tqdm(total=now.steps, initial=now.step, desc=run_dir.name, unit="step", disable=quiet),
         fast,
         {
-            "environment": environment(device, processes, threads), "data": told_of_data(data),
-            "training": config.to_config(),
+            "environment": environment(device, processes, threads), "data": told_of_data(data), "training": asked,
         },
         publish, streamed,
     )  # fmt: skip
@@ -232,15 +234,12 @@ def _network(spec: RestorerConfig | None, own: nn.Module | None, data: ImageData
     return net
 
 
-def _run_config(
-    config: TrainConfig, spec: RestorerConfig | None, data: ImageData | StreamedData, steps: int
-) -> dict[str, Any]:
+def _run_config(config: TrainConfig, spec: RestorerConfig | None, data: ImageData | StreamedData) -> dict[str, Any]:
     return {
         "restorer": None if spec is None else spec.to_config(),
         "degradation": config.degradation.to_config(),
         "image": {"channels": data.shape[0], "size": list(data.shape[1:])},
         "data": data.protocol,
-        "training": config.to_config() | {"total_steps": steps},
     }
 
 

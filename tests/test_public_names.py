@@ -75,6 +75,7 @@ NAMES = [
     "WideningBlur",
     "WienerUNetConfig",
     "bind_observed",
+    "calibrate",
     "consistent",
     "degradation",
     "estimated",
@@ -100,6 +101,7 @@ NAMES = [
     "time_grid",
     "train",
     "walk",
+    "wasserstein_times",
 ]
 
 

@@ -15,4 +15,5 @@ from .sheets import picture_format as picture_format
 from .sheets import save as save
 from .sheets import to_image as to_image
 from .spectra import frequencies as frequencies
+from .straight import calibration as calibration
 from .warps import schedules as schedules
