@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 
 from . import metrics
-from .calibration import Sample, refined
+from .calibration import STILL, Sample, refined
 from .data import ImageData
 from .degradations.base import Degradation, Images, Params
 from .grids import grid_within, on_levels
 
 NODES = 33  # severities at which images are damaged, at first; up to 8 times as many where they change fast
 BATCH_NUMBERS = 2**16  # in images that are damaged at a time, to all severities
+ROUNDS = 2  # the second measures where the first has come to
 HALVINGS = 50
 
 
@@ -56,9 +57,12 @@ def wasserstein_times(
     sample = Sample.of(degradation, images, params, seed)
     high = float(degradation.severity(begin))
     severities, _ = refined(lambda s: sample.measure(s, metrics.rmse), 0.0, high, NODES)
-    falling = severities.flip(0)
-    i, share = equal_chords(embedded(sample, falling), steps)
-    times = degradation.schedule.inverse(torch.lerp(falling[i], falling[i + 1], share))
+    for _ in range(ROUNDS):
+        falling = severities.flip(0)
+        i, share = equal_chords(embedded(sample, falling), steps)
+        found = torch.lerp(falling[i], falling[i + 1], share)
+        severities = torch.cat([severities, found]).unique()
+    times = degradation.schedule.inverse(found)
     times[0], times[-1] = begin, 0
     times = times if levels is None else on_levels(times, levels)
     if levels is not None and len(times) <= steps:
@@ -77,9 +81,9 @@ def embedded(sample: Sample, severities: Tensor) -> Tensor:
     for x, D in sample.batches(BATCH_NUMBERS):
         moved = torch.stack([(D(x, s) - x).flatten() for s in severities.tolist()]).double()
         products += (moved @ moved.T).cpu()
-    values, vectors = torch.linalg.eigh(products / len(sample.images))
-    if not bool(values.isfinite().all()) or float(values[-1]) < 1e-12:
+    if not float(products.diagonal().max()) > STILL**2 * sample.images.numel():
         raise ValueError("these images do not change, or hold nan: there are no distances to be equal; give other ones")
+    values, vectors = torch.linalg.eigh(products / len(sample.images))
     points: Tensor = vectors * values.clamp(min=0).sqrt()
     return points
 

@@ -34,14 +34,14 @@ def calibration(
     every = [float(v) for _, values in curves for v in values]
     low, high = min(every), max(every)
     room = 0.07 * (high - low) or 1.0
-    rows = [low - (k + 1) * room for k in range(len(grids))]
+    rows = [low - (k + 1.9) * room for k in range(len(grids))]
     for k, (name, values) in enumerate(curves):
         ax.plot(times.tolist(), values.tolist(), color=COLOURS[k % len(COLOURS)], lw=2, marker=".", ms=4, label=name)
     for k, (grid, y) in enumerate(zip(grids, rows, strict=True)):
         marks = grid.tolist()
         ax.plot(marks, [y] * len(marks), ls="", marker="|", ms=9, mew=1.4, color=COLOURS[k % len(COLOURS)])
     if grids:
-        ax.annotate("equal Wasserstein steps", (1.0, rows[0] + 0.45 * room), fontsize=SMALL, color=FAINT, ha="right")
+        ax.annotate("equal Wasserstein steps", (1.0, rows[0] + 0.6 * room), fontsize=SMALL, color=FAINT, ha="right")
     scale(ax, "x", (0.0, 1.0), log=False, room=0.03)
     scale(ax, "y", [high, *rows, low], log=False)
     name_axes(ax, f"mean {metric} of held-out images", "time t", metric)
