@@ -33,6 +33,8 @@ from .recommended import FILE as RECOMMENDED
 from .recommended import Recommended, recommended_in
 from .registry import Configurable, names_of
 from .run import Run
+from .severity import FILE as SEVERITY
+from .severity import read_estimator
 from .tensors import check_memory, check_weights, load_weights, read_tensors, write_tensors
 from .unet import RestorerConfig
 from .ways import walks
@@ -108,13 +110,18 @@ def load(
         precision = "fp32"  # trained so, or bf16 failed its gate
     chosen = pick_precision(precision, where)
     net = net.to(where, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    baseline, file = baseline_for(degradation), path / "baseline.safetensors"
-    if file.is_file():
+    baseline, estimator = baseline_for(degradation), None
+    if (file := path / "baseline.safetensors").is_file():
         try:
             baseline = baseline_from(degradation, read_tensors(file))
         except ValueError as error:  # no restore needs it
             warnings.warn(f"{error}: reports go without the classical restorer", stacklevel=2)
-    run = Run(net, degradation, prior, config, path, chosen, compile, baseline)
+    if (file := path / SEVERITY).is_file():
+        try:
+            estimator = read_estimator(file, config["image"]["channels"]).to(where)
+        except ValueError as error:  # nor this
+            warnings.warn(f"{error}: restores begin at t = 1 where nobody says how damaged a picture is", stacklevel=2)
+    run = Run(net, degradation, prior, config, path, chosen, compile, baseline, estimator=estimator)
     return replace(run, recommended=recommended_for(run))
 
 

@@ -53,6 +53,12 @@ def steps_within(steps: int, start: float | Tensor, levels: Tensor | None) -> in
     return min(steps, max(1, int(_nearest(float_times(start).double().cpu(), levels).max())))
 
 
+def startable(t: Tensor, levels: Tensor | None) -> Tensor:
+    """The times next to t (B,) from which a grid can start: above 0, and on `levels` where there are some."""
+    t = t.double().cpu().clamp(1e-3, 1)
+    return t if levels is None else levels[_nearest(t, levels).clamp(min=1)]
+
+
 def _snapped(steps: int, start: float | Tensor, levels: Tensor | None) -> Tensor:
     """The times of `time_grid`."""
     try:

@@ -13,7 +13,10 @@ from .hub import HUB_NAME, silenced
 from .registry import suggestion
 
 # All that a run is, and all that is ever downloaded: nothing that could be executed.
-FILES = ("config.json", "model.safetensors", "prior.safetensors", "baseline.safetensors", "recommended.json")
+FILES = (
+    "config.json", "model.safetensors", "prior.safetensors", "baseline.safetensors", "severity.safetensors",
+    "recommended.json",
+)  # fmt: skip
 
 
 def is_repository(text: str) -> bool:

@@ -42,8 +42,9 @@ def push(
 ) -> str:
     """Publish a run on the Hugging Face hub, in one commit, and return its address: `load(repo)` brings it back.
 
-    What leaves the machine: config, weights, prior, baseline, recommended settings, a model card, and the report with
-    its picture of held-out images. Folders are named by their last part. All of it is loaded, before anything is sent.
+    What leaves the machine: config, weights, prior, baseline, estimator of severity, recommended settings, a model
+    card, and the report with its picture of held-out images. Folders are named by their last part. All of it is
+    loaded, before anything is sent.
 
     Args:
         run: a run, or what `load` takes.

@@ -20,12 +20,13 @@ from .degradations.base import Degradation, Images
 from .each import apart, of_each
 from .fast import FastRestorer
 from .framing import Framing
-from .grids import float_times, grid_within, steps_within, time_grid
+from .grids import float_times, grid_within, startable, steps_within, time_grid
 from .kinds import as_batch, mapped
 from .priors import Prior
 from .recommended import Recommended, Setting, check_goal
 from .restoration import restore, suited_sampler
 from .samplers import Generators, Sampler, State, named_sampler, one_shot, walk
+from .severity import Severity, SeverityEstimator, joined
 from .tiling import TILE, check_memory, tiled
 
 STEPS = 20  # restorer calls of a restore
@@ -45,6 +46,7 @@ class Run:
         compile: whether the network goes through torch.compile.
         baseline: the classical restorer to compare with, fitted to the training images, or None.
         recommended: what `restore` takes where nobody chose, as its evaluation found, or None.
+        estimator: what tells how damaged a picture is, or None.
     """
 
     net: nn.Module = field(repr=False)
@@ -56,6 +58,7 @@ class Run:
     compile: bool = False
     baseline: Baseline | None = field(default=None, repr=False)
     recommended: Recommended | None = field(default=None, repr=False)
+    estimator: SeverityEstimator | None = field(default=None, repr=False)
 
     @cached_property
     def R(self) -> FastRestorer:
@@ -99,6 +102,32 @@ class Run:
         colour = "grey" if self.shape[0] == 1 else "rgb"
         return Framing.from_config(self.config["data"].get("framing") or {"type": "framing", "colour": colour})
 
+    def severity(self, images: Any) -> Severity:
+        """How damaged images of any kind that `restore` takes are: t (B,), with 90% intervals.
+
+        Raises:
+            ValueError: the run was trained without an estimator, or they are no such images.
+        """
+        if self.estimator is None:
+            raise ValueError(
+                f"{str(self.path)!r} has nothing that tells how damaged a picture is: train with blind (--blind), on "
+                "damage that is made by the training"
+            )
+        given = images if isinstance(images, list | tuple) else [images]
+        batches = [as_batch(image, self.framing.read)[0] for image in given]
+        for x in batches:
+            self._check_channels(x)
+        return joined([self.estimator.severity(x) for x in batches])
+
+    def starts(self, x: Images) -> float | Tensor:
+        """Where restores of x (B, C, H, W) begin if nobody says: at the time (B,) of each as estimated, or else at 1.
+
+        An estimator that errs by more than `severity.LARGEST_ERROR` on held-out images is not asked.
+        """
+        if self.estimator is None or not self.estimator.usable:
+            return 1.0
+        return startable(self.estimator.severity(x).t, self.degradation.level_times())
+
     def setting(self, start: float | Tensor = 1.0, goal: str = "distortion") -> Setting:
         """What `restore` takes for pictures at `start` where neither sampler nor steps are given.
 
@@ -123,7 +152,7 @@ class Run:
         self,
         images: Any,
         *,
-        start: float | Tensor = 1.0,
+        start: float | Tensor | None = None,
         steps: int | None = None,
         sampler: Sampler | str | None = None,
         goal: str = "distortion",
@@ -138,9 +167,9 @@ class Run:
             images: a tensor (B, C, H, W) in [0, 1], any H and W; or what else `kinds.mapped` takes: arrays, Pillow
                 pictures, paths, lists of them. Files and pictures are read as those of the training were, but for
                 their size.
-            start: how damaged they are, in (0, 1].
+            start: how damaged they are, in (0, 1]. Left out, what `starts` says of each.
             steps: restorer calls. Left out while there is a sampler, 20, or as many as the degradation has levels
-                below the start. Ignored by one_shot.
+                below the start; of a start that was estimated, 20 times that. Ignored by one_shot.
             sampler: a sampler or its name. Left out while there are steps, `restoration.suited_sampler`.
             goal: "distortion" or "perception". Where sampler and steps are both left out, `setting` chooses both for
                 it, at each image's own start; otherwise nothing follows from it.
@@ -157,22 +186,24 @@ class Run:
         hole = None if mask is None else as_batch(mask, replace(self.framing, colour="grey").read)[0] > 0.5
 
         def restored(x: Tensor, places: Sequence[int]) -> Tensor:
-            own = of_each(start, places, "start")
-            several = isinstance(own, Tensor) and own.dim() and steps is None
+            self._check_channels(x)
+            own = self.starts(x) if start is None else of_each(start, places, "start")
+            begins = own.tolist() if isinstance(own, Tensor) and own.dim() and steps is None else []
             # What an image is restored with follows from its own start, whatever those beside it have.
-            keys = [self._taken(begin, sampler, goal) for begin in own.tolist()] if several else []  # type: ignore[union-attr]
-            return apart(lambda part, rows: walked(part, [places[row] for row in rows]), x, keys)
+            keys = [self._taken(begin, sampler, goal, estimated=start is None) for begin in begins]
 
-        def walked(x: Tensor, places: Sequence[int]) -> Tensor:
-            own = of_each(start, places, "start")
-            holes = hole[list(places)] if hole is not None and len(hole) > 1 else hole
-            drawn = [torch.Generator().manual_seed(seed + i) for i in places]
-            for state in self.walk(
-                x, start=own, steps=steps, sampler=sampler, goal=goal, mask=holes, generator=drawn, tile=tile,
-                consistent=consistent,
-            ):  # fmt: skip
-                x = state.x
-            return x.clamp(0, 1)
+            def walked(x: Tensor, rows: Sequence[int]) -> Tensor:
+                seen = [places[row] for row in rows]
+                how, calls = keys[rows[0]] if keys else (sampler, steps)
+                for state in self.walk(
+                    x, start=of_each(own, rows, "start"), steps=calls, sampler=how, goal=goal,
+                    mask=hole[seen] if hole is not None and len(hole) > 1 else hole,
+                    generator=[torch.Generator().manual_seed(seed + i) for i in seen], tile=tile, consistent=consistent,
+                ):  # fmt: skip
+                    x = state.x
+                return x.clamp(0, 1)
+
+            return apart(walked, x, keys)
 
         return mapped(restored, images, self.framing.read)
 
@@ -180,7 +211,7 @@ class Run:
         self,
         x: Images,
         *,
-        start: float | Tensor = 1.0,
+        start: float | Tensor | None = None,
         steps: int | None = None,
         sampler: Sampler | str | None = None,
         goal: str = "distortion",
@@ -195,9 +226,12 @@ class Run:
         The mask is (B or 1, 1, H, W), true where the picture is missing.
         """
         check_goal(goal)
-        if x.dim() != 4 or x.shape[1] != self.shape[0]:
-            raise ValueError(f"expected images (B, {self.shape[0]}, H, W), got {tuple(x.shape)}")
+        self._check_channels(x)
         x = x.to(self.device)
+        if start is None:
+            start = self.starts(x)
+            if isinstance(start, Tensor) and steps is None:
+                sampler, steps = self._taken(float(start.max()), sampler, goal, estimated=True)
         check_memory(x)
         taken = self.setting(start, goal) if sampler is None and steps is None else self._plain
         sampler = sampler or taken.sampler
@@ -218,10 +252,18 @@ class Run:
             capture=captured if self.compile else None,
         )  # fmt: skip
 
-    def _taken(self, start: float, sampler: Sampler | str | None, goal: str) -> tuple[str, int]:
+    def _taken(
+        self, start: float, sampler: Sampler | str | None, goal: str, estimated: bool
+    ) -> tuple[Sampler | str, int]:  # fmt: skip
         """The sampler and the steps of a picture where no steps are given."""
         taken = self._plain if sampler else self.setting(start, goal)
-        return taken.sampler, steps_within(taken.steps, start, self.degradation.level_times())
+        # A little damage that was seen, of which nothing was measured, takes few steps.
+        steps = max(1, round(STEPS * start)) if estimated and not taken.images else taken.steps
+        return sampler or taken.sampler, steps_within(steps, start, self.degradation.level_times())
+
+    def _check_channels(self, x: Tensor) -> None:
+        if x.dim() != 4 or x.shape[1] != self.shape[0]:
+            raise ValueError(f"expected images (B, {self.shape[0]}, H, W), got {tuple(x.shape)}")
 
     def _walk_beside(
         self, condition: Images, times: Tensor, sampler: Sampler, generator: Generators

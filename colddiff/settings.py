@@ -78,6 +78,7 @@ class TrainConfig(Configurable):
         rollout: let every other image come to its time by a step of the network's own from an earlier one, as it does
             in a walk, instead of by the degradation; a third more time per step.
         calibrate: give the degradation the schedule in which time is linear in psnr, ssim or rmse on these images.
+        blind: train beside it a small network that tells how damaged a picture is, for restores that are not told.
         flip: mirror images at random.
         shift: move images at random by up to so many pixels, edges repeated.
         prior: where generation starts; None takes what suits the degradation.
@@ -122,6 +123,7 @@ class TrainConfig(Configurable):
     input_noise: float = 0.0
     condition: Degradation | None = None
     rollout: bool = False
+    blind: bool = True
     calibrate: MetricName | None = None
     flip: bool = False
     shift: int = 0

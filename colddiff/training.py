@@ -22,11 +22,12 @@ from .batches import Batches
 from .budget import cpu_threads, steps_in
 from .calibration import calibrate
 from .data import ImageData
+from .estimating import fit_estimator, images_within, worth_fitting
 from .fast import CompiledModel, pick_precision
 from .feed import Feed
 from .files import LARGEST_JSON, locked, read_json, size_in_words
 from .guard import Guard
-from .interruption import interruptible
+from .interruption import Interrupted, Stopped, interruptible
 from .loop import Loop, average
 from .objective import adam, loss_on, restoration_loss
 from .processes import agreed, is_first, join, place
@@ -43,7 +44,8 @@ from .run import Run
 from .runlog import Log, tensorboard_writer
 from .seeds import seed_for
 from .settings import TrainConfig, images_for, in_memory, prior_for, restorer_for
-from .snapshots import check_disk, clear_away, load_snapshot, snapshots
+from .severity import FILE as SEVERITY
+from .snapshots import check_disk, clear_away, load_snapshot, saving, snapshots
 from .streams import StreamedData
 from .tensors import check_types
 from .unet import RestorerConfig
@@ -80,9 +82,10 @@ def train(
         _check(config, net, start)
         if is_first():
             clear_away(run_dir, config.keep)
-        loop, threads = _prepared(accelerator, config, start, net, data, held_out, progress)
+        loop, threads, estimate = _prepared(accelerator, config, start, net, data, held_out, progress)
         with contextlib.closing(loop), cpu_threads(threads), interruptible() as stopped:
             loop.run(stopped)
+            estimate(stopped)
         accelerator.wait_for_everyone()
         return checkpoint.load(run_dir, device=config.device, net=None if net is None else loop.ema)
 
@@ -147,8 +150,8 @@ def _check(config: TrainConfig, net: nn.Module | None, start: Path | None) -> No
 def _prepared(
     accelerator: Accelerator, config: TrainConfig, start: Path | None, net: nn.Module | None,
     data: ImageData | StreamedData | None, held_out: ImageData | None, progress: bool,
-) -> tuple[Loop, int]:  # fmt: skip
-    """What the steps need, as it was at a checkpoint or at the beginning, and on how many threads they are done."""
+) -> tuple[Loop, int, Callable[[Stopped], None]]:  # fmt: skip
+    """What the steps need, as it was at a checkpoint or at the beginning; on how many threads; and what comes after."""
     device, (rank, processes), run_dir = accelerator.device, place(), Path(config.out)
 
     data, held_out = images_for(config, data, held_out)
@@ -172,7 +175,7 @@ def _prepared(
         rollout=config.rollout,
     )  # fmt: skip
 
-    now, threads = _standing(config, start, net, ema, bare, batches, device)
+    now, threads, count = _standing(config, start, net, ema, bare, batches, device)
     described = _run_config(config, spec, data) | {"training": asked | {"total_steps": now.steps}}
     if len(json.dumps(described)) > LARGEST_JSON / 2:
         raise ValueError(f"the settings are more than {size_in_words(LARGEST_JSON / 2)} as JSON: give shorter tables")
@@ -180,6 +183,17 @@ def _prepared(
     def publish() -> None:
         told = described | {"precision": now.precision, "step": now.step}
         checkpoint.save(run_dir, ema.state_dict(), told, prior, baseline)
+
+    def estimate(stopped: Stopped) -> None:
+        if rank == 0 and count and not (run_dir / SEVERITY).exists():
+            seen = replace(batches, data=measured)
+            found = fit_estimator(seen, checks, count, device, progress=progress, stopped=lambda: bool(stopped.signum))
+            if found is not None:
+                with saving(run_dir):
+                    found.save(run_dir)
+        signum = agreed(stopped.signum or 0, max)
+        if signum:
+            raise Interrupted(now.step, signum)
 
     if start is not None and rank == 0:
         publish()  # the checkpoint may have been the last thing that was written
@@ -197,28 +211,33 @@ def _prepared(
         fast,
         {
             "environment": environment(device, processes, threads), "data": told_of_data(data), "training": asked,
+            "severity": count,
         },
         publish, streamed,
     )  # fmt: skip
-    return loop, threads
+    return loop, threads, estimate
 
 
 def _standing(
     config: TrainConfig, start: Path | None, net: nn.Module, ema: nn.Module, bare: torch.optim.Optimizer,
     batches: Batches, device: torch.device,
-) -> tuple[Standing, int]:  # fmt: skip
-    """Where it begins, with its budget in steps, or where a checkpoint says, put back; and on how many threads."""
+) -> tuple[Standing, int, int]:  # fmt: skip
+    """Where it begins, with its budget in steps, or where a checkpoint says, put back; on how many threads; and from
+    how many images the estimator beside it learns.
+    """
     threads, (_, processes) = torch.get_num_threads(), place()
     if start is not None:
         state = load_snapshot(start, net, ema, bare)
         threads = min(threads, state["environment"]["threads"])
         tell_environment(environment(device, processes, threads), state["environment"])
-        return Standing.of(state, start), threads
-    precision, steps = pick_precision(config.precision, device), config.steps or 0
+        return Standing.of(state, start), threads, state.get("severity", 0)
+    precision, steps, most = pick_precision(config.precision, device), config.steps or 0, None
     if not steps:
-        minutes = config.minutes or DEFAULT_MINUTES
-        steps, threads = steps_in(minutes, _trial(net, batches, config, precision, device), device)
-    return Standing(agreed(steps, min), precision), threads
+        seconds = 60 * (config.minutes or DEFAULT_MINUTES)
+        spared, most = images_within(seconds, config, batches, device)
+        steps, threads = steps_in((seconds - spared) / 60, _trial(net, batches, config, precision, device), device)
+    now = Standing(agreed(steps, min), precision)
+    return now, threads, worth_fitting(config, now.steps, batches.data.shape, most)
 
 
 def _network(spec: RestorerConfig | None, own: nn.Module | None, data: ImageData, seed: int) -> nn.Module:
