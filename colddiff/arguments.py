@@ -55,7 +55,10 @@ def _restore_arguments(p: ArgumentParser) -> None:
     p.add_argument("run", type=str, help="what `colddiff train` wrote, or digits")
     p.add_argument("images", type=str, nargs="+", help="pictures or folders of pictures")
     p.add_argument("--out", type=str, required=True, help="folder for the restored pictures")
-    p.add_argument("--start", type=float, default=1.0, help="how damaged the pictures are, in (0, 1]")
+    p.add_argument(
+        "--start", type=float | None, default=None,
+        help="how damaged the pictures are, in (0, 1]; if left out, as the run tells of each, or 1 where it cannot",
+    )  # fmt: skip
     p.add_argument(
         "--sampler", type=str, default=None, help="see `colddiff list`; what suits the run beside --steps alone"
     )

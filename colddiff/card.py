@@ -148,12 +148,14 @@ def _limits(run: Run, config: dict[str, Any]) -> str:
     total = training.get("total_steps", config["step"])
     planned = f" of {total} that were planned" if total != config["step"] else ""
     batches = f", with batches of {batch} images" if batch else ""
+    blind = [] if run.estimator is None else [f"How damaged a picture is it tells: {run.estimator.told}."]
     lines = [
         f"It was trained on {number} of {source}{split}, {height} x {width} pixels, "
         f"{colour}, for {config['step']} steps{planned}{batches}. It has seen nothing else: what it does with other "
         "subjects, or at another scale, nobody has measured.",
         "It undoes the degradation below and no other. A picture that was damaged in another way, or by more than that "
         "degradation does at t = 1, comes out wrong; one that is damaged less wants its `start` below 1.",
+        *blind,
         "What the damage has destroyed it makes up: its output is no evidence of what was there.",
     ]
     if run.condition is not None:

@@ -10,6 +10,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from tqdm import tqdm
+
 from . import viz, worth
 from .checkpoint import load
 from .data import ImageData, beside, load_data
@@ -50,7 +52,7 @@ def train_restorer(config: TrainConfig, resume: bool) -> None:
 
 
 def restore_pictures(
-    run: str, images: list[str], out: str, start: float, sampler: str | None, steps: int | None, goal: str,
+    run: str, images: list[str], out: str, start: float | None, sampler: str | None, steps: int | None, goal: str,
     mask: str | None, reference: str | None, degrade: bool, beside: bool, framed: bool, image_size: int | None,
     tile: int, consistent: bool, overwrite: bool, precision: str, compile: bool, device: str, seed: int,
 ) -> None:  # fmt: skip
@@ -68,12 +70,22 @@ def restore_pictures(
         framing, start, steps, sampler, goal, None if mask is None else Path(mask),
         None if reference is None else Path(reference), degrade, beside, tile, overwrite, seed, consistent,
     )  # fmt: skip
+    blind = start is None and model.blind and not degrade
     if sampler is None and steps is None:
-        if model.recommended or goal != GOALS[0]:
-            print(_taken(model, start, goal))
+        if (model.recommended or goal != GOALS[0]) and not blind:
+            print(_taken(model, start or 1.0, goal))
     elif goal != GOALS[0]:
         print(f"--goal {goal} chooses nothing here: {'--sampler' if sampler else '--steps'} was given")
-    count, measured = restore_files(model, images, Path(out), job)
+    said: list[str] = []
+
+    def say(line: str) -> None:
+        said.append(line)
+        if len(said) <= MOST_LINES:
+            tqdm.write(line)
+
+    count, measured = restore_files(model, images, Path(out), job, say)
+    if len(said) > MOST_LINES:
+        print(f"... and {len(said) - MOST_LINES} more")
     for m in measured[:MOST_LINES]:
         print(
             f"{printable(m.file)}: "
@@ -89,7 +101,10 @@ def restore_pictures(
     else:
         shown = ", restored beside what was given," if beside else ", restored,"
     pictures = "picture" if count == 1 else "pictures"
-    print(f"{count} {pictures}{shown} in {out}" + (f"; distances in {Path(out) / 'metrics.json'}" if measured else ""))
+    distances = f"; distances in {Path(out) / 'metrics.json'}" if measured else ""
+    known = start is not None or blind or degrade or model.condition is not None
+    begun = "" if known else "; from t = 1, as no --start said otherwise"
+    print(f"{count} {pictures}{shown} in {out}{distances}{begun}")
 
 
 def sample_images(
@@ -190,6 +205,8 @@ def inspect_run(run: str) -> None:
     if model.recommended is not None:
         for line in model.recommended.lines(model.degradation.level_times()):
             print(f"restores     {line}, measured on {printable(str(model.recommended))}")
+    if model.estimator is not None:
+        print(f"severity     {model.estimator.told}")
     log = model.path / "log.jsonl"
     for line in last_lines(log)[-2:] if log.exists() else []:
         print(f"log          {printable(line)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -16,14 +16,14 @@ from tqdm import tqdm
 from . import metrics, viz
 from .files import check_target, write_json
 from .framing import Framing
-from .grids import time_grid
+from .grids import startable, steps_within, time_grid
 from .pictures import IMAGE_SUFFIXES, astray, to_tensor
 from .reading import listed
 from .recommended import Setting
-from .restoration import suited_sampler
-from .run import STEPS, Run
+from .run import Run
 from .samplers import Sampler
 from .seeds import generator_for
+from .severity import UNSURE, Severity
 from .texts import printable
 from .tiling import TILE, tile_count
 
@@ -51,7 +51,7 @@ class Job:
     """
 
     framing: Framing
-    start: float = 1.0
+    start: float | None = None
     steps: int | None = None
     sampler: Sampler | str | None = None
     goal: str = "distortion"
@@ -65,7 +65,8 @@ class Job:
     consistent: bool = False
 
     def __post_init__(self) -> None:
-        time_grid(1, self.start)  # raises for what is no start
+        if self.start is not None:
+            time_grid(1, self.start)  # raises for what is no start
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,9 @@ class Measured:
     restored: dict[str, float]
 
 
-def restore_files(run: Run, paths: Sequence[str | Path], out: Path, job: Job) -> tuple[int, list[Measured]]:
+def restore_files(
+    run: Run, paths: Sequence[str | Path], out: Path, job: Job, say: Callable[[str], None] = lambda line: None
+) -> tuple[int, list[Measured]]:  # fmt: skip
     """Restore pictures, one file each; below `out` they keep the names and folders that they have.
 
     What is done is a bar on stderr, or a line every ten seconds where that is no terminal; a large picture is
@@ -85,6 +88,9 @@ def restore_files(run: Run, paths: Sequence[str | Path], out: Path, job: Job) ->
 
     A picture that cannot be read, or does not fit its reference, the mask or the memory, is named in a warning, and the
     others go on; what was measured is written however it ends.
+
+    Without a start each picture begins where the run says that it is, if it can tell, and `say` is given a line of it;
+    else at 1, as do clean pictures that are damaged first.
 
     Returns:
         How many were restored, and what was measured where there is a reference.
@@ -96,8 +102,9 @@ def restore_files(run: Run, paths: Sequence[str | Path], out: Path, job: Job) ->
     references = _references(job, found)
     targets = _targets(found, out, [*references, job.mask], job.overwrite)
     hole = None if job.mask is None else _read(replace(job.framing, colour="grey"), job.mask) > 0.5
+    levels, asked = run.degradation.level_times(), job.start is None and run.blind and not job.degrade
     # On a level, and said once.
-    start = float(time_grid(1, job.start, levels=run.degradation.level_times())[0])
+    start = float(time_grid(1, job.start or 1.0, levels=levels)[0])
     measured, bad, alone = [], [], len(found) == 1
     piped, spoke = not (sys.stderr and sys.stderr.isatty()), time.monotonic()
     shown = tqdm([*zip(found, references, targets, strict=True)], desc="restoring", unit=" pictures",
@@ -108,8 +115,9 @@ def restore_files(run: Run, paths: Sequence[str | Path], out: Path, job: Job) ->
                 x, clean = _given(job, file, reference, hole)
                 if job.degrade:
                     clean, x = x, _degraded(run, x, start, generator_for(job.seed, "restore", i))
-                own = generator_for(job.seed, "restoring", i)
-                restored = _restored(run, x, start, hole, job, own, name=str(name), show=alone)
+                own, seen = generator_for(job.seed, "restoring", i), run.severity(x) if asked else None
+                begin = start if seen is None else float(startable(seen.t, levels))
+                restored = _restored(run, x, begin, hole, job, own, name=str(name), show=alone, seen=seen, say=say)
             except ValueError as error:
                 told = printable(file.name)
                 bad.append(f"{told}: {error}" if told not in str(error) and not alone else str(error))
@@ -122,7 +130,7 @@ def restore_files(run: Run, paths: Sequence[str | Path], out: Path, job: Job) ->
                 measured.append(Measured(str(file), _distances(x.clamp(0, 1), clean), _distances(restored, clean)))
     finally:
         if measured:
-            write_json(out / MEASURED, {"start": start, "pictures": [asdict(m) for m in measured]})
+            write_json(out / MEASURED, {"start": None if asked else start, "pictures": [asdict(m) for m in measured]})
     if len(bad) == len(found):
         raise ValueError(bad[0] if alone else f"none of {len(bad)} pictures can be restored: {bad[0]}, ...")
     if bad:
@@ -139,16 +147,19 @@ def _save(x: Tensor, restored: Tensor, clean: Tensor | None, job: Job, target: P
         viz.save(viz.to_image(restored[0]), target)
 
 
-def _work(run: Run, x: Tensor, start: float, job: Job) -> str:
+def _way(run: Run, start: float, job: Job, estimated: bool) -> Setting:
+    """What a picture is restored with."""
+    chosen = job.sampler is not None or job.steps is not None
+    taken = run.setting(start, job.goal, given=chosen, estimated=estimated)
+    sampler = job.sampler or taken.sampler
+    name = sampler if isinstance(sampler, str) else getattr(sampler, "__name__", "a sampler")
+    return replace(taken, sampler=name, steps=job.steps or taken.steps)
+
+
+def _work(run: Run, x: Tensor, called: str, job: Job) -> str:
     """How much a picture is to restore."""
     height, width = x.shape[-2:]
-    taken = run.setting(start, job.goal)
-    if job.sampler is not None or job.steps is not None:
-        sampler = job.sampler or suited_sampler(run.degradation)
-        name = sampler if isinstance(sampler, str) else getattr(sampler, "__name__", "a sampler")
-        taken = Setting(start, name, job.steps or STEPS)
     tiles = tile_count(height, width, job.tile) if run.condition is None else 1
-    called = taken.told(run.degradation.level_times(), start)
     return f"{height * width / 1e6:.0f} megapixels in {tiles} tile{'' if tiles == 1 else 's'}, {called}"
 
 
@@ -165,17 +176,35 @@ def _restored(
     generator: torch.Generator,
     name: str,
     show: bool,
+    seen: Severity | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Tensor:
+    levels, way = run.degradation.level_times(), _way(run, start, job, estimated=seen is not None)
+    sampler, steps = job.sampler, job.steps
+    if seen is not None and steps is None:
+        sampler, steps = sampler or way.sampler, steps_within(way.steps, start, levels)
     walked = run.walk(
-        x, start=start, steps=job.steps, sampler=job.sampler, goal=job.goal, mask=hole, generator=generator,
-        tile=job.tile, consistent=job.consistent,
+        x, start=start, steps=steps, sampler=sampler, goal=job.goal, mask=hole, generator=generator,
+        tile=job.tile, consistent=job.consistent, settle=seen is not None and job.steps is None,
     )  # fmt: skip
+    called = way.told(levels, start)
     if x.shape[-2] * x.shape[-1] > LARGE:  # and can be restored: the walk has been prepared
-        tqdm.write(f"{printable(name)}: {_work(run, x, start, job)}", file=sys.stderr)
-    restored = x
+        tqdm.write(f"{printable(name)}: {_work(run, x, called, job)}", file=sys.stderr)
+    restored, answer, rests = x, None, 0
     for state in tqdm(walked, desc="restoring", unit=" steps", leave=False, delay=1, disable=None if show else True):
         restored = state.x.to(x.device)
+        rests += answer is not None and torch.equal(state.x0, answer)
+        answer = state.x0
+    if seen is not None:
+        say(f"{printable(name)}: {_seen(seen)}, {called}{f', {rests} of them spared' if rests else ''}")
     return restored.clamp(0, 1)
+
+
+def _seen(severity: Severity) -> str:
+    """How damaged a picture is, in words."""
+    t, spread = float(severity.t), float(severity.spread)
+    unsure = " (the picture hardly tells: --start says it)" if spread > UNSURE else ""
+    return f"t = {t:.2f} +- {spread:.2f}{unsure}"
 
 
 def _distances(x: Tensor, clean: Tensor) -> dict[str, float]:

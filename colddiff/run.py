@@ -26,6 +26,7 @@ from .priors import Prior
 from .recommended import Recommended, Setting, check_goal
 from .restoration import restore, suited_sampler
 from .samplers import Generators, Sampler, State, named_sampler, one_shot, walk
+from .settling import Settled
 from .severity import Severity, SeverityEstimator, joined
 from .tiling import TILE, check_memory, tiled
 
@@ -119,34 +120,36 @@ class Run:
             self._check_channels(x)
         return joined([self.estimator.severity(x) for x in batches])
 
-    def starts(self, x: Images) -> float | Tensor:
-        """Where restores of x (B, C, H, W) begin if nobody says: at the time (B,) of each as estimated, or else at 1.
+    @property
+    def blind(self) -> bool:
+        """Whether it tells well enough how damaged a picture is: restores then begin there, unless somebody says."""
+        return self.estimator is not None and self.estimator.usable
 
-        An estimator that errs by more than `severity.LARGEST_ERROR` on held-out images is not asked.
-        """
-        if self.estimator is None or not self.estimator.usable:
+    def starts(self, x: Images) -> float | Tensor:
+        """Where restores of x (B, C, H, W) begin if nobody says: at the time (B,) of each as estimated, else at 1."""
+        if self.estimator is None or not self.blind:
             return 1.0
         return startable(self.estimator.severity(x).t, self.degradation.level_times())
 
-    def setting(self, start: float | Tensor = 1.0, goal: str = "distortion") -> Setting:
-        """What `restore` takes for pictures at `start` where neither sampler nor steps are given.
+    def setting(
+        self, start: float | Tensor = 1.0, goal: str = "distortion", *, given: bool = False, estimated: bool = False
+    ) -> Setting:  # fmt: skip
+        """What `restore` takes for pictures at `start` where the sampler, the steps or both are not given.
 
         What was recommended for the nearest start (of several images, of the largest of theirs), else
-        `restoration.suited_sampler` with 20 calls.
+        `restoration.suited_sampler` with 20 calls, or 20 times a start that was estimated.
 
         Args:
             start: how damaged they are, in (0, 1].
             goal: "distortion", close to the truth, or "perception", real in looks.
+            given: whether a sampler or steps are: then nothing that was recommended fits.
+            estimated: whether the start is what the pictures themselves tell.
         """
         check_goal(goal)
-        if self.recommended is None:
-            return self._plain
-        return self.recommended.at(float(float_times(start).max()), goal) or self._plain
-
-    @property
-    def _plain(self) -> Setting:
-        """What suits the degradation, whatever was measured."""
-        return Setting(1.0, suited_sampler(self.degradation), STEPS)
+        largest = float(float_times(start).max())
+        found = None if self.recommended is None or given else self.recommended.at(largest, goal)
+        steps = max(1, round(STEPS * largest)) if estimated else STEPS
+        return found or Setting(1.0, suited_sampler(self.degradation), steps)
 
     def restore(
         self,
@@ -160,6 +163,7 @@ class Run:
         seed: int = 0,
         tile: int | None = TILE,
         consistent: bool = False,
+        settle: bool | None = None,
     ) -> Any:
         """Clean images from damaged ones whose params nobody knows: the same kind as was given, clamped to [0, 1].
 
@@ -178,6 +182,8 @@ class Run:
             seed: of what has to be drawn: image i of all that were given draws from seed + i.
             tile: side in pixels of what the network sees at once, see `tiling.tiled`; None is the whole picture.
             consistent: keep what the damaged picture tells of the clean one, see `consistency.consistent`.
+            settle: ask the network no more once its answers have come to rest, see `settling.Settled`. Left out, where
+                neither start nor steps are given and the run tells the start.
 
         Raises:
             ValueError: images that do not fit the run, or the memory of the machine.
@@ -190,7 +196,8 @@ class Run:
             own = self.starts(x) if start is None else of_each(start, places, "start")
             begins = own.tolist() if isinstance(own, Tensor) and own.dim() and steps is None else []
             # What an image is restored with follows from its own start, whatever those beside it have.
-            keys = [self._taken(begin, sampler, goal, estimated=start is None) for begin in begins]
+            keys = [self._taken(begin, sampler, goal, start is None) for begin in begins]
+            settles = start is None and bool(keys) if settle is None else settle
 
             def walked(x: Tensor, rows: Sequence[int]) -> Tensor:
                 seen = [places[row] for row in rows]
@@ -199,6 +206,7 @@ class Run:
                     x, start=of_each(own, rows, "start"), steps=calls, sampler=how, goal=goal,
                     mask=hole[seen] if hole is not None and len(hole) > 1 else hole,
                     generator=[torch.Generator().manual_seed(seed + i) for i in seen], tile=tile, consistent=consistent,
+                    settle=settles,
                 ):  # fmt: skip
                     x = state.x
                 return x.clamp(0, 1)
@@ -219,6 +227,7 @@ class Run:
         generator: Generators = None,
         tile: int | None = TILE,
         consistent: bool = False,
+        settle: bool | None = None,
     ) -> Iterator[State]:
         """`restore` of a tensor (B, C, H, W), one `State` after another and not clamped: for progress and trajectories.
 
@@ -232,8 +241,9 @@ class Run:
             start = self.starts(x)
             if isinstance(start, Tensor) and steps is None:
                 sampler, steps = self._taken(float(start.max()), sampler, goal, estimated=True)
+                settle = settle is not False
         check_memory(x)
-        taken = self.setting(start, goal) if sampler is None and steps is None else self._plain
+        taken = self.setting(start, goal, given=bool(sampler or steps))
         sampler = sampler or taken.sampler
         chosen = named_sampler(sampler) if isinstance(sampler, str) else sampler
         levels = self.degradation.level_times()
@@ -246,6 +256,7 @@ class Run:
                 raise ValueError("a conditional restorer sees the picture whole: leave mask and consistent out")
             return self._walk_beside(x, times, chosen, generator)
         R = self.R if tile is None else tiled(self.R, tile)
+        R = Settled(R) if settle and not self.compile else R
         chosen = consistently(chosen, self.degradation) if consistent else chosen
         return restore(
             R, self.degradation, x, times, sampler=chosen, mask=mask, generator=generator,
@@ -256,10 +267,8 @@ class Run:
         self, start: float, sampler: Sampler | str | None, goal: str, estimated: bool
     ) -> tuple[Sampler | str, int]:  # fmt: skip
         """The sampler and the steps of a picture where no steps are given."""
-        taken = self._plain if sampler else self.setting(start, goal)
-        # A little damage that was seen, of which nothing was measured, takes few steps.
-        steps = max(1, round(STEPS * start)) if estimated and not taken.images else taken.steps
-        return sampler or taken.sampler, steps_within(steps, start, self.degradation.level_times())
+        taken = self.setting(start, goal, given=bool(sampler), estimated=estimated)
+        return sampler or taken.sampler, steps_within(taken.steps, start, self.degradation.level_times())
 
     def _check_channels(self, x: Tensor) -> None:
         if x.dim() != 4 or x.shape[1] != self.shape[0]:

@@ -66,6 +66,12 @@ class SeverityEstimator(nn.Module):
         """Whether it errs so little that restores may begin where it says."""
         return float(self.error) <= LARGEST_ERROR
 
+    @property
+    def told(self) -> str:
+        """How good it is, in words."""
+        within = f"off by {float(self.error):.3f} in t on average, and in its 90% interval {float(self.coverage):.0%}"
+        return f"{within}, of held-out pictures" + ("" if self.usable else ": not used")
+
     def forward(self, seen: Tensor) -> Tensor:
         answer: Tensor = self.layers(((seen - self.mean) * self.scale).clamp(-5, 5))
         return answer.nan_to_num()  # of weights that anybody may have written
@@ -73,7 +79,7 @@ class SeverityEstimator(nn.Module):
     @torch.no_grad()
     def severity(self, x: Tensor) -> Severity:
         """The times of images (B, C, H, W) in [0, 1], as float64 on the CPU; what lies outside of [0, 1] is clamped."""
-        return told(self(features(x.to(self.mean.device, torch.float32))))
+        return posterior(self(features(x.to(self.mean.device, torch.float32))))
 
     def save(self, folder: Path) -> None:
         write_tensors(folder / FILE, self.state_dict())
@@ -98,7 +104,7 @@ def joined(parts: Sequence[Severity]) -> Severity:
     return Severity(*(torch.cat([getattr(part, name) for part in parts]) for name in ("t", "low", "high")))
 
 
-def told(logits: Tensor) -> Severity:
+def posterior(logits: Tensor) -> Severity:
     """The median and the 90% interval (B,) of what logits (B, BINS) say."""
     share = logits.double().cpu().softmax(dim=1).cumsum(dim=1)
     share = torch.cat([torch.zeros(len(share), 1, dtype=share.dtype), share / share[:, -1:]], dim=1)
