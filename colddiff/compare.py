@@ -94,7 +94,7 @@ class Task:
 
 
 def _restored(run: Run, sampler: str, steps: int, y: Tensor, generators: list[torch.Generator]) -> Walk:
-    return run.walk(y, steps=steps, sampler=sampler, generator=generators)
+    return run.walk(y, start=1.0, steps=steps, sampler=sampler, generator=generators)
 
 
 def _generated(run: Run, sampler: str, steps: int, y: Tensor, generators: list[torch.Generator]) -> Walk:
@@ -191,7 +191,7 @@ def compare(
     budget: dict[str, Any] = {"minutes": minutes} if training_steps is None else {"steps": training_steps}
     base = TrainConfig(
         data=data, out=str(out), degradation=IteratedBlur(), image_size=image_size, size=size, restorer=restorer,
-        device=device, **budget, **(of.changes if degradation is None else {}),
+        device=device, blind=False, **budget, **(of.changes if degradation is None else {}),
     )  # fmt: skip
     training = in_memory(data_for(base))
     test = load_data(data, split="test", size=image_size, colour=training.framing.colour)

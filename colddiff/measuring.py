@@ -112,7 +112,7 @@ def _restored(
     sampler = SAMPLERS[cell.sampler]
     if run.condition is not None:
         own = [generator_for(seed, "restoring", i) for i in range(first, first + len(x))]
-        for state in run.walk(x, steps=cell.steps, sampler=sampler, generator=own):
+        for state in run.walk(x, start=1.0, steps=cell.steps, sampler=sampler, generator=own):
             x = state.x
         return x, len(cell.times) - 1
     if cell.oracle:

@@ -129,7 +129,7 @@ def generation_table(
     number = min(images or NUMBER, len(test))
     base = TrainConfig(
         data=data, degradation=_blur(side), prior=ChannelGaussian(), out=str(out / f"generation-{side}px-cold"),
-        image_size=side, minutes=minutes, size=size, seed=seed, device=device, eight_bit=False,
+        image_size=side, minutes=minutes, size=size, seed=seed, device=device, eight_bit=False, blind=False,
         flip=training.images.shape[1] == 3,
     )  # fmt: skip
     base = replace(base, **changes or {})

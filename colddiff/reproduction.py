@@ -174,7 +174,7 @@ def reproduce(
         check_target(out / f"{table}.{suffix}")
     base = TrainConfig(
         data=data, out=str(out / f"{table}-{row}"), degradation=experiment.degradation, image_size=experiment.side,
-        minutes=minutes, loss="l1", size=size, seed=seed, device=device, flip=row != "mnist",
+        minutes=minutes, loss="l1", size=size, seed=seed, device=device, blind=False, flip=row != "mnist",
     )  # fmt: skip
     base = replace(base, **changes or {})
     test = load_data(data, split="test", size=experiment.side)

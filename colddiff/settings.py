@@ -195,7 +195,7 @@ class TrainConfig(Configurable):
 # What may differ between a run and its continuation: where and how often, not what.
 FREE_TO_CHANGE = {
     "out", "device", "compile", "validate_every", "checkpoint_every", "sample_every", "log_every", "keep", "workers",
-    "tensorboard",
+    "tensorboard", "blind",
 }  # fmt: skip
 
 

@@ -36,6 +36,7 @@ from colddiff.perception import FILE, _classifier
 from colddiff.priors import LowresGMM
 from colddiff.recommended import MOST_CALLS, Recommended, Setting
 from colddiff.registry import registered
+from colddiff.severity import SeverityEstimator
 from colddiff.snapshots import load_snapshot, snapshots
 from colddiff.tensors import write_tensors
 from colddiff.training import train
@@ -79,6 +80,7 @@ def use(path: Path) -> object:
     assert 1 <= run.setting(0.7).steps <= MOST_CALLS
     x = torch.rand(1, run.shape[0] if run.shape[0] <= 4 else 1, 8, 8)
     with contextlib.suppress(*REFUSED):  # said when it is used, as well as when it is loaded
+        assert run.estimator is None or run.severity(x).t.isfinite().all()
         run.degrade(x, 0.7)
         run.restore(x, start=0.7, steps=2)
     if run.prior is not None and run.shape[1] * run.shape[2] <= 4096:
@@ -107,6 +109,7 @@ def make_run(folder: Path) -> Path:
     changes = {"steps": 1, "checkpoint_every": 1, "prior": LowresGMM(components=2, side=2)}
     run = train(tiny_config(folder / "run", **changes), progress=False)
     write_tensors(run.path / FILE, TurnClassifier(1).state_dict())
+    SeverityEstimator(1).save(run.path)
     settings = tuple(Setting(start, "improved", 20, 180) for start in (0.5, 1.0))
     Recommended({"distortion": settings, "perception": settings}, "digits").save(run.path)
     return run.path
@@ -116,7 +119,7 @@ def targets(run: Path) -> list[Target]:
     """The files that are mutated, config.json as often as all the others and with any of the operators."""
     state = snapshots(run)[-1].relative_to(run)
     named = [("model.safetensors", use), ("prior.safetensors", use), ("baseline.safetensors", use), (FILE, features)]
-    named += [("recommended.json", use)]
+    named += [("severity.safetensors", use), ("recommended.json", use)]
     named += [(str(state / file), resume) for file in ("state.json", "optimizer.safetensors", "model.safetensors")]
     files = [Target(name, read, (run / name).read_bytes()) for name, read in named]
     config = json.loads((run / "config.json").read_text())

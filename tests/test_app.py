@@ -215,7 +215,7 @@ def test_a_race_shows_every_call_and_ends_where_restore_ends(work, digits):
     rows = cells(table)
     assert [row[:3] for row in rows] == [["one_shot", "1", "0.00"], ["improved", "4", "0.00"]]
     x = torch.from_numpy(pixels(picture).copy())[None, None].float() / 255
-    restored = digits.restore(digits.degradation(x, 1.0), steps=4, sampler="improved")
+    restored = digits.restore(digits.degradation(x, 1.0), start=1.0, steps=4, sampler="improved")
     assert float(rows[1][3]) == pytest.approx(float((restored - x).square().mean().sqrt()), abs=1e-4)
     assert frames(film) == 5 and Path(plot).exists() and Path(walk).exists()
 

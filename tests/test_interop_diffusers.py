@@ -89,7 +89,7 @@ def test_digits_come_back_from_files_to_the_same_images(digits: Run, exported: P
     pipeline = quiet(ColdPipeline.from_pretrained(exported))
     x = digits.degrade(cd.load_data("digits", split="test", size=16).images[:16].float() / 255)
     restored = pipeline(x, output_type="pt").images
-    assert torch.equal(restored, digits.restore(x, steps=20)), "not to the last bit"
+    assert torch.equal(restored, digits.restore(x, start=1.0, steps=20)), "not to the last bit"
     assert float((restored - x).abs().mean()) > 0.05, "nothing was restored"
     made = pipeline(batch_size=16, num_inference_steps=5, output_type="pt", generator=seeds(16)).images
     assert torch.allclose(made, digits.sample(16, steps=5), atol=1e-5)
@@ -100,7 +100,8 @@ def test_a_run_comes_back_as_it_was(digits: Run, exported: Path, tmp_path: Path)
     assert again.config == digits.config | {"version": cd.__version__} and again.prior == digits.prior
     x = torch.rand(2, 1, 16, 16)
     assert torch.equal(
-        load(again.path, device="cpu", precision="fp32").restore(x, steps=20), digits.restore(x, steps=20)
+        load(again.path, device="cpu", precision="fp32").restore(x, start=1.0, steps=20),
+        digits.restore(x, start=1.0, steps=20),
     )
     with pytest.raises(ValueError, match="holds a run already"):
         from_diffusers(exported, tmp_path / "run")
@@ -196,7 +197,7 @@ def test_a_fresh_process_reads_what_was_written(digits: Run, exported: Path, tmp
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True)
     restored = torch.from_numpy(np.load(tmp_path / "restored.npy")).movedim(-1, 1)
-    assert torch.allclose(restored, digits.restore(x, steps=20), atol=1e-5)
+    assert torch.allclose(restored, digits.restore(x, start=1.0, steps=20), atol=1e-5)
 
 
 # --- what goes in and comes out --------------------------------------------------------------------------------------

@@ -31,12 +31,13 @@ from colddiff.priors import Empirical
 from colddiff.publish import stage
 from colddiff.recommended import recommended_in
 from colddiff.report import evaluate, write_card
+from colddiff.severity import SeverityEstimator
 from colddiff.training import train
 
 NAME = "alice/blur"
 FILE_URL = "/{repo_id}/resolve/{revision}/{filename}"
 PUBLISHED = {"config.json", "model.safetensors", "prior.safetensors", "baseline.safetensors", "README.md"}
-PUBLISHED |= {"recommended.json"}
+PUBLISHED |= {"recommended.json", "severity.safetensors"}
 REPORT = {"report.json", "report.png"}
 
 
@@ -66,6 +67,8 @@ def trained(tmp_path_factory):
     data = cd.load_data("digits", split="test")
     report = evaluate(run, data, starts=(0.5, 1.0), steps=(2,), images=4, progress=False)
     report.recommended.save(run.path)
+    SeverityEstimator(1).save(run.path)
+    run = cd.load(run.path, device="cpu")
     write_card(run, report)
     return run
 
@@ -371,7 +374,7 @@ def album(tmp_path):
 def test_no_folder_of_this_machine_is_told_to_others(hub, album, tmp_path):
     cd.push(album, "alice/mine", prior=True)
     files = hub.files("alice/mine")
-    assert PUBLISHED - {"baseline.safetensors"} <= files.keys()
+    assert PUBLISHED - {"baseline.safetensors", "severity.safetensors"} <= files.keys()
     for name, content in files.items():
         for secret in (b"secret", str(tmp_path).encode(), b"aunt"):
             assert secret not in content, f"{name} tells of {secret}"

@@ -95,6 +95,15 @@ def test_a_hostile_baseline_is_left_out(name: str, run: Path, tmp_path, monkeypa
     assert not (tmp_path / "executed").exists()
 
 
+@pytest.mark.parametrize("name", FILES)
+def test_a_hostile_estimator_is_left_out(name: str, run: Path, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (run / "severity.safetensors").write_bytes(FILES[name][0])
+    with pytest.warns(UserWarning, match="restores begin at t = 1 where nobody says"):
+        assert load(run, device="cpu").estimator is None
+    assert not (tmp_path / "executed").exists()
+
+
 def spoil(file: Path, change) -> None:
     tensors = load_file(file)
     change(tensors)
