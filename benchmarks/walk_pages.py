@@ -142,7 +142,7 @@ def _halves(lines: Sequence[Line], flag: str) -> tuple[list[Line], list[Line]]:
 
 def _compared(without: Sequence[Line], beside: Sequence[Line]) -> list[str]:
     """RMSE without and with, by how much it is less, seed by seed, and SSIM without and with."""
-    gains = Spread(tuple(a["rmse"] - b["rmse"] for a, b in zip(without, beside, strict=True)))
+    gains = Spread(tuple(round(a["rmse"] - b["rmse"], 4) + 0.0 for a, b in zip(without, beside, strict=True)))  # no -0
     rmse, ssim = ([_spread(own, name).told(_digits(name)) for own in (without, beside)] for name in ("rmse", "ssim"))
     return [*rmse, gains.told(4), *ssim]
 

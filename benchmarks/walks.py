@@ -71,6 +71,8 @@ def measured(run: cd.Run, data: str) -> Iterator[Line]:
             told | how | {"idea": idea} | {name: _mean(getattr(metrics, name)(found, x0)) for name in ("rmse", "ssim")}
         )
 
+    # Which pixels are missing is given: else some that are there and have the colour of a hole would be taken for it.
+    hole = params["rank"] < start if "rank" in params else None
     yield line("damaged", x)
     if task == "blur":
         for calls in (5, 20, 50):
@@ -79,8 +81,8 @@ def measured(run: cd.Run, data: str) -> Iterator[Line]:
         return
     for sampler, calls in (("one_shot", 1), ("naive", 20), ("improved", 20)):
         for kept in (False, True):
-            found = restored(run, x, start, sampler, calls, consistent=kept)
-            again = op(restored(run, exact[:BATCH], start, sampler, calls, consistent=kept), start, _first(params))
+            found = restored(run, x, start, sampler, calls, kept, hole)
+            again = op(restored(run, exact[:BATCH], start, sampler, calls, kept, hole), start, _first(params))
             off = float((again - exact[:BATCH]).abs().max())
             yield line("consistency", found, sampler=sampler, consistent=kept, off=off)
     if task in ("blur", "pixelation"):
@@ -98,11 +100,15 @@ def second_order(run: cd.Run, x: Tensor, start: float, line: Callable[..., Line]
             yield line("order", found, sampler=sampler, calls=calls, off=off)
 
 
-def restored(run: cd.Run, x: Tensor, start: float, sampler: str, steps: int, consistent: bool = False) -> Tensor:
+def restored(
+    run: cd.Run, x: Tensor, start: float, sampler: str, steps: int, consistent: bool = False, hole: Tensor | None = None
+) -> Tensor:
     """Without clamping, in batches."""
     walks = []
-    for part in x.split(BATCH):
-        *_, last = run.walk(part, start=start, steps=steps, sampler=sampler, consistent=consistent)
+    for first in range(0, len(x), BATCH):
+        part = slice(first, first + BATCH)
+        mask = None if hole is None else hole[: len(x)][part]
+        *_, last = run.walk(x[part], start=start, steps=steps, sampler=sampler, consistent=consistent, mask=mask)
         walks.append(last.x)
     return torch.cat(walks)
 
