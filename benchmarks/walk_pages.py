@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from PIL import Image
+
 from colddiff.spreads import MEASURES, Spread
 from colddiff.viz.style import TEXT, look, name_axes, panels, scale
 
@@ -27,6 +29,9 @@ def write_pages(lines: Sequence[Line], docs: Path) -> None:
         print(text)
         rewrite(docs / f"{page}.md", idea, text)
         figure(lines).savefig(docs / f"{page}.png")
+        Image.open(docs / f"{page}.png").convert("RGB").quantize(64, dither=Image.Dither.NONE).save(
+            docs / f"{page}.png", optimize=True
+        )
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------
