@@ -1,8 +1,8 @@
 """What a calibrated schedule does to samplers: `python -m benchmarks.calibrated DATA OUT`, half an hour on one core.
 
 DATA is a folder of CIFAR-10. Restorers of a blur are trained in OUT, with the schedule as it is and calibrated to PSNR,
-the same steps and seeds; `improved` walks from the same severities, in equal steps of time and in equal-Wasserstein
-ones. Runs that are there are used.
+the same steps and seeds; `improved` walks from the same severities, in equal steps of time, of PSNR and of Wasserstein
+distance. Runs that are there are used.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def main() -> None:
                 steps=args.steps, size="0.3M", flip=True, seed=seed, validate_every=10**6, sample_every=10**6,
             )  # fmt: skip
             run = trained(config, progress=False)
-            for key, value in measured(run, name, test, sample):
+            for key, value in measured(run, name, test, sample, ways["calibrated"]):
                 found.setdefault(key, []).append(value)
                 print(seed, key, f"{value:.4f}", flush=True)
     print("\n| severity | calls | way | RMSE |\n|--:|--:|---|--:|")
@@ -53,14 +53,19 @@ def main() -> None:
         print(f"| {severity} | {calls} | {way} | {fmean(values):.4f}{spread} |")
 
 
-def measured(run: cd.Run, name: str, x0: Tensor, sample: Tensor) -> Iterator[tuple[tuple[float, int, str], float]]:
+def measured(
+    run: cd.Run, name: str, x0: Tensor, sample: Tensor, calibrated: Degradation
+) -> Iterator[tuple[tuple[float, int, str], float]]:
     """RMSE from each severity: of one call, and of `improved` on each grid."""
     op = run.degradation
     for severity in SEVERITIES:
-        start = float(op.schedule.inverse(torch.tensor(severity, dtype=torch.float64)))
+        start, begin = (float(d.schedule.inverse(torch.tensor(severity).double())) for d in (op, calibrated))
         yield (severity, 1, f"{name}, one_shot"), error(run, x0, cd.time_grid(1, start))
         for calls in CALLS:
             yield (severity, calls, f"{name}, equal times"), error(run, x0, cd.time_grid(calls, start))
+            if op != calibrated:  # whose equal times are just that
+                steps = op.schedule.inverse(calibrated.severity(cd.time_grid(calls, begin)))
+                yield (severity, calls, f"{name}, equal PSNR"), error(run, x0, steps)
             even = cd.wasserstein_times(op, sample, calls, start)
             yield (severity, calls, f"{name}, equal Wasserstein"), error(run, x0, even)
 

@@ -15,7 +15,7 @@ from .grids import grid_within, on_levels
 
 NODES = 33  # severities at which images are damaged, at first; up to 8 times as many where they change fast
 BATCH_NUMBERS = 2**16  # in images that are damaged at a time, to all severities
-ROUNDS = 2  # the second measures where the first has come to
+ROUNDS = 3  # each measures where the one before has come to
 HALVINGS = 50
 
 
