@@ -14,6 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from . import metrics, viz
+from .consistency import READ_OFF
 from .files import check_target, write_json
 from .framing import Framing
 from .grids import startable, steps_within, time_grid
@@ -185,7 +186,8 @@ def _restored(
         sampler, steps = sampler or way.sampler, steps_within(way.steps, start, levels)
     walked = run.walk(
         x, start=start, steps=steps, sampler=sampler, goal=job.goal, mask=hole, generator=generator,
-        tile=job.tile, consistent=job.consistent, settle=seen is not None and job.steps is None,
+        tile=job.tile,
+        consistent=job.consistent and (True if seen is None else READ_OFF), settle=seen is not None and job.steps is None,
     )  # fmt: skip
     called = way.told(levels, start)
     if x.shape[-2] * x.shape[-1] > LARGE:  # and can be restored: the walk has been prepared

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from .baselines import Baseline
 from .beginnings import begin, generate
 from .captured import captured
-from .consistency import consistently
+from .consistency import READ_OFF, ROUNDING, consistently
 from .degradations.base import Degradation, Images
 from .each import apart, of_each
 from .fast import FastRestorer
@@ -162,7 +162,7 @@ class Run:
         mask: Any = None,
         seed: int = 0,
         tile: int | None = TILE,
-        consistent: bool = False,
+        consistent: bool | float = False,
         settle: bool | None = None,
     ) -> Any:
         """Clean images from damaged ones whose params nobody knows: the same kind as was given, clamped to [0, 1].
@@ -181,7 +181,8 @@ class Run:
                 (B or 1, 1, H, W), an array or a picture.
             seed: of what has to be drawn: image i of all that were given draws from seed + i.
             tile: side in pixels of what the network sees at once, see `tiling.tiled`; None is the whole picture.
-            consistent: keep what the damaged picture tells of the clean one, see `consistency.consistent`.
+            consistent: keep what the damaged picture tells of the clean one, see `consistency.consistent`: of 8 bits,
+                and less of it where nobody gave the start; or by how much each of its values is off, in [0, 1].
             settle: ask the network no more once its answers have come to rest, see `settling.Settled`. Left out, where
                 neither start nor steps are given and the run tells the start.
 
@@ -205,8 +206,8 @@ class Run:
                 for state in self.walk(
                     x, start=of_each(own, rows, "start"), steps=calls, sampler=how, goal=goal,
                     mask=hole[seen] if hole is not None and len(hole) > 1 else hole,
-                    generator=[torch.Generator().manual_seed(seed + i) for i in seen], tile=tile, consistent=consistent,
-                    settle=settles,
+                    generator=[torch.Generator().manual_seed(seed + i) for i in seen], tile=tile,
+                    consistent=READ_OFF if consistent is True and start is None else consistent, settle=settles,
                 ):  # fmt: skip
                     x = state.x
                 return x.clamp(0, 1)
@@ -226,7 +227,7 @@ class Run:
         mask: Tensor | None = None,
         generator: Generators = None,
         tile: int | None = TILE,
-        consistent: bool = False,
+        consistent: bool | float = False,
         settle: bool | None = None,
     ) -> Iterator[State]:
         """`restore` of a tensor (B, C, H, W), one `State` after another and not clamped: for progress and trajectories.
@@ -257,7 +258,8 @@ class Run:
             return self._walk_beside(x, times, chosen, generator)
         R = self.R if tile is None else tiled(self.R, tile)
         R = Settled(R) if settle and not self.compile else R
-        chosen = consistently(chosen, self.degradation) if consistent else chosen
+        if consistent:
+            chosen = consistently(chosen, self.degradation, ROUNDING if consistent is True else consistent)
         return restore(
             R, self.degradation, x, times, sampler=chosen, mask=mask, generator=generator,
             capture=captured if self.compile else None,

@@ -129,7 +129,7 @@ class Degradation(Configurable, ABC):
         """Params with which D(x0, t) = x_t; `params` brings the tables, and what is known already."""
         raise NotImplementedError(f"{type(self).__name__} cannot estimate its params")
 
-    def projection(self, y: Images, s: Tensor, params: Params, noise: float) -> Callable[[Images], Images]:
+    def projection(self, y: Images, s: Tensor, params: Params, noise: Tensor | float) -> Callable[[Images], Images]:
         """What gives any image what y = D(x0, s) tells of x0, such as its known pixels, and leaves the rest as it is.
 
         Operators that treat each pixel on its own have it from here; others write it where they can.
@@ -138,8 +138,8 @@ class Degradation(Configurable, ABC):
             y: damaged images (B, C, H, W).
             s: their severity, (B, 1, 1, 1).
             params: of the trajectory, with the tables.
-            noise: standard deviation of what each value of y is off by; what is seen too faintly to be known in
-                spite of it (`kernels.is_told`) is not taken from y.
+            noise: standard deviation of what each value of y is off by, one or (B, 1, 1, 1); what is seen too faintly
+                to be known in spite of it (`kernels.is_told`) is not taken from y.
         """
         if Claims.POINTWISE not in self.claims:
             raise NotImplementedError(f"nothing in a picture is known for certain under {type(self).__name__}")
@@ -311,7 +311,7 @@ class BoundDegradation:
             found = self.degradation.estimate(x_t.to(self.dtype), x0.to(self.dtype), t, self.tables | self.params)
             return self.with_params(self.params | found)
 
-    def projection(self, y: Images, t: Tensor | float, noise: float) -> Callable[[Images], Images]:
+    def projection(self, y: Images, t: Tensor | float, noise: Tensor | float) -> Callable[[Images], Images]:
         """What gives any image what y = D(x0, t) tells of x0; see `Degradation.projection`."""
         self._check(y)
 

@@ -79,7 +79,7 @@ class Desaturate(Blend):
     def projectable(self) -> bool:
         return not self.lab
 
-    def projection(self, y: Images, s: Tensor, params: Params, noise: float) -> Callable[[Images], Images]:
+    def projection(self, y: Images, s: Tensor, params: Params, noise: Tensor | float) -> Callable[[Images], Images]:
         """Grey, and what is left of the colour beside it."""
         if self.lab:
             return super().projection(y, s, params, noise)

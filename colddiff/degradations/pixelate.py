@@ -52,7 +52,7 @@ class Pixelate(SeparableChain):
     def projectable(self) -> bool:
         return True
 
-    def projection(self, y: Images, s: Tensor, params: Params, noise: float) -> Callable[[Images], Images]:
+    def projection(self, y: Images, s: Tensor, params: Params, noise: Tensor | float) -> Callable[[Images], Images]:
         """Block means: of the coarser of two block sizes as they are, of the finer 1 - f of what these add to them."""
         halvings = self._halvings(*y.shape[-2:])
         level, fraction = level_at(s, halvings)

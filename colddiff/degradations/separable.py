@@ -81,7 +81,7 @@ class SeparableLinear(Degradation, ABC):
     def projectable(self) -> bool:
         return self.has_spectrum
 
-    def projection(self, y: Images, s: Tensor, params: Params, noise: float) -> Callable[[Images], Images]:
+    def projection(self, y: Images, s: Tensor, params: Params, noise: Tensor | float) -> Callable[[Images], Images]:
         """Frequencies that are still there."""
         if not self.has_spectrum:
             return super().projection(y, s, params, noise)
