@@ -21,7 +21,7 @@ class Batch:
     """Clean images (B, C, H, W) in [0, 1], their times (B,) and the params of their degradation.
 
     Where the training has some: noise (B, C, H, W) for what the network sees, a condition for it to see beside, and
-    times `earlier` (B,) on the walk to t, of which those that are above t are where the restorer itself walks from.
+    times `earlier` (B,), at least t, from which the restorer itself walks to t in the rows `walked`.
     """
 
     x0: Tensor
@@ -30,6 +30,7 @@ class Batch:
     noise: Tensor | None = None
     condition: Tensor | None = None
     earlier: Tensor | None = None
+    walked: slice | None = None
 
 
 @dataclass(frozen=True)
@@ -78,10 +79,11 @@ class Batches:
         batch = self._batch(augment(x0), t.to(device, non_blocking=True), brought, generators)
         if not self.rollout:
             return batch
-        u = torch.cat([torch.rand(1, generator=g, dtype=torch.float64) for g in generators])
-        walked = torch.arange(position, position + self.size) % 2 == 0
-        earlier = torch.where(walked, times_above(self.degradation, t, u), t)
-        return replace(batch, earlier=earlier.to(device, non_blocking=True))
+        walked = slice(position % 2, None, 2)  # at even positions, however batches are cut
+        u = torch.cat([torch.rand(1, generator=g, dtype=torch.float64) for g in generators[walked]])
+        earlier = t.clone()
+        earlier[walked] = times_above(self.degradation, t[walked], u)
+        return replace(batch, earlier=earlier.to(device, non_blocking=True), walked=walked)
 
     def _rows(self, position: int) -> Tensor:
         """Which images (B,) a batch has."""

@@ -19,23 +19,20 @@ VALIDATION_IMAGES = 256
 def restoration_loss(R: nn.Module, degradation: Degradation, batch: Batch, config: TrainConfig) -> Tensor:
     """E |R(x_t, t) - x0|, or its square.
 
-    x_t is D(x0, t), or what a step of the network's own makes of D(x0, u) for a batch with earlier times u > t.
+    x_t is D(x0, t); in the rows `walked` it is what a step of the network's own makes of D(x0, u), u the earlier time.
 
     A network that predicts noise or velocity is weighted so that the error is half that of its prediction.
 
     Source: Cold Diffusion, equation 2.
     """
-    begun = batch.t if batch.earlier is None else batch.earlier
-    x_t = degradation(batch.x0, begun, batch.params)
+    x_t = degradation(batch.x0, batch.t if batch.earlier is None else batch.earlier, batch.params)
     if batch.noise is not None:
         x_t = x_t + batch.noise
     if config.eight_bit:
         x_t = (x_t * 255).round() / 255
+    if batch.walked is not None:
+        x_t = _rolled_out(R, degradation, batch, x_t)
     beside = () if batch.condition is None else (batch.condition,)
-    if batch.earlier is not None:
-        D, ask = degradation.bind(batch.params, like=x_t), R
-        (state,) = improved(lambda x, t: ask(x, t, *beside).float(), D, x_t, torch.stack([begun, batch.t]))
-        x_t = state.x
     error: Tensor = R(x_t, batch.t, *beside).float() - batch.x0
     for wrapper in ("module", "net"):  # of several processes, of torch.compile
         R = R if hasattr(R, "loss_weight") else getattr(R, wrapper, R)
@@ -77,3 +74,18 @@ def validation_loss(
         )
     loss = statistics.fmean(losses)
     return loss, loss / max(statistics.fmean(exact), 1e-9) - 1
+
+
+# --- helpers ---------------------------------------------------------------------------------------------------------
+
+
+def _rolled_out(R: nn.Module, degradation: Degradation, batch: Batch, x: Tensor) -> Tensor:
+    """Images at times t, where some came from earlier ones: by a step of `improved` that nothing is learned from."""
+    assert batch.earlier is not None
+    rows, condition = batch.walked, [] if batch.condition is None else [batch.condition[batch.walked]]
+    D = degradation.bind({name: value[rows] for name, value in batch.params.items()}, like=x[rows])
+    times = torch.stack([batch.earlier[rows], batch.t[rows]])
+    (state,) = improved(lambda x, t: R(x, t, *condition).float(), D, x[rows], times)
+    walked = x.clone()
+    walked[rows] = state.x
+    return walked

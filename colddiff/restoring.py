@@ -187,7 +187,8 @@ def _restored(
     walked = run.walk(
         x, start=start, steps=steps, sampler=sampler, goal=job.goal, mask=hole, generator=generator,
         tile=job.tile,
-        consistent=job.consistent and (True if seen is None else READ_OFF), settle=seen is not None and job.steps is None,
+        consistent=job.consistent and (True if seen is None else READ_OFF),
+        settle=seen is not None and job.steps is None,
     )  # fmt: skip
     called = way.told(levels, start)
     if x.shape[-2] * x.shape[-1] > LARGE:  # and can be restored: the walk has been prepared

@@ -40,12 +40,13 @@ def test_the_network_sees_where_its_own_step_leads(op, tmp_path):
     restoration_loss(R, op, batch, tiny.config(tmp_path, degradation=op))
     (begun, u, learns_first), (seen, t, learns) = R.asked
     assert (learns_first, learns) == (False, True)
-    assert torch.equal(u, batch.earlier) and torch.equal(t, batch.t) and bool((u > t).any())
-    x_u = (op(batch.x0, u, batch.params) * 255).round() / 255
+    walked = slice(0, None, 2)
+    assert torch.equal(u, batch.earlier[walked]) and torch.equal(t, batch.t) and bool((u > t[walked]).any())
+    x0, params = batch.x0[walked], {name: value[walked] for name, value in batch.params.items()}
+    x_u = (op(x0, u, params) * 255).round() / 255
     assert torch.equal(begun, x_u)
-    x0 = 0.5 * x_u
-    step = op(x0, t, batch.params) - op(x0, u, batch.params)
-    assert torch.allclose(seen, x_u + step, atol=1e-6)
+    step = op(0.5 * x_u, t[walked], params) - op(0.5 * x_u, u, params)
+    assert torch.allclose(seen[walked], x_u + step, atol=1e-6)
 
 
 def test_every_other_image_comes_from_the_degradation_as_ever(tmp_path):
