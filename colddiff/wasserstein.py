@@ -61,7 +61,7 @@ def wasserstein_times(
         falling = severities.flip(0)
         i, share = equal_chords(embedded(sample, falling), steps)
         found = torch.lerp(falling[i], falling[i + 1], share)
-        severities = torch.cat([severities, found]).unique()
+        severities = torch.cat([severities, found[1:-1]]).sort().values
     times = degradation.schedule.inverse(found)
     times[0], times[-1] = begin, 0
     times = times if levels is None else on_levels(times, levels)
