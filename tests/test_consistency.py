@@ -8,7 +8,7 @@ from torch import Tensor, nn
 import colddiff as cd
 from colddiff import SAMPLERS, cli, viz
 from colddiff.captured import captured
-from colddiff.consistency import EXACT, ROUNDING, consistent, consistently
+from colddiff.consistency import EXACT, READ_OFF, ROUNDING, consistent, consistently
 from colddiff.grids import grid_within
 from colddiff.kernels import KNOWN_TO
 from colddiff.restoration import restore
@@ -19,6 +19,15 @@ KEPT = [
     cd.PixelMask(), cd.GaussianMask(num_steps=10), cd.ColourMask(num_steps=10), cd.SaltAndPepper(), cd.Fade(),
     cd.Pixelate(), cd.Pixelate(largest=4), cd.Desaturate(), cd.Desaturate(weights=(1 / 3,) * 3, num_steps=20),
 ]  # fmt: skip
+
+
+class Same(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.unused = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x, t):
+        return x
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +64,15 @@ def test_without_it_direct_and_naive_restores_lose_what_was_known(photos):
         assert float((D(found, 1.0) - y).abs().max()) > 0.05
 
 
+def test_every_answer_is_given_what_the_picture_tells_and_not_the_last_alone(photos):
+    op, answers = cd.Pixelate(largest=4), []
+    D = op.bind(like=photos)
+    y = D(photos, 1.0)
+    for state in consistent(SAMPLERS["naive"])(wrong, D, y, cd.time_grid(4)):
+        answers.append(float((D(state.x0, 1.0) - y).abs().max()))
+    assert len(answers) == 4 and max(answers) < 1e-6
+
+
 def test_known_pixels_are_those_of_the_picture_to_the_last_bit(photos):
     op = cd.PixelMask()
     params = op.draw(photos, seeded(0))
@@ -87,6 +105,41 @@ def test_of_eight_bits_nothing_is_taken_that_rounding_has_lost(photos):
 
     assert off(EXACT) > 0.03
     assert off(None) == off(ROUNDING) < 0.005
+
+
+@pytest.mark.parametrize("op", [cd.GaussianBlur(sigma_max=6.0), cd.Desaturate(), cd.Pixelate(), cd.Fade()], ids=str)
+def test_pictures_that_are_nearly_of_eight_bits_are_not_taken_for_exact(op, photos):
+    """Resized ones, say, of which float32 says more than there is to know."""
+    run, start = tiny.run_of(Same(), op, (3, 24, 24)), 0.5
+    levels = (op(photos, start) * 255).round() / 255
+    for y in (levels, 0.999 * levels, levels.roll(1, 3).lerp(levels, 0.5), levels.half().float()):
+        plain, kept = (run.walk(y, start=start, sampler="one_shot", consistent=flag) for flag in (False, True))
+        off, before = (float((last(walk).x - photos).square().mean().sqrt()) for walk in (kept, plain))
+        assert off < before + 0.02
+    D = op.bind(like=photos)
+    wild = last(consistent(SAMPLERS["one_shot"])(lambda x, t: x, D, 0.999 * levels, cd.time_grid(1, start))).x
+    assert float(wild.abs().max()) < 3
+
+
+def test_whether_a_picture_is_exact_is_its_own_affair(photos):
+    op = cd.GaussianBlur(sigma_max=4.0)
+    exact = op(photos[:2], 0.5)
+    rounded = (op(photos[2:], 0.5) * 255).round() / 255
+    together = torch.cat([exact, rounded])
+    parts = [
+        last(consistent(SAMPLERS["one_shot"])(lambda x, t: x, op.bind(like=y), y, cd.time_grid(1, 0.5))).x
+        for y in (together, exact, rounded)
+    ]
+    assert torch.allclose(parts[0], torch.cat(parts[1:]), atol=1e-5)
+
+
+def test_of_eight_bits_d_of_the_end_is_the_picture_but_for_what_is_too_faint(photos):
+    """A gain of at most 0.06, of what may be off by 0.5; and rounding itself, where it is out of the range of D."""
+    for op, start in ((cd.Desaturate(), 0.97), (cd.Fade(), 0.5), (cd.Pixelate(), 0.55), (cd.GaussianBlur(), 0.2)):
+        D = op.bind(like=photos)
+        y = (D(photos, start) * 255).round() / 255
+        found = last(consistent(SAMPLERS["naive"])(wrong, D, y, cd.time_grid(4, start))).x
+        assert float((D(found, start) - y).abs().max()) < 0.06
 
 
 def test_an_image_that_is_consistent_stays_as_it_is(photos):
@@ -149,6 +202,27 @@ def test_a_restore_keeps_the_pixels_that_are_there(images):
     plain, kept = (run.restore(x, start=0.5, sampler="one_shot", consistent=flag) for flag in (False, True))
     assert torch.equal(kept[seen], x0[seen]) and not torch.equal(plain[seen], x0[seen])
     assert torch.equal(kept[~seen], plain[~seen])
+
+
+def test_of_a_hole_that_was_read_off_soft_edges_are_kept_by_half(photos):
+    op = cd.GaussianMask(num_steps=10, kernel_std=0.5)
+    times = grid_within(1, 0.5, op.level_times())
+    D = op.bind(op.draw_each(photos, [seeded(i) for i in range(len(photos))]), like=photos)
+    y, gain = D(photos, times[0]), D(torch.ones_like(photos), times[0]) - D(torch.zeros_like(photos), times[0])
+    found = last(restore(lambda x, t: 0 * x, op, y, times, sampler=consistently(SAMPLERS["one_shot"], op))).x
+    faint, strong = (gain > 0.05) & (gain < 0.35), gain > 0.6
+    assert bool(faint.any()) and float(found[faint].abs().max()) == 0
+    assert float((found - photos)[strong].abs().max()) < 0.1
+
+
+def test_with_a_start_that_nobody_gave_less_is_kept(photos, monkeypatch):
+    op, seen = cd.Desaturate(), []
+    monkeypatch.setattr(type(op), "projection", lambda self, y, s, params, noise: seen.append(noise) or (lambda x: x))
+    run = tiny.run_of(Same(), op, (3, 24, 24))
+    for start in (0.5, None):
+        run.restore(photos, start=start, sampler="one_shot", consistent=True)
+    run.restore(photos, start=0.5, sampler="one_shot", consistent=0.07)
+    assert seen == [ROUNDING, READ_OFF, 0.07]
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,17 @@ def test_an_image_that_starts_lower_ends_as_it_would_alone(images) -> None:
         assert torch.allclose(together[1:], alone, atol=1e-12)
 
 
+@pytest.mark.parametrize("name", SECOND)
+def test_a_column_that_stands_still_or_ends_early_is_walked_as_alone(name, images) -> None:
+    x, op = images(2, 1, 6, 5), GaussianBlur(sigma_max=2.0)
+    grid = torch.tensor(
+        [[1.0, 0.6], [0.8, 0.6], [0.5, 0.3], [0.3, 0.3], [0.2, 0.1], [0.1, 0.0], [0.0, 0.0]], dtype=torch.float64
+    )
+    together = sample(wrong, op.bind(like=x), x, times=grid, sampler=name)
+    alone = sample(wrong, op.bind(like=x[1:]), x[1:], times=[0.6, 0.3, 0.1, 0.0], sampler=name)
+    assert torch.allclose(together[1:], alone, atol=1e-12)
+
+
 class Half(nn.Module):
     def __init__(self) -> None:
         super().__init__()
