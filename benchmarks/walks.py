@@ -18,6 +18,7 @@ from torch import Tensor
 
 import colddiff as cd
 from colddiff import metrics
+from colddiff.consistency import EXACT
 
 from .walk_pages import Line, write_pages
 
@@ -82,7 +83,8 @@ def measured(run: cd.Run, data: str) -> Iterator[Line]:
     for sampler, calls in (("one_shot", 1), ("naive", 20), ("improved", 20)):
         for kept in (False, True):
             found = restored(run, x, start, sampler, calls, kept, hole)
-            again = op(restored(run, exact[:BATCH], start, sampler, calls, kept, hole), start, _first(params))
+            exactly = EXACT if kept else False
+            again = op(restored(run, exact[:BATCH], start, sampler, calls, exactly, hole), start, _first(params))
             off = float((again - exact[:BATCH]).abs().max())
             yield line("consistency", found, sampler=sampler, consistent=kept, off=off)
     if task in ("blur", "pixelation"):
@@ -101,7 +103,13 @@ def second_order(run: cd.Run, x: Tensor, start: float, line: Callable[..., Line]
 
 
 def restored(
-    run: cd.Run, x: Tensor, start: float, sampler: str, steps: int, consistent: bool = False, hole: Tensor | None = None
+    run: cd.Run,
+    x: Tensor,
+    start: float,
+    sampler: str,
+    steps: int,
+    consistent: bool | float = False,
+    hole: Tensor | None = None,
 ) -> Tensor:
     """Without clamping, in batches."""
     walks = []
