@@ -48,7 +48,8 @@ def calibrate(
         metric: "psnr", "ssim", "rmse", or a callable (x, x0) -> (B,). Its mean over the images is made linear.
         params: of tensors, what the degradation requires, a row per image; the rest is drawn once per image.
         t_min: for a metric that is infinite where images are clean, as PSNR is: it is linear in time on [t_min, 1],
-            t_min rounded to a knot, where the damage stays what it was; below, severity is a straight line.
+            t_min rounded to a knot; below, severity is a straight line. At t_min the damage stays what it was, or is
+            the first level of a chain if that is more, and is doubled until the metric of most images is finite.
         knots: of the table, at least 3.
         seed: of what is drawn.
 
@@ -62,10 +63,11 @@ def calibrate(
     if not 0 < t_min < 1:
         raise ValueError(f"t_min must be in (0, 1), got {t_min}")
     sample = Sample.of(degradation, images, params, seed)
-    first = 0
+    first, low = 0, 0.0
     if not bool(sample.measure([0.0], measured).isfinite().any()):
         first = min(max(round(t_min * (knots - 1)), 1), knots - 2)
-    low = float(degradation.severity(torch.tensor(first / (knots - 1), dtype=torch.float64)))
+        at_first = float(degradation.severity(torch.tensor(first / (knots - 1), dtype=torch.float64)))
+        low = _beginning(sample, measured, at_first, degradation.levels)
     severities, values = refined(lambda s: sample.measure(s, measured), low, 1.0, knots)
     curve = _curve(values, severities, f"{name} of {_told(degradation)}")
     begun = torch.linspace(0, low, first + 1, dtype=torch.float64)[:-1]
@@ -214,6 +216,16 @@ def _of_each(metric: Metric, x: Tensor, x0: Tensor) -> Tensor:
         got = f"shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
         raise TypeError(f"metric must give a tensor of one number per image, ({len(x0)},), got {got}")
     return found.double().cpu()
+
+
+def _beginning(sample: Sample, metric: Metric, low: float, levels: int | None) -> float:
+    """The severity at which a metric that is infinite at 0 begins: `low`, or more where that tells nothing yet."""
+    if levels is not None and levels > 1:
+        low = max(low, 1 / levels)  # below its first level a chain has none that time could be for
+    ever = sample.measure([1.0], metric)[0].isfinite()
+    while low < 0.5 and 2 * int(sample.measure([low], metric)[0, ever].isfinite().sum()) < int(ever.sum()):
+        low *= 2
+    return low
 
 
 def _finite(values: Tensor, what: str, low: float) -> Tensor:

@@ -40,10 +40,7 @@ def grid_within(steps: int, start: float | Tensor, levels: Tensor | None) -> Ten
 
 def on_levels(times: Tensor, levels: Tensor) -> Tensor:
     """A grid with its times on the nearest levels, where several fell on one each but once; it begins above 0."""
-    found = levels[_nearest(times, levels)]
-    found[0] = torch.maximum(found[0], levels[1])  # a start below the first level is that level
-    moved = (found[1:] < found[:-1]).reshape(len(found) - 1, -1).any(dim=1)
-    return found[torch.cat([torch.tensor([True]), moved])]
+    return _visited(_nearest(times, levels), levels)
 
 
 def steps_within(steps: int, start: float | Tensor, levels: Tensor | None) -> int:
@@ -72,13 +69,32 @@ def _snapped(steps: int, start: float | Tensor, levels: Tensor | None) -> Tensor
     begin = float_times(start).double().cpu()
     if begin.dim() > 1 or not bool(((begin > 0) & (begin <= 1)).all()):
         raise ValueError(f"start must be in (0, 1], one for all or one per image, got {begin.tolist()}")
-    times = torch.linspace(1, 0, count + 1, dtype=torch.float64).reshape(-1, *[1] * begin.dim()) * begin
+    share = torch.linspace(1, 0, count + 1, dtype=torch.float64).reshape(-1, *[1] * begin.dim())
     if levels is None:
-        return times
-    found = on_levels(times, levels)
+        return share * begin
+    # Of as many steps as there are levels each has its own, also where equal times would pass some by.
+    every = _nearest(begin, levels) <= count
+    even = torch.arange(len(levels), dtype=torch.float64) / (len(levels) - 1)
+    number = torch.where(every, _nearest(share * _if_even(begin, levels), even), _nearest(share * begin, levels))
+    found = _visited(number, levels)
     if bool(((found[0] - begin).abs() > 1e-6).any()):
         warnings.warn(f"start {begin.tolist()} is between levels: {found[0].tolist()} is taken", stacklevel=4)
     return found
+
+
+def _visited(numbers: Tensor, levels: Tensor) -> Tensor:
+    """The levels of some numbers, in order and each but once, from one above 0."""
+    found = levels[numbers]
+    found[0] = torch.maximum(found[0], levels[1])  # a start below the first level is that level
+    moved = (found[1:] < found[:-1]).reshape(len(found) - 1, -1).any(dim=1)
+    return found[torch.cat([torch.tensor([True]), moved])]
+
+
+def _if_even(times: Tensor, levels: Tensor) -> Tensor:
+    """What times would be if levels were evenly spaced."""
+    above = torch.searchsorted(levels, times.contiguous()).clamp(1, len(levels) - 1)
+    low, high = levels[above - 1], levels[above]
+    return (above - 1 + (times - low) / (high - low)) / (len(levels) - 1)
 
 
 def _nearest(times: Tensor, levels: Tensor) -> Tensor:
