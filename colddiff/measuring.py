@@ -16,7 +16,7 @@ from .perception import Perception, features_of
 from .processes import is_first, place, shared
 from .restoration import restore
 from .run import Run
-from .samplers import SAMPLERS, sample
+from .samplers import SAMPLERS, restorer_calls, sample
 from .seeds import generator_for
 from .ways import Cell
 
@@ -114,7 +114,7 @@ def _restored(
         own = [generator_for(seed, "restoring", i) for i in range(first, first + len(x))]
         for state in run.walk(x, start=1.0, steps=cell.steps, sampler=sampler, generator=own):
             x = state.x
-        return x, len(cell.times) - 1
+        return x, restorer_calls(cell.sampler, len(cell.times) - 1)
     if cell.oracle:
         return sample(R, true, x, times=cell.times, sampler=sampler), calls
     drawn = [generator_for(seed, "restoring", i) for i in range(first, first + len(x))]
