@@ -46,7 +46,7 @@ WRONG = {
     "a fraction for a number": ([*RESTORE, "--steps", "1.5"], "--steps: expected int"),
     "too small a number": ([*RESTORE, "--steps", "0"], "steps must be a whole number >= 1, got 0"),
     "too large a number": ([*RESTORE, "--steps", "1" + "0" * 30], "steps must be at most"),
-    "NaN": ([*RESTORE, "--start", "nan"], "--start: expected float. Got value: nan"),
+    "NaN": ([*RESTORE, "--start", "nan"], "--start: expected float, got nan"),
     "no path": (["restore", "digits", "", "--out", "o"], "images is empty: give a value, or leave it out"),
     "no out": ([*RESTORE[:3], "--out", ""], "out is empty: give a value, or leave it out"),
     "no sampler": ([*RESTORE, "--sampler", ""], "sampler is empty"),

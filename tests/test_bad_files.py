@@ -133,6 +133,7 @@ def test_a_terminal_that_cannot_show_a_name_is_no_error(tmp_path):
     for name in ("no UTF-8", "a newline", "other letters"):
         (tmp_path / NAMES[name]).write_bytes(encoded(picture()))
     asked = ["restore", "digits", str(tmp_path), "--reference", str(tmp_path), "--sampler", "one_shot", "--out", "o"]
+    asked += ["--start", "1"]
     done = subprocess.run(
         [sys.executable, "-m", "colddiff", *asked], cwd=tmp_path, capture_output=True, check=False,
         env=os.environ | {"PYTHONIOENCODING": "ascii"},

@@ -156,7 +156,8 @@ def test_a_time_that_is_none_is_refused(row):
     t, told = TIMES[row]
     assert re.search(told, line_of(lambda: GaussianBlur()(X, t)))
     line_of(lambda: RUN.degrade(X, t))
-    line_of(lambda: RUN.restore(X, start=t, steps=2))
+    if t is not None:  # which leaves it to the run
+        line_of(lambda: RUN.restore(X, start=t, steps=2))
 
 
 SAME_TIMES = [1, torch.tensor(1), np.float64(1), [1.0, 1.0], np.ones(2), torch.ones(2).half()]
