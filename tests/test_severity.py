@@ -375,12 +375,16 @@ def test_at_a_constant_pace_what_is_left_out_is_below_half_a_level(pace):
 
 
 def test_each_image_rests_by_itself():
+    asked = []
+
     def pace(x, t):
+        asked.append(len(x))
         return x * t.reshape(-1, 1, 1, 1).to(x.dtype)
 
     R, x = Settled(pace), torch.stack([torch.zeros(1, 2, 2), torch.ones(1, 2, 2)])
     for t in (1.0, 0.9, 0.8):
         answer = R(x, torch.tensor([t, t]))
+    assert asked == [2, 2, 1]
     assert torch.equal(answer[0], torch.zeros(1, 2, 2)) and torch.allclose(answer[1], torch.full((1, 2, 2), 0.8))
 
 
