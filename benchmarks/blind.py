@@ -34,7 +34,9 @@ IMAGES, AT_ONCE, SETTLING, SIDE = 1000, 100, 64, 32
 CPU = torch.device("cpu")
 OPERATORS: dict[str, cd.Degradation] = {
     "GaussianBlur": cd.GaussianBlur(), "GaussianNoise": cd.GaussianNoise(),
-    "GaussianNoise, cosine": cd.GaussianNoise(betas=CosineBetas()), "IteratedBlur": cd.IteratedBlur(),
+    "GaussianNoise, cosine": cd.GaussianNoise(betas=CosineBetas()),
+    "GaussianNoise, calibrated": cd.GaussianNoise(),  # on the training images, to PSNR
+    "IteratedBlur": cd.IteratedBlur(),
     "Pixelate": cd.Pixelate(), "PixelMask": cd.PixelMask(), "Desaturate": cd.Desaturate(), "Jpeg": cd.Jpeg(),
 }  # fmt: skip
 Line = dict[str, Any]
@@ -60,6 +62,8 @@ def tell(args: argparse.Namespace) -> Iterator[Line]:
     training, test = (cd.load_data(args.data, split=split, size=SIDE) for split in ("train", "test"))
     for name in args.operators:
         op = OPERATORS[name]
+        if name.endswith("calibrated"):
+            op = cd.calibrate(op, training)
         for seed in range(args.seeds):
             began = time.perf_counter()
             net = fit_estimator(Batches(training, op, 64, seed, flip=True), Batches(test, op, 64, seed), MOST, CPU)
@@ -73,7 +77,7 @@ def tell(args: argparse.Namespace) -> Iterator[Line]:
                 points = torch.stack([t, found.t, found.low, found.high], dim=1)[:300]
                 kept = {"points": points.tolist()} if seed == 0 and kind == "8 bits" else {}
                 yield line | {"spread": mean(found.spread)} | kept
-            if isinstance(op, cd.GaussianNoise):
+            if isinstance(op, cd.GaussianNoise) and isinstance(op.schedule, cd.Linear):
                 yield {"idea": "bound", "operator": name, "seed": seed} | errors(knowing(op, x0, x.clamp(0, 1)), t)
 
 

@@ -303,24 +303,31 @@ def walk(
     if not isinstance(D, BoundDegradation):
         raise TypeError("D must be bound to its params: D = degradation.bind(degradation.draw(x), like=x)")
     check_images(x)
-    sampler = named_sampler(sampler) if isinstance(sampler, str) else sampler
+    sampler = named_sampler(sampler)
     if (steps is None) == (times is None):
         raise ValueError("give either steps (a number) or times (a decreasing grid), and not both")
     if times is None:
         assert steps is not None
         times = time_grid(steps, start, levels=D.degradation.level_times())
-    if not callable(sampler):
-        raise TypeError(f"expected a sampler or the name of one ({', '.join(SAMPLERS)}), got {sampler!r}")
     grid = float_times(times)
     check_grid(grid, len(x))
     return sampler(R, D, x, grid, generator=generator)
 
 
-def named_sampler(name: str) -> Sampler:
-    """The sampler of that name."""
-    if name not in SAMPLERS:
-        raise LookupError(f"no sampler is named {name!r}{suggestion(name, SAMPLERS)}; known: {', '.join(SAMPLERS)}")
-    return SAMPLERS[name]
+def named_sampler(sampler: Sampler | str) -> Sampler:
+    """The sampler of that name, or the sampler itself.
+
+    Raises:
+        LookupError: no such name. TypeError: neither a sampler nor a name.
+    """
+    if not isinstance(sampler, str):
+        if not callable(sampler):
+            raise TypeError(f"expected a sampler or the name of one ({', '.join(SAMPLERS)}), got {sampler!r}")
+        return sampler
+    if sampler not in SAMPLERS:
+        known = ", ".join(SAMPLERS)
+        raise LookupError(f"no sampler is named {sampler!r}{suggestion(sampler, SAMPLERS)}; known: {known}")
+    return SAMPLERS[sampler]
 
 
 def restorer_calls(sampler: str, steps: int) -> int:

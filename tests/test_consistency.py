@@ -215,6 +215,12 @@ def test_of_a_hole_that_was_read_off_soft_edges_are_kept_by_half(photos):
     assert float((found - photos)[strong].abs().max()) < 0.1
 
 
+def test_what_is_no_sampler_is_told_as_ever(photos):
+    run = tiny.run_of(Same(), cd.GaussianBlur(), (3, 24, 24))
+    with pytest.raises(TypeError, match="expected a sampler or the name of one"):
+        run.restore(photos, start=0.5, sampler=3, consistent=True)
+
+
 def test_with_a_start_that_nobody_gave_less_is_kept(photos, monkeypatch):
     op, seen = cd.Desaturate(), []
     monkeypatch.setattr(type(op), "projection", lambda self, y, s, params, noise: seen.append(noise) or (lambda x: x))

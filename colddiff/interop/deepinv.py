@@ -119,7 +119,7 @@ class RestoringReconstructor(Reconstructor):  # type: ignore[misc]
             taken = self.restorer.setting(start)
         sampler, levels = self.sampler or taken.sampler, self.degradation.level_times()
         times = grid_within(taken.steps if self.steps is None else self.steps, start, levels)
-        return named_sampler(sampler) if isinstance(sampler, str) else sampler, times
+        return named_sampler(sampler), times
 
 
 class NoiseDenoiser(Denoiser):  # type: ignore[misc]
