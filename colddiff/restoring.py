@@ -17,14 +17,15 @@ from . import metrics, viz
 from .consistency import READ_OFF
 from .files import check_target, write_json
 from .framing import Framing
-from .grids import startable, steps_within, time_grid
+from .grids import steps_within, time_grid
 from .pictures import IMAGE_SUFFIXES, astray, to_tensor
 from .reading import listed
 from .recommended import Setting
 from .run import Run
-from .samplers import Sampler
+from .samplers import Restorer, Sampler
 from .seeds import generator_for
-from .severity import UNSURE, Severity
+from .settling import Settled
+from .severity import Severity
 from .texts import printable
 from .tiling import TILE, tile_count
 
@@ -72,11 +73,12 @@ class Job:
 
 @dataclass(frozen=True)
 class Measured:
-    """How far a picture is from its reference, before and after."""
+    """How far a picture is from its reference, before and after; and how damaged the run told it to be, if it did."""
 
     file: str
     damaged: dict[str, float]
     restored: dict[str, float]
+    severity: dict[str, float] | None = None
 
 
 def restore_files(
@@ -90,8 +92,8 @@ def restore_files(
     A picture that cannot be read, or does not fit its reference, the mask or the memory, is named in a warning, and the
     others go on; what was measured is written however it ends.
 
-    Without a start each picture begins where the run says that it is, if it can tell, and `say` is given a line of it;
-    else at 1, as do clean pictures that are damaged first.
+    Without a start each picture begins where the run says that it is, if it can tell, and `say` is given a line of it,
+    or of why it cannot; else at 1, as do clean pictures that are damaged first.
 
     Returns:
         How many were restored, and what was measured where there is a reference.
@@ -116,9 +118,11 @@ def restore_files(
                 x, clean = _given(job, file, reference, hole)
                 if job.degrade:
                     clean, x = x, _degraded(run, x, start, generator_for(job.seed, "restore", i))
-                own, seen = generator_for(job.seed, "restoring", i), run.severity(x) if asked else None
-                begin = start if seen is None else float(startable(seen.t, levels))
+                own, seen = generator_for(job.seed, "restoring", i), run.severity(x) if asked and run.tells(x) else None
+                begin = start if seen is None else float(seen.starts(levels))
                 restored = _restored(run, x, begin, hole, job, own, name=str(name), show=alone, seen=seen, say=say)
+                if asked and seen is None:
+                    say(f"{printable(str(name))}: {_not_told(run, x, job)}")
             except ValueError as error:
                 told = printable(file.name)
                 bad.append(f"{told}: {error}" if told not in str(error) and not alone else str(error))
@@ -128,10 +132,13 @@ def restore_files(
                 spoke = time.monotonic()
                 print(f"restored {i + 1} of {len(found)}: {printable(str(name))}", file=sys.stderr, flush=True)
             if clean is not None:
-                measured.append(Measured(str(file), _distances(x.clamp(0, 1), clean), _distances(restored, clean)))
+                measured.append(
+                    Measured(str(file), _distances(x.clamp(0, 1), clean), _distances(restored, clean), _numbers(seen))
+                )
     finally:
         if measured:
-            write_json(out / MEASURED, {"start": None if asked else start, "pictures": [asdict(m) for m in measured]})
+            rows = [{name: value for name, value in asdict(m).items() if value is not None} for m in measured]
+            write_json(out / MEASURED, {"start": None if asked else start, "pictures": rows})
     if len(bad) == len(found):
         raise ValueError(bad[0] if alone else f"none of {len(bad)} pictures can be restored: {bad[0]}, ...")
     if bad:
@@ -181,33 +188,52 @@ def _restored(
     say: Callable[[str], None] = lambda line: None,
 ) -> Tensor:
     levels, way = run.degradation.level_times(), _way(run, start, job, estimated=seen is not None)
+    settled: list[Settled] = []
+
+    def settle(R: Restorer) -> Settled:
+        settled.append(Settled(R))
+        return settled[-1]
+
     sampler, steps = job.sampler, job.steps
     if seen is not None and steps is None:
         sampler, steps = sampler or way.sampler, steps_within(way.steps, start, levels)
     walked = run.walk(
         x, start=start, steps=steps, sampler=sampler, goal=job.goal, mask=hole, generator=generator,
         tile=job.tile,
-        consistent=job.consistent and (True if seen is None else READ_OFF),
-        settle=seen is not None and job.steps is None,
+        consistent=job.consistent and (True if job.start is not None or job.degrade else READ_OFF),
+        settle=settle if seen is not None and job.steps is None else False,
     )  # fmt: skip
     called = way.told(levels, start)
     if x.shape[-2] * x.shape[-1] > LARGE:  # and can be restored: the walk has been prepared
         tqdm.write(f"{printable(name)}: {_work(run, x, called, job)}", file=sys.stderr)
-    restored, answer, rests = x, None, 0
+    restored = x
     for state in tqdm(walked, desc="restoring", unit=" steps", leave=False, delay=1, disable=None if show else True):
         restored = state.x.to(x.device)
-        rests += answer is not None and torch.equal(state.x0, answer)
-        answer = state.x0
     if seen is not None:
-        say(f"{printable(name)}: {_seen(seen)}, {called}{f', {rests} of them spared' if rests else ''}")
+        spared = sum(each.spared for each in settled)
+        say(f"{printable(name)}: {_seen(seen)}, {called}{f', {spared} of them spared' if spared else ''}")
     return restored.clamp(0, 1)
 
 
 def _seen(severity: Severity) -> str:
     """How damaged a picture is, in words."""
     t, spread = float(severity.t), float(severity.spread)
-    unsure = " (the picture hardly tells: --start says it)" if spread > UNSURE else ""
+    unsure = " (the picture hardly tells: --start says it), from t = 1" if bool(severity.unsure) else ""
     return f"t = {t:.2f} +- {spread:.2f}{unsure}"
+
+
+def _not_told(run: Run, x: Tensor, job: Job) -> str:
+    """Why a run that tells how damaged pictures are does not tell it of this one, and what is made of it."""
+    (_, height, width), fit = run.shape, run.framing.fit
+    framed = ", or --framed" if height == width and fit != "tiles" and job.framing.size is None else ""
+    size = f"{x.shape[-1]} x {x.shape[-2]} pixels, not the {width} x {height} of the training"
+    return f"{size}: from t = 1 (--start says otherwise{framed})"
+
+
+def _numbers(severity: Severity | None) -> dict[str, float] | None:
+    if severity is None:
+        return None
+    return {name: round(float(getattr(severity, name)), 4) for name in ("t", "low", "high")}
 
 
 def _distances(x: Tensor, clean: Tensor) -> dict[str, float]:

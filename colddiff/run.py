@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,17 +20,18 @@ from .degradations.base import Degradation, Images
 from .each import apart, of_each
 from .fast import FastRestorer
 from .framing import Framing
-from .grids import float_times, grid_within, startable, steps_within, time_grid
+from .grids import float_times, grid_within, steps_within, time_grid
 from .kinds import as_batch, mapped
 from .priors import Prior
 from .recommended import Recommended, Setting, check_goal
 from .restoration import restore, suited_sampler
-from .samplers import Generators, Sampler, State, named_sampler, one_shot, walk
+from .samplers import Generators, Restorer, Sampler, State, named_sampler, one_shot, walk
 from .settling import Settled
 from .severity import Severity, SeverityEstimator, joined
 from .tiling import TILE, check_memory, tiled
 
 STEPS = 20  # restorer calls of a restore
+ANOTHER_SIZE = 0.25  # share by which sides may differ from those of the training, for the severity to be told
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,8 @@ class Run:
     def severity(self, images: Any) -> Severity:
         """How damaged images of any kind that `restore` takes are: t (B,), with 90% intervals.
 
+        Of images that are not of a size that `tells`, it may be wrong, and sure of it.
+
         Raises:
             ValueError: the run was trained without an estimator, or they are no such images.
         """
@@ -118,7 +121,7 @@ class Run:
         batches = [as_batch(image, self.framing.read)[0] for image in given]
         for x in batches:
             self._check_channels(x)
-        return joined([self.estimator.severity(x) for x in batches])
+        return joined([self._seen(self.estimator, x) for x in batches])
 
     @property
     def blind(self) -> bool:
@@ -126,10 +129,21 @@ class Run:
         return self.estimator is not None and self.estimator.usable
 
     def starts(self, x: Images) -> float | Tensor:
-        """Where restores of x (B, C, H, W) begin if nobody says: at the time (B,) of each as estimated, else at 1."""
-        if self.estimator is None or not self.blind:
+        """Where restores of x (B, C, H, W) begin if nobody says: at the time (B,) of each as estimated, else at 1.
+
+        That is where the run cannot tell, or not at this size, or is not sure.
+        """
+        if self.estimator is None or not self.blind or not self.tells(x):
             return 1.0
-        return startable(self.estimator.severity(x).t, self.degradation.level_times())
+        return self._seen(self.estimator, x).starts(self.degradation.level_times())
+
+    def tells(self, x: Images) -> bool:
+        """Whether images (B, C, H, W) are of a size at which it has learned to tell how damaged they are.
+
+        That of its training but for a quarter; and where that cut pictures at their own scale, any larger one.
+        """
+        sides = [side / trained for side, trained in zip(x.shape[-2:], self.shape[1:], strict=True)]
+        return min(sides) >= 1 - ANOTHER_SIZE and (self._own_scale or max(sides) <= 1 + ANOTHER_SIZE)
 
     def setting(
         self, start: float | Tensor = 1.0, goal: str = "distortion", *, given: bool = False, estimated: bool = False
@@ -228,12 +242,13 @@ class Run:
         generator: Generators = None,
         tile: int | None = TILE,
         consistent: bool | float = False,
-        settle: bool | None = None,
+        settle: bool | Callable[[Restorer], Restorer] | None = None,
     ) -> Iterator[State]:
         """`restore` of a tensor (B, C, H, W), one `State` after another and not clamped: for progress and trajectories.
 
         All images take the same steps: where these are left out, what `restore` takes for the largest of the starts.
-        The mask is (B or 1, 1, H, W), true where the picture is missing.
+        The mask is (B or 1, 1, H, W), true where the picture is missing. `settle` may be what makes `Settled` of R, for
+        whoever counts what that spares.
         """
         check_goal(goal)
         self._check_channels(x)
@@ -242,7 +257,7 @@ class Run:
             start = self.starts(x)
             if isinstance(start, Tensor) and steps is None:
                 sampler, steps = self._taken(float(start.max()), sampler, goal, estimated=True)
-                settle = settle is not False
+                settle = True if settle is None else settle
         check_memory(x)
         taken = self.setting(start, goal, given=bool(sampler or steps))
         sampler = sampler or taken.sampler
@@ -257,7 +272,8 @@ class Run:
                 raise ValueError("a conditional restorer sees the picture whole: leave mask and consistent out")
             return self._walk_beside(x, times, chosen, generator)
         R = self.R if tile is None else tiled(self.R, tile)
-        R = Settled(R) if settle and not self.compile else R
+        if settle and not self.compile:
+            R = Settled(R) if settle is True else settle(R)
         if consistent:
             chosen = consistently(chosen, self.degradation, ROUNDING if consistent is True else consistent)
         return restore(
@@ -271,6 +287,14 @@ class Run:
         """The sampler and the steps of a picture where no steps are given."""
         taken = self.setting(start, goal, given=bool(sampler), estimated=estimated)
         return sampler or taken.sampler, steps_within(taken.steps, start, self.degradation.level_times())
+
+    @property
+    def _own_scale(self) -> bool:
+        """Whether pictures were cut for its training, and not resized."""
+        return self.framing.fit != "resize"
+
+    def _seen(self, estimator: SeverityEstimator, x: Images) -> Severity:
+        return estimator.severity_of_parts(x, self.shape[1:]) if self._own_scale else estimator.severity(x)
 
     def _check_channels(self, x: Tensor) -> None:
         if x.dim() != 4 or x.shape[1] != self.shape[0]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from .grids import startable
 from .tensors import check_weights, read_tensors, write_tensors
 
 FILE = "severity.safetensors"  # in a run's folder
@@ -35,6 +36,15 @@ class Severity:
     def spread(self) -> Tensor:
         """Half of that interval (B,)."""
         return (self.high - self.low) / 2
+
+    @property
+    def unsure(self) -> Tensor:
+        """Which pictures do not say how damaged they are (B,)."""
+        return self.spread > UNSURE
+
+    def starts(self, levels: Tensor | None) -> Tensor:
+        """Where restores begin (B,): at t, and at 1 where that is not sure; on an operator's levels if it has some."""
+        return startable(torch.where(self.unsure, 1.0, self.t), levels)
 
 
 class SeverityEstimator(nn.Module):
@@ -81,6 +91,17 @@ class SeverityEstimator(nn.Module):
         """The times of images (B, C, H, W) in [0, 1], as float64 on the CPU; what lies outside of [0, 1] is clamped."""
         return posterior(self(features(x.to(self.mean.device, torch.float32))))
 
+    @torch.no_grad()
+    def severity_of_parts(self, x: Tensor, size: tuple[int, int]) -> Severity:
+        """`severity` of larger images: what is seen is the mean over as many parts of (H, W) as fit, around the centre.
+
+        So it is as in pictures of that size at that scale, of which alone it has learned.
+        """
+        for dim, side in zip((2, 3), size, strict=True):
+            fitting = max(1, x.shape[dim] // side) * side
+            x = x.narrow(dim, max(0, x.shape[dim] - fitting) // 2, min(fitting, x.shape[dim]))
+        return posterior(self(features(x.to(self.mean.device, torch.float32), size)))
+
     def save(self, folder: Path) -> None:
         write_tensors(folder / FILE, self.state_dict())
 
@@ -105,7 +126,10 @@ def joined(parts: Sequence[Severity]) -> Severity:
 
 
 def posterior(logits: Tensor) -> Severity:
-    """The median and the 90% interval (B,) of what logits (B, BINS) say."""
+    """The median and the 90% interval (B,) of what logits (B, BINS) say.
+
+    Whatever is damaged all the way is in the last bin: medians and upper ends in there are 1.
+    """
     share = logits.double().cpu().softmax(dim=1).cumsum(dim=1)
     share = torch.cat([torch.zeros(len(share), 1, dtype=share.dtype), share / share[:, -1:]], dim=1)
 
@@ -114,7 +138,9 @@ def posterior(logits: Tensor) -> Severity:
         below, above = share.gather(1, bin_ - 1), share.gather(1, bin_)
         return ((bin_ - 1 + (quantile - below) / (above - below).clamp(min=1e-12)) / BINS)[:, 0].clamp(1e-3, 1)
 
-    return Severity(at(0.5), at(0.05), at(0.95))
+    t, low, high = at(0.5), at(0.05), at(0.95)
+    last = 1 - 1 / BINS
+    return Severity(torch.where(t > last, 1.0, t), low, torch.where(high > last, 1.0, high))
 
 
 def targets(t: Tensor) -> Tensor:
@@ -124,18 +150,20 @@ def targets(t: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def features(x: Tensor) -> Tensor:
+def features(x: Tensor, part: tuple[int, int] = (PART, PART)) -> Tensor:
     """What tells how damaged images (B, C, H, W) are, as numbers (B, F): F depends on their channels alone.
 
     Of each channel the mean; the energy of each band of its cosine transform, and the mean logarithm there, which
     tells few strong waves from many weak ones; how many pixels are black, white, and like the next one. The channels
-    are the mean of all, and how far the others are from it; and how far each is from the first.
+    are the mean of all, and how far the others are from it; and how far each is from the first. Of images larger than a
+    `part` (H, W) the mean over their parts.
     """
+    height, width = (min(side, PART) for side in part)
     x = 255 * x.clamp(0, 1)  # 8-bit levels: a tenth of one is little, whatever the picture
-    parts = [part for rows in torch.split(x, PART, dim=2) for part in torch.split(rows, PART, dim=3)]
+    parts = [own for rows in torch.split(x, height, dim=2) for own in torch.split(rows, width, dim=3)]
     pixels = x.shape[-2] * x.shape[-1]
-    seen = [_means(part) for part in parts]
-    weights = [part.shape[-2] * part.shape[-1] / pixels for part in parts]
+    seen = [_means(own) for own in parts]
+    weights = [own.shape[-2] * own.shape[-1] / pixels for own in parts]
     linear, squares = (sum(w * each[i] for w, each in zip(weights, seen, strict=True)) for i in (0, 1))
     assert isinstance(linear, Tensor) and isinstance(squares, Tensor)
     return torch.cat([linear, (squares + 0.01).log()], dim=1)

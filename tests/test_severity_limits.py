@@ -1,0 +1,213 @@
+"""What a run does not say of a picture: at another size, where it is not sure, and of what was not measured."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import tiny
+import torch
+from torch import nn
+
+from colddiff import viz
+from colddiff.batches import Batches
+from colddiff.checkpoint import load
+from colddiff.cli import main
+from colddiff.data import load_data
+from colddiff.degradations import GaussianBlur
+from colddiff.estimating import fit_estimator
+from colddiff.framing import Framing
+from colddiff.restoring import Job, restore_files
+from colddiff.settling import Settled
+from colddiff.severity import BINS, UNSURE, Severity, SeverityEstimator, features, posterior
+from colddiff.training import train
+
+CPU = torch.device("cpu")
+BLUR = GaussianBlur(sigma_max=3.0)
+
+
+class Sees(SeverityEstimator):
+    """An estimator that takes the mean of a picture for its time, to within `spread`."""
+
+    def __init__(self, spread=0.01):
+        super().__init__(1)
+        self.error.fill_(0.0)
+        self.spread = spread
+
+    def severity(self, x):
+        t = x.mean(dim=(1, 2, 3)).double().cpu()
+        return Severity(t, t - self.spread, t + self.spread)
+
+    def severity_of_parts(self, x, size):
+        return self.severity(x)
+
+
+class Counting(nn.Module):
+    """A restorer that remembers at what times it was asked, and answers with grey that changes at a pace."""
+
+    def __init__(self, pace=1.0):
+        super().__init__()
+        self.weight, self.pace, self.asked = nn.Parameter(torch.zeros(1)), pace, []
+
+    def forward(self, x, t):
+        self.asked.append(t.tolist())
+        return torch.full_like(x, 0.5) + self.pace * t.to(x.dtype).reshape(-1, 1, 1, 1)
+
+
+def blind(net=None, spread=0.01, fit="resize"):
+    run = tiny.run_of(net or Counting(), BLUR)
+    framing = Framing(size=8, fit=fit, colour="grey")
+    return replace(run, estimator=Sees(spread), config=run.config | {"data": {"framing": framing.to_config()}})
+
+
+def grey(value, height=8, width=8):
+    return torch.full((1, 1, height, width), value)
+
+
+def picture(folder, value, height=8, width=8):
+    folder.mkdir(exist_ok=True)
+    file = folder / f"{width}x{height}.png"
+    viz.to_image(grey(value, height, width)[0]).save(file)
+    return file
+
+
+def told(run, file, out, **changes):
+    lines = []
+    restore_files(run, [file], out, Job(**{"framing": Framing(colour="grey")} | changes), lines.append)
+    return lines
+
+
+# --- sizes -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [(8, 8), (6, 10), (10, 8)])
+def test_pictures_of_about_the_size_of_the_training_are_told(size):
+    assert blind().tells(grey(0.4, *size)) and float(blind().starts(grey(0.4, *size))) == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize("size", [(5, 8), (8, 11), (64, 64)])
+def test_of_pictures_of_another_size_nothing_is_said_and_they_are_taken_for_the_worst(size):
+    run = blind()
+    assert run.starts(grey(0.4, *size)) == 1.0 and len([*run.walk(grey(0.4, *size))]) == 20
+    run.net.asked.clear()
+    run.restore(grey(0.4, *size))
+    assert run.net.asked[0] == [1.0] and len(run.net.asked) == 20
+    assert float(run.severity(grey(0.4, *size)).t) == pytest.approx(0.4), "whoever asks is answered"
+
+
+def test_at_their_own_scale_larger_pictures_are_told_and_smaller_ones_are_not():
+    for fit in ("crop", "tiles"):
+        run = blind(fit=fit)
+        assert float(run.starts(grey(0.4, 64, 9))) == pytest.approx(0.4) and run.starts(grey(0.4, 64, 5)) == 1.0
+
+
+def test_larger_pictures_at_their_own_scale_are_told_from_parts_of_the_size_of_the_training():
+    training, test = (Batches(load_data("digits", split=split), BLUR, 8, 0) for split in ("train", "test"))
+    x, net = test.data[:60], fit_estimator(training, test, 3000, CPU, progress=False)
+    run = replace(blind(fit="crop"), estimator=net)
+    for t in (0.2, 0.5, 0.8):
+        rows = (BLUR(x, t) * 255).round() / 255
+        sheet = rows.reshape(6, 10, 8, 8).transpose(1, 2).reshape(1, 1, 48, 80)
+        assert float((run.severity(sheet).t - t).abs()) < 0.03
+        assert torch.equal(run.severity(rows).t, net.severity(rows).t), "of the size of the training as ever"
+
+
+def test_what_does_not_fill_a_part_is_left_out_at_the_edges():
+    net, x = SeverityEstimator(1), torch.rand(1, 1, 8, 16)
+    wider = torch.cat([torch.zeros(1, 1, 8, 3), x, torch.ones(1, 1, 8, 4)], dim=3)
+    assert torch.equal(net.severity_of_parts(wider, (8, 8)).t, net.severity_of_parts(x, (8, 8)).t)
+    halves = torch.stack([features(half) for half in x.split(8, dim=3)])
+    pooled, counted = features(x, (8, 8)), slice(0, 17)
+    assert torch.allclose(pooled[:, counted], halves.mean(dim=0)[:, counted], atol=1e-5)
+
+
+def test_the_command_says_of_what_size_it_should_have_been(tmp_path):
+    run, file = blind(), picture(tmp_path / "in", 0.4, 24, 32)
+    (line,) = told(run, file, tmp_path / "out")
+    assert line == (
+        "32x24.png: 32 x 24 pixels, not the 8 x 8 of the training: from t = 1 (--start says otherwise, or --framed)"
+    )
+    assert run.net.asked[0] == [1.0]
+    (line,) = told(run, file, tmp_path / "framed", framing=run.framing)
+    assert line.startswith("32x24.png: t = 0.40 +- 0.01, improved (8 calls)")
+    (line,) = told(run, file, tmp_path / "sized", framing=replace(run.framing, size=10))
+    assert line.startswith("32x24.png: t = 0.40 +- 0.01")
+    (line,) = told(run, file, tmp_path / "too", framing=replace(run.framing, size=12))
+    assert line == "32x24.png: 12 x 12 pixels, not the 8 x 8 of the training: from t = 1 (--start says otherwise)"
+
+
+@pytest.mark.parametrize("words", [["--framed"], ["--image-size", "9"]])
+def test_pictures_that_are_brought_to_the_size_of_the_training_are_told(words, tmp_path, capsys):
+    run = tmp_path / "run"
+    train(tiny.config(run, steps=1), progress=False)
+    estimator = SeverityEstimator(1)
+    estimator.error.fill_(0.01)
+    estimator.save(run)
+    file = picture(tmp_path / "in", 0.4, 24, 32)
+    command = ["restore", str(run), str(file), "--device", "cpu", "--steps", "1", "--out"]
+    assert main([*command, str(tmp_path / "whole")]) == 0
+    assert "32 x 24 pixels, not the 8 x 8" in capsys.readouterr().out
+    assert main([*command, str(tmp_path / "brought"), *words]) == 0
+    assert " +- " in capsys.readouterr().out
+
+
+# --- how sure --------------------------------------------------------------------------------------------------------
+
+
+def test_a_picture_that_does_not_say_is_taken_for_the_worst_in_python_and_on_the_command_line(tmp_path):
+    run = blind(spread=UNSURE + 0.01)
+    assert float(run.starts(grey(0.4))) == 1.0 and float(blind(spread=UNSURE - 0.01).starts(grey(0.4))) < 0.5
+    (line,) = told(run, picture(tmp_path / "in", 0.4), tmp_path / "out")
+    assert line == (
+        "8x8.png: t = 0.40 +- 0.21 (the picture hardly tells: --start says it), from t = 1, improved (20 calls)"
+    )
+    assert run.net.asked[0] == [1.0]
+
+
+def test_a_picture_that_is_damaged_all_the_way_is_in_the_interval():
+    logits = torch.zeros(2, BINS)
+    logits[0, -1], logits[1, -2] = 20, 20
+    found = posterior(logits)
+    assert float(found.t[0]) == 1 == float(found.high[0]) and float(found.low[0]) < 1
+    assert float(found.high[1]) < 1, "and what is not is not"
+    run = load("digits", device="cpu")
+    x = load_data("digits", split="test", size=16)[:64]
+    end = run.severity((run.degrade(x, 1.0) * 255).round() / 255)
+    assert float(((end.low <= 1) & (end.high >= 1)).double().mean()) > 0.9
+
+
+def test_what_was_told_of_a_picture_stands_beside_its_distances(tmp_path):
+    files = [picture(tmp_path / "in", 0.4), picture(tmp_path / "in", 0.4, 24, 24)]
+    job = Job(Framing(colour="grey"), reference=tmp_path / "in")
+    restore_files(blind(), files, tmp_path / "out", job)
+    rows = json.loads((tmp_path / "out" / "metrics.json").read_text())["pictures"]
+    assert [row.get("severity") for row in rows] == [{"t": 0.4, "low": 0.39, "high": 0.41}, None]
+
+
+# --- stopping early --------------------------------------------------------------------------------------------------
+
+
+def test_a_small_part_of_a_large_picture_that_still_changes_is_no_rest():
+    corner = torch.zeros(1, 1, 256, 256)
+    corner[..., :4, :4] = 1
+    R = Settled(lambda x, t: 0.5 + 0.2 * t.float().reshape(-1, 1, 1, 1) * corner)
+    for k in range(20, 0, -1):
+        answer = R(corner, torch.tensor([k / 20]))
+    assert R.calls == 20 and R.spared == 0 and float((answer - 0.51 * corner - 0.5 * (1 - corner)).abs().max()) < 1e-6
+
+
+@pytest.mark.parametrize("sampler, spared", [("improved", 8), ("heun", 17)])
+def test_the_calls_that_were_spared_are_counted_and_not_the_states_that_stayed(sampler, spared, tmp_path):
+    run, file = blind(Counting(pace=1e-5)), picture(tmp_path / "in", 0.5)
+    (line,) = told(run, file, tmp_path / sampler, sampler=sampler)
+    made = len(run.net.asked)
+    assert line.endswith(f"({made + spared} calls), {spared} of them spared")
+
+
+def test_nothing_is_said_to_be_spared_where_every_call_is_made(tmp_path):
+    for changes in ({"steps": 5}, {"steps": 5, "consistent": True}):
+        run = blind(Counting(pace=0.0))
+        (line,) = told(run, picture(tmp_path / "in", 0.5), tmp_path / str(changes), **changes)
+        assert line.endswith("improved (5 calls)") and len(run.net.asked) == 5
+    run = blind(Counting(pace=0.02))
+    (line,) = told(run, picture(tmp_path / "in", 0.5), tmp_path / "kept", consistent=True)
+    assert len(run.net.asked) == 10 and line.endswith("(10 calls)"), "the same answer is not the same as none"
