@@ -172,7 +172,9 @@ def test_the_run_that_comes_with_the_library_restores_in_onnxruntime(tmp_path: P
     run = cd.load("digits", device="cpu", precision="fp32")
     x = run.degrade(run.sample(4, steps=10))
     made = export_onnx(run, tmp_path / "step.onnx", sampler="naive")
-    torch.testing.assert_close(restored(made, x, 10), run.restore(x, steps=10, sampler="naive"), atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        restored(made, x, 10), run.restore(x, start=1.0, steps=10, sampler="naive"), atol=1e-4, rtol=0
+    )
     made = export_onnx(run, tmp_path / "restorer.onnx")
     wide, t = torch.rand((2, 1, 23, 30), generator=torch.Generator().manual_seed(0)), torch.tensor([1.0, 0.3])
     torch.testing.assert_close(answer(made, wide, t), run.net(wide, t), atol=1e-5, rtol=0)
