@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -10,13 +11,13 @@ from torch import Tensor
 from . import metrics
 from .calibration import STILL, Sample, refined
 from .data import ImageData
-from .degradations.base import Degradation, Images, Params
+from .degradations.base import BoundDegradation, Degradation, Images, Params
 from .grids import grid_within, on_levels
 
 NODES = 33  # severities at which images are damaged, at first; up to 8 times as many where they change fast
-BATCH_NUMBERS = 2**16  # in images that are damaged at a time, to all severities
-ROUNDS = 3  # each measures where the one before has come to
-HALVINGS = 50
+ROUNDS = 12  # at most; each measures where the one before has come to
+EQUAL = 2e-3  # by what share distances may differ
+APART = 1e-9  # severities stay so far apart, where images jump from one to the next
 
 
 def wasserstein_times(
@@ -57,11 +58,14 @@ def wasserstein_times(
     sample = Sample.of(degradation, images, params, seed)
     high = float(degradation.severity(begin))
     severities, _ = refined(lambda s: sample.measure(s, metrics.rmse), 0.0, high, NODES)
+    found = equally_far(severities, moves(sample, severities), steps)
     for _ in range(ROUNDS):
-        falling = severities.flip(0)
-        i, share = equal_chords(embedded(sample, falling), steps)
-        found = torch.lerp(falling[i], falling[i + 1], share)
-        severities = torch.cat([severities, found[1:-1]]).sort().values
+        distances = moves(sample, found)
+        nearer = equally_far(found, distances, steps)
+        if float((distances / distances.mean() - 1).abs().max()) < EQUAL or float(nearer.diff().min()) < APART:
+            break
+        found = nearer
+    found = found.flip(0)
     times = degradation.schedule.inverse(found)
     times[0], times[-1] = begin, 0
     times = times if levels is None else on_levels(times, levels)
@@ -72,55 +76,35 @@ def wasserstein_times(
 
 
 @torch.no_grad()
-def embedded(sample: Sample, severities: Tensor) -> Tensor:
-    """Points (K, K) as far apart as all the images together are at some severities (K,).
-
-    Their products follow from those of the damaged images, which need not be in memory at once.
-    """
-    products = torch.zeros(len(severities), len(severities), dtype=torch.float64)
-    for x, D in sample.batches(BATCH_NUMBERS):
-        moved = torch.stack([(D(x, s) - x).flatten() for s in severities.tolist()]).double()
-        products += (moved @ moved.T).cpu()
-    if not float(products.diagonal().max()) > STILL**2 * sample.images.numel():
-        raise ValueError("these images do not change, or hold nan: there are no distances to be equal; give other ones")
-    values, vectors = torch.linalg.eigh(products / len(sample.images))
-    points: Tensor = vectors * values.clamp(min=0).sqrt()
-    return points
+def moves(sample: Sample, severities: Tensor) -> Tensor:
+    """How far images move from each severity (K,) to the next, all together: (K - 1,), those that hold nan left out."""
+    found = torch.cat([_squares(x, D, severities.tolist()) for x, D in sample.batches()], dim=1)
+    kept = found.isfinite().all(dim=0)
+    still = int((found[:, kept].amax(dim=0) <= STILL**2 * sample.images[0].numel()).sum())
+    if still == int(kept.sum()):
+        raise ValueError(
+            f"these images do not change, or hold nan: {still} of {len(kept)} do not change, {len(kept) - still} hold "
+            "nan, so there are no distances to be equal; give other ones"
+        )
+    return found[:, kept].mean(dim=1).sqrt()
 
 
-def equal_chords(path: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Points on a path of straight lines, from its beginning to its end, each equally far from the one before it.
-
-    Args:
-        path: corners (K, n).
-        count: of chords.
-
-    Returns:
-        For each of count + 1 points the corner before it, (count + 1,) int64, and how far it is to the next, in [0, 1].
-    """
-    low, high = 0.0, float(path.diff(dim=0).norm(dim=1).sum()) / count  # no chord is longer than its part of the path
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        *_, (i, share) = _walked(path, middle, count - 1)
-        left = float((path[-1] - torch.lerp(path[i], path[i + 1], share)).norm())
-        low, high = (middle, high) if left > middle else (low, middle)
-    points = [*_walked(path, low, count - 1), (len(path) - 2, 1.0)]
-    return torch.tensor([i for i, _ in points]), torch.tensor([share for _, share in points], dtype=torch.float64)
+def equally_far(severities: Tensor, distances: Tensor, count: int) -> Tensor:
+    """Severities (count + 1,) that part a way equally, which is as long as the distances (K - 1,) between some (K,)."""
+    way = torch.cat([torch.zeros(1, dtype=torch.float64), distances.cumsum(0)])
+    wanted = torch.linspace(0, float(way[-1]), count + 1, dtype=torch.float64)
+    above = torch.searchsorted(way, wanted).clamp(1, len(way) - 1)
+    share = ((wanted - way[above - 1]) / (way[above] - way[above - 1])).clamp(0, 1)
+    found = torch.lerp(severities[above - 1], severities[above], share)
+    found[0], found[-1] = severities[0], severities[-1]
+    return found
 
 
-def _walked(path: Tensor, chord: float, count: int) -> list[tuple[int, float]]:
-    """The beginning of a path and the ends of `count` chords along it; its end where it is too short."""
-    points = [(0, 0.0)]
-    for _ in range(count):
-        i, share = points[-1]
-        here = torch.lerp(path[i], path[i + 1], share)
-        beyond = ((path[i + 1 :] - here).norm(dim=1) >= chord).nonzero()
-        if not len(beyond):
-            return [*points, (len(path) - 2, 1.0)]
-        j = i + int(beyond[0])  # the line on which the chord ends
-        # |path[j] + u step - here| = chord: of both roots in u the later one.
-        step, back = path[j + 1] - path[j], path[j] - here
-        square, half, rest = float(step @ step), float(step @ back), float(back @ back) - chord**2
-        u = (-half + max(half**2 - square * rest, 0.0) ** 0.5) / square
-        points.append((j, min(u, 1.0)))
-    return points
+def _squares(x: Tensor, D: BoundDegradation, severities: Sequence[float]) -> Tensor:
+    """The square distance of each image from one severity to the next: (K - 1, B) float64 on the CPU."""
+    found, before = [], D(x, severities[0])
+    for s in severities[1:]:
+        after = D(x, s)
+        found.append((after - before).double().square().flatten(1).sum(dim=1).cpu())
+        before = after
+    return torch.stack(found)

@@ -1,4 +1,4 @@
-"""Calibrated chains are walked level by level, and every calibration begins where there is something to measure."""
+"""Grids that follow from images: calibrated chains are walked level by level, and bad images are left out."""
 
 import warnings
 
@@ -86,3 +86,38 @@ def test_it_begins_where_most_images_are_damaged_and_not_where_one_is():
 
     up = cd.from_callable(lambda x, s: x + s)
     assert float(cd.calibrate(up, torch.zeros_like(PHOTOS), first).severity(torch.tensor(0.05))) == pytest.approx(0.4)
+
+
+def test_images_that_tell_nothing_are_left_out_of_equal_steps():
+    bad = torch.cat([torch.full_like(PHOTOS[:2], torch.nan), torch.full_like(PHOTOS[:2], 0.5)])
+    found = cd.wasserstein_times(cd.GaussianBlur(), torch.cat([PHOTOS, bad]), 6)
+    assert torch.allclose(found, cd.wasserstein_times(cd.GaussianBlur(), PHOTOS, 6), rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("still", "broken", "said"),
+    [(2, 0, "2 of 2 do not change, 0 hold nan"), (0, 2, "0 of 2 do not change, 2 hold nan"), (1, 2, "1 of 3 .*, 2 ")],
+)
+def test_why_there_are_no_equal_steps_is_told(still, broken, said):
+    images = torch.tensor([0.5] * still + [torch.nan] * broken).reshape(-1, 1, 1, 1).expand(-1, 1, 8, 8)
+    with pytest.raises(ValueError, match=said):
+        cd.wasserstein_times(cd.GaussianBlur(), images, 3)
+
+
+def test_hundreds_of_equal_steps_are_damaged_but_a_few_times():
+    seen = []
+
+    def blend(x, s):
+        seen.append(s)
+        return x + s**3 * (0.5 - x)
+
+    times = cd.wasserstein_times(cd.from_callable(blend), PHOTOS[:1], 300)
+    assert len(seen) < 2000
+    assert torch.allclose(times**3, torch.linspace(1, 0, 301, dtype=torch.float64), atol=1e-3)
+
+
+@pytest.mark.parametrize("steps", [2, 300])
+def test_where_images_jump_steps_still_fall(steps):
+    op = cd.from_callable(lambda x, s: x + 0.1 * s + (s > 0.5))
+    times = cd.wasserstein_times(op, PHOTOS[:2], steps)
+    assert len(times) == steps + 1 and bool((times.diff() < 0).all())
