@@ -118,7 +118,7 @@ def test_a_conditional_restorer_walks_noise_beside_the_damaged_picture(tmp_path)
         run.sample(1)
     with pytest.raises(ValueError, match="leave start out"):
         run.restore(y, start=0.5)
-    with pytest.raises(ValueError, match="leave the mask out"):
+    with pytest.raises(ValueError, match="leave mask and consistent out"):
         run.restore(y, mask=torch.ones(1, 1, *y.shape[2:]))
 
 
