@@ -20,7 +20,7 @@ from .degradations.base import Degradation, Images
 from .each import apart, of_each
 from .fast import FastRestorer
 from .framing import Framing
-from .grids import float_times, grid_within, steps_within, time_grid
+from .grids import check_grid, float_times, grid_within, steps_within, time_grid
 from .kinds import as_batch, mapped
 from .priors import Prior
 from .recommended import Recommended, Setting, check_goal
@@ -171,6 +171,7 @@ class Run:
         *,
         start: float | Tensor | None = None,
         steps: int | None = None,
+        times: Tensor | Sequence[float] | None = None,
         sampler: Sampler | str | None = None,
         goal: str = "distortion",
         mask: Any = None,
@@ -188,6 +189,8 @@ class Run:
             start: how damaged they are, in (0, 1]. Left out, what `starts` says of each.
             steps: restorer calls. Left out while there is a sampler, 20, or as many as the degradation has levels
                 below the start; of a start that was estimated, 20 times that. Ignored by one_shot.
+            times: an explicit grid for all instead of start and steps, as of `wasserstein_times`: strictly decreasing,
+                (K + 1,).
             sampler: a sampler or its name. Left out while there are steps, `restoration.suited_sampler`.
             goal: "distortion" or "perception". Where sampler and steps are both left out, `setting` chooses both for
                 it, at each image's own start; otherwise nothing follows from it.
@@ -204,6 +207,9 @@ class Run:
             ValueError: images that do not fit the run, or the memory of the machine.
         """
         check_goal(goal)
+        if times is not None:
+            times = _given(times, start, steps, 1)
+            start = float(times.flatten()[0])
         hole = None if mask is None else as_batch(mask, replace(self.framing, colour="grey").read)[0] > 0.5
 
         def restored(x: Tensor, places: Sequence[int]) -> Tensor:
@@ -218,7 +224,8 @@ class Run:
                 seen = [places[row] for row in rows]
                 how, calls = keys[rows[0]] if keys else (sampler, steps)
                 for state in self.walk(
-                    x, start=of_each(own, rows, "start"), steps=calls, sampler=how, goal=goal,
+                    x, start=None if times is not None else of_each(own, rows, "start"), steps=calls, times=times,
+                    sampler=how, goal=goal,
                     mask=hole[seen] if hole is not None and len(hole) > 1 else hole,
                     generator=[torch.Generator().manual_seed(seed + i) for i in seen], tile=tile,
                     consistent=READ_OFF if consistent is True and start is None else consistent, settle=settles,
@@ -236,6 +243,7 @@ class Run:
         *,
         start: float | Tensor | None = None,
         steps: int | None = None,
+        times: Tensor | Sequence[float] | None = None,
         sampler: Sampler | str | None = None,
         goal: str = "distortion",
         mask: Tensor | None = None,
@@ -247,25 +255,29 @@ class Run:
         """`restore` of a tensor (B, C, H, W), one `State` after another and not clamped: for progress and trajectories.
 
         All images take the same steps: where these are left out, what `restore` takes for the largest of the starts.
-        The mask is (B or 1, 1, H, W), true where the picture is missing. `settle` may be what makes `Settled` of R, for
-        whoever counts what that spares.
+        Times may have a column for each, (K + 1, B). The mask is (B or 1, 1, H, W), true where the picture is missing.
+        `settle` may be what makes `Settled` of R, for whoever counts what that spares.
         """
         check_goal(goal)
         self._check_channels(x)
         x = x.to(self.device)
-        if start is None:
+        if times is not None:
+            times = _given(times, start, steps, len(x))
+            start = times[0]
+        elif start is None:
             start = self.starts(x)
             if isinstance(start, Tensor) and steps is None:
                 sampler, steps = self._taken(float(start.max()), sampler, goal, estimated=True)
                 settle = True if settle is None else settle
         check_memory(x)
-        taken = self.setting(start, goal, given=bool(sampler or steps))
+        taken = self.setting(start, goal, given=bool(sampler or steps or times is not None))
         sampler = sampler or taken.sampler
         chosen = named_sampler(sampler) if isinstance(sampler, str) else sampler
         levels = self.degradation.level_times()
-        if chosen is one_shot or steps is None:
+        if times is None and (chosen is one_shot or steps is None):
             times = grid_within(1 if chosen is one_shot else taken.steps, start, levels)
-        else:
+        elif times is None:
+            assert steps is not None
             times = time_grid(steps, start, levels=levels)
         if self.condition is not None:
             if mask is not None or consistent:
@@ -380,3 +392,12 @@ class Run:
             made.append(images[: len(part)].clamp(0, 1))
             seeds = seeds[size:]
         return torch.cat(made)
+
+
+def _given(times: Tensor | Sequence[float], start: object, steps: object, batch: int) -> Tensor:
+    """A grid of one's own, checked."""
+    if start is not None or steps is not None:
+        raise ValueError("times say where a restore begins and by which steps: leave start and steps out")
+    grid = float_times(times)
+    check_grid(grid, batch)
+    return grid
