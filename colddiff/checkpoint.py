@@ -122,6 +122,8 @@ def load(
         except ValueError as error:  # nor this
             warnings.warn(f"{error}: restores begin at t = 1 where nobody says how damaged a picture is", stacklevel=2)
     run = Run(net, degradation, prior, config, path, chosen, compile, baseline, estimator=estimator)
+    if run.condition is not None or degradation.required_params:
+        run = replace(run, estimator=None)  # as no training leaves one there
     return replace(run, recommended=recommended_for(run))
 
 

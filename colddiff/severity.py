@@ -110,13 +110,16 @@ def read_estimator(file: Path, channels: int) -> SeverityEstimator:
     """The estimator in a run's file, which anybody may have written.
 
     Raises:
-        ValueError: not such a file, or for other images.
+        ValueError: not such a file, or for other images, or it says of itself what cannot be.
     """
     with torch.device("meta"):
         sketch = SeverityEstimator(channels)
     check_weights(sketch, file)
     net = SeverityEstimator(channels)
     net.load_state_dict(read_tensors(file))
+    if not (float(net.error) >= 0 and 0 <= float(net.coverage) <= 1):
+        told = f"off by {float(net.error):g}, with {float(net.coverage):g} of the pictures in its interval"
+        raise ValueError(f"{str(file)!r} says that it is {told}, which cannot be; copy it again")
     return net.eval().requires_grad_(False)
 
 

@@ -240,7 +240,7 @@ def test_a_file_that_is_none_goes_unused_with_a_warning(spoil, trained):
 
 def test_weights_that_overflow_tell_a_time_that_can_be_started_from(trained):
     tensors = {name: torch.full_like(value, 3e38) for name, value in load_file(trained / FILE).items()}
-    save_file(tensors | {"error": torch.tensor(0.0)}, trained / FILE)
+    save_file(tensors | {"error": torch.tensor(0.0), "coverage": torch.tensor(1.0)}, trained / FILE)
     told = load(trained, device="cpu").severity(torch.rand(2, 1, 8, 8))
     assert bool(((told.t > 0) & (told.t <= 1)).all())
 
