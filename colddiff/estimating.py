@@ -20,22 +20,34 @@ from .severity import SeverityEstimator, features, targets
 
 MOST, FEWEST = 64_000, 2_000  # images that it learns from; a training that is worth fewer goes without
 SMALL = 48**2  # pixels, from which on more of an image is more than it takes
-PER_SEEN = 4  # images for each one that the restorer sees
+PER_SEEN = 4  # images for each one that the restorer sees, of those that cost next to nothing:
+CHEAP = 4_000  # so many small ones take about a second
+SPARED = (
+    4  # images that the restorer sees for each further one: that is a tenth of its time, and less beside large ones
+)
 SHARE = 0.1  # of a budget in minutes, at most
 AT_ONCE = 64  # images that are looked at
 EPOCHS, BATCH, LR, WEIGHT_DECAY = 10, 128, 3e-3, 0.1
-CHECKED = 1000  # held-out images, at most
+CHECKED, PER_CHECKED = 1000, 8  # held-out images, at most; and one for so many that it learned from
 
 
 def worth_fitting(config: TrainConfig, steps: int, shape: tuple[int, int, int], most: int | None = None) -> int:
     """How many images it learns from, beside so many steps of the restorer; 0 where it is of no use.
 
     The damage must be made here, from nothing that lies beside: else there is nothing to tell, or nobody to tell it.
+
+    Args:
+        config: of the training.
+        steps: of the restorer.
+        shape: (C, H, W) of the images.
+        most: what a budget in minutes spares; left out, about a tenth of the time of those steps.
     """
     if not config.blind or config.condition is not None or config.degradation.required_params:
         return 0
-    seen = PER_SEEN * config.batch_size * config.accumulate * steps
-    count = min(seen, _most(shape) if most is None else most)
+    seen = config.batch_size * config.accumulate * steps
+    if most is None:
+        most = min(_most(shape), _of_small(CHEAP, shape) + seen // SPARED)
+    count = min(PER_SEEN * seen, most)
     return count if count >= FEWEST else 0
 
 
@@ -43,7 +55,7 @@ def images_within(
     seconds: float, config: TrainConfig, batches: Batches, device: torch.device
 ) -> tuple[float, int]:  # fmt: skip
     """What a budget spares for it, in seconds, and how many images that is; by looking at a few."""
-    if not worth_fitting(config, FEWEST, batches.data.shape):
+    if not worth_fitting(config, FEWEST, batches.data.shape, _most(batches.data.shape)):
         return 0.0, 0
     few = replace(batches, size=AT_ONCE)
     _seen(few.at(0, device), few)
@@ -85,7 +97,7 @@ def fit_estimator(
         times.append(batch.t)
     net = _learned(torch.cat(seen), torch.cat(times), batches.data.shape[0], batches.seed, stopped)
     if net is not None:
-        _measure(net, replace(checks, size=AT_ONCE, noise=0.0), device)
+        _measure(net, replace(checks, size=AT_ONCE, noise=0.0), device, min(CHECKED, count // PER_CHECKED))
     return net
 
 
@@ -94,7 +106,12 @@ def fit_estimator(
 
 def _most(shape: tuple[int, int, int]) -> int:
     """Images that it learns from at most: of larger ones fewer, as each of them tells more."""
-    return max(2 * FEWEST, MOST * SMALL // max(SMALL, shape[1] * shape[2]))
+    return max(5 * FEWEST // 4, _of_small(MOST, shape))
+
+
+def _of_small(count: int, shape: tuple[int, int, int]) -> int:
+    """How many images have as many pixels as so many small ones."""
+    return count * SMALL // max(SMALL, shape[1] * shape[2])
 
 
 def _seen(batch: Batch, batches: Batches) -> Tensor:
@@ -132,10 +149,10 @@ def _learned(
 
 
 @torch.no_grad()
-def _measure(net: SeverityEstimator, checks: Batches, device: torch.device) -> None:
-    """How far it is off on held-out images of 8 bits, and how often the truth is in its interval."""
+def _measure(net: SeverityEstimator, checks: Batches, device: torch.device, count: int) -> None:
+    """How far it is off on so many held-out images of 8 bits, and how often the truth is in its interval."""
     errors, inside = [], []
-    for batch in checks.one_pass(device, CHECKED):
+    for batch in checks.one_pass(device, count):
         x = checks.degradation(batch.x0, batch.t, batch.params).clamp(0, 1)
         found, truth = net.severity((255 * x).round() / 255), batch.t.cpu()
         errors.append((found.t - truth).abs())

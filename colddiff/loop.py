@@ -22,7 +22,7 @@ from .grids import time_grid
 from .guard import Guard
 from .interruption import Interrupted, Stopped
 from .objective import restoration_loss, validation_loss
-from .processes import agreed, is_first, place, tell
+from .processes import AGREE_EVERY, agreed, is_first, place, tell
 from .restoration import restore, suited_sampler
 from .resuming import Standing
 from .runlog import Log
@@ -33,7 +33,6 @@ from .snapshots import last_good, load_snapshot, save_snapshot, saving
 
 GATE = 0.02  # largest share by which bf16 may raise the validation loss
 FIRST_GATE = 100  # the step of a first look, for runs that end before the first validation
-AGREE_EVERY = 2.0  # seconds after which several processes ask each other about signals, which waits for the device
 MOST_SKIPPED = 10  # steps in a row without a finite loss, before the last checkpoint is put back
 STARVED = 0.1  # share of the time in which steps wait for images, from which the bar says so
 

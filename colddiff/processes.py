@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import time
 import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -12,6 +13,7 @@ import torch
 from torch import nn
 
 T = TypeVar("T")
+AGREE_EVERY = 2.0  # seconds after which several processes ask each other about signals, which waits for the device
 
 
 def pick_device(device: str) -> torch.device:
@@ -102,6 +104,35 @@ def first_then_all(work: Callable[[], T]) -> T:
         if raised is not None:
             raise raised
     return work() if made is None else made
+
+
+def first_alone(work: Callable[[Callable[[], int]], None], signalled: Callable[[], int]) -> int:
+    """Let the first process do some work by itself; what signal has come to any of them by its end, or 0.
+
+    They ask each other every few seconds, so that nobody waits in a collective until it runs out.
+
+    Args:
+        work: is given what tells the signal that has come to any process by now, to be asked now and then.
+        signalled: the signal that has come to this process, or 0.
+    """
+    rank, world = place()
+    asked, found, busy = time.monotonic(), 0, 1
+
+    def told(working: bool = True) -> int:
+        nonlocal asked, found, busy
+        if world == 1:
+            found = signalled()
+        elif not working or rank > 0 or time.monotonic() - asked >= AGREE_EVERY:
+            busy, found = agreed(int(working and rank == 0), max), agreed(signalled(), max)
+            asked = time.monotonic()
+        return found
+
+    if rank == 0:
+        work(told)
+        told(working=False)
+    while rank > 0 and busy:
+        told()
+    return found
 
 
 def _portable(error: Exception) -> Exception:

@@ -8,6 +8,7 @@ import itertools
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from .guard import Guard
 from .interruption import Interrupted, Stopped, interruptible
 from .loop import Loop, average
 from .objective import adam, loss_on, restoration_loss
-from .processes import agreed, is_first, join, place
+from .processes import agreed, first_alone, is_first, join, place
 from .resuming import (
     Standing,
     changed,
@@ -184,17 +185,6 @@ def _prepared(
         told = described | {"precision": now.precision, "step": now.step}
         checkpoint.save(run_dir, ema.state_dict(), told, prior, baseline)
 
-    def estimate(stopped: Stopped) -> None:
-        if rank == 0 and count and not (run_dir / SEVERITY).exists():
-            seen = replace(batches, data=measured)
-            found = fit_estimator(seen, checks, count, device, progress=progress, stopped=lambda: bool(stopped.signum))
-            if found is not None:
-                with saving(run_dir):
-                    found.save(run_dir)
-        signum = agreed(stopped.signum or 0, max)
-        if signum:
-            raise Interrupted(now.step, signum)
-
     if start is not None and rank == 0:
         publish()  # the checkpoint may have been the last thing that was written
     fast = CompiledModel(net, loss_on(batches.at(0, device), config), now.precision) if config.compile else None
@@ -215,7 +205,30 @@ def _prepared(
         },
         publish, streamed,
     )  # fmt: skip
-    return loop, threads, estimate
+    seen = replace(batches, data=measured)
+    return loop, threads, partial(_estimate, now, run_dir, seen, checks, count if config.blind else 0, device, progress)
+
+
+def _estimate(
+    now: Standing, run_dir: Path, seen: Batches, checks: Batches, count: int, device: torch.device, progress: bool,
+    stopped: Stopped,
+) -> None:  # fmt: skip
+    """Leave in the run what tells how damaged a picture is, if it is worth it and not there.
+
+    Raises:
+        Interrupted: a signal came, to any process; it is begun anew when the training goes on.
+    """
+
+    def work(signalled: Callable[[], int]) -> None:
+        if count and not (run_dir / SEVERITY).exists():
+            found = fit_estimator(seen, checks, count, device, progress=progress, stopped=lambda: bool(signalled()))
+            if found is not None:
+                with saving(run_dir):
+                    found.save(run_dir)
+
+    signum = first_alone(work, lambda: stopped.signum or 0)
+    if signum:
+        raise Interrupted(now.step, signum)
 
 
 def _standing(
@@ -230,14 +243,20 @@ def _standing(
         state = load_snapshot(start, net, ema, bare)
         threads = min(threads, state["environment"]["threads"])
         tell_environment(environment(device, processes, threads), state["environment"])
-        return Standing.of(state, start), threads, state.get("severity", 0)
+        now, most = Standing.of(state, start), None if config.steps else state.get("severity")
+        return now, threads, _worth(config, now, batches, most)
     precision, steps, most = pick_precision(config.precision, device), config.steps or 0, None
     if not steps:
         seconds = 60 * (config.minutes or DEFAULT_MINUTES)
-        spared, most = images_within(seconds, config, batches, device)
+        spared, most = images_within(seconds, config, batches, device) if config.blind else (0.0, None)
         steps, threads = steps_in((seconds - spared) / 60, _trial(net, batches, config, precision, device), device)
     now = Standing(agreed(steps, min), precision)
-    return now, threads, worth_fitting(config, now.steps, batches.data.shape, most)
+    return now, threads, _worth(config, now, batches, most)
+
+
+def _worth(config: TrainConfig, now: Standing, batches: Batches, most: int | None) -> int:
+    """From how many images an estimator learns if there is to be one: whoever goes on may decide otherwise."""
+    return worth_fitting(replace(config, blind=True), now.steps, batches.data.shape, most)
 
 
 def _network(spec: RestorerConfig | None, own: nn.Module | None, data: ImageData, seed: int) -> nn.Module:

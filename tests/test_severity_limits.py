@@ -1,6 +1,10 @@
 """What a run does not say of a picture: at another size, where it is not sure, and of what was not measured."""
 
 import json
+import threading
+import time
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -8,17 +12,17 @@ import tiny
 import torch
 from torch import nn
 
-from colddiff import viz
+from colddiff import processes, viz
 from colddiff.batches import Batches
 from colddiff.checkpoint import load
 from colddiff.cli import main
 from colddiff.data import load_data
-from colddiff.degradations import GaussianBlur
-from colddiff.estimating import fit_estimator
+from colddiff.degradations import GaussianBlur, Interpolate
+from colddiff.estimating import CHEAP, FEWEST, SPARED, fit_estimator, worth_fitting
 from colddiff.framing import Framing
 from colddiff.restoring import Job, restore_files
 from colddiff.settling import Settled
-from colddiff.severity import BINS, UNSURE, Severity, SeverityEstimator, features, posterior
+from colddiff.severity import BINS, FILE, UNSURE, Severity, SeverityEstimator, features, posterior
 from colddiff.training import train
 
 CPU = torch.device("cpu")
@@ -211,3 +215,129 @@ def test_nothing_is_said_to_be_spared_where_every_call_is_made(tmp_path):
     run = blind(Counting(pace=0.02))
     (line,) = told(run, picture(tmp_path / "in", 0.5), tmp_path / "kept", consistent=True)
     assert len(run.net.asked) == 10 and line.endswith("(10 calls)"), "the same answer is not the same as none"
+
+
+# --- what it costs, and whoever goes on ------------------------------------------------------------------------------
+
+
+def test_it_costs_about_a_tenth_of_a_training_in_steps(tmp_path):
+    plain = tiny.config(tmp_path, batch_size=64)
+    assert worth_fitting(plain, 300, (3, 32, 32)) == CHEAP + 300 * 64 // SPARED < 10_000
+    assert worth_fitting(plain, 4000, (3, 32, 32)) == 64_000, "as was measured"
+    assert worth_fitting(plain, 100, (3, 512, 512)) == 0, "a second of small images is minutes of large ones"
+    assert FEWEST < worth_fitting(plain, 10**6, (3, 1024, 1024)) < 3000
+    assert worth_fitting(plain, 300, (3, 32, 32), most=64_000) == 64_000, "of a budget in minutes the clock says it"
+
+
+@pytest.mark.parametrize("budget", [{"steps": 64}, {"steps": None, "minutes": 1 / 60}])
+def test_whoever_goes_on_says_whether_there_is_to_be_one(budget, tmp_path):
+    out = tmp_path / "run"
+    assert train(tiny.config(out, blind=False, batch_size=64, **budget), progress=False).estimator is None
+    with pytest.warns(UserWarning, match="blind was False, now True"):
+        assert train(tiny.config(out, batch_size=64, **budget), resume=True, progress=False).blind
+    (out / FILE).unlink()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        again = train(tiny.config(out, blind=False, batch_size=64, **budget), resume=True, progress=False)
+    assert again.estimator is None and not (out / FILE).exists()
+
+
+# --- several processes -----------------------------------------------------------------------------------------------
+
+
+class Two:
+    """Two processes as threads: what they ask each other goes through here."""
+
+    def __init__(self, monkeypatch):
+        self.meet, self.said, self.rounds, self.own = (
+            threading.Barrier(2, timeout=20),
+            [None, None],
+            0,
+            threading.local(),
+        )
+        monkeypatch.setattr(processes, "place", lambda: (self.own.rank, 2))
+        monkeypatch.setattr(processes, "_from_all", self.all_say)
+        monkeypatch.setattr(processes, "AGREE_EVERY", 0.01)
+
+    def all_say(self, value):
+        self.said[self.own.rank] = value
+        self.meet.wait()
+        found = list(self.said)
+        self.meet.wait()
+        self.rounds += 1
+        return found
+
+    def do(self, *each):
+        def alone(rank, work):
+            self.own.rank = rank
+            return work()
+
+        with ThreadPoolExecutor(2) as pool:
+            return [made.result() for made in [pool.submit(alone, rank, work) for rank, work in enumerate(each)]]
+
+
+def test_the_others_wait_for_the_first_in_many_short_turns(monkeypatch):
+    two, done = Two(monkeypatch), []
+
+    def work(told):
+        for _ in range(20):
+            time.sleep(0.005)
+            done.append(told())
+
+    assert two.do(*[lambda: processes.first_alone(work, lambda: 0)] * 2) == [0, 0]
+    assert done == [0] * 20 and two.rounds > 12
+
+
+def test_a_signal_to_another_process_ends_the_work_of_the_first(monkeypatch):
+    two, signals, done = Two(monkeypatch), [0, 0], []
+
+    def work(told):
+        while not told():
+            done.append(len(done))
+            signals[1] = 15 if len(done) > 5 else 0
+            time.sleep(0.005)
+
+    ends = two.do(*[lambda rank=rank: processes.first_alone(work, lambda: signals[rank]) for rank in (0, 1)])
+    assert ends == [15, 15] and 5 < len(done) < 100
+
+
+def test_a_process_that_is_alone_hears_its_own_signal_at_once():
+    signals, done = [0], []
+
+    def work(told):
+        done.append(told())
+        signals[0] = 2
+        done.append(told())
+
+    assert processes.first_alone(work, lambda: signals[0]) == 2 and done == [0, 2]
+
+
+# --- files of others -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error, coverage", [(-0.1, 0.9), (0.01, 1.1), (0.01, -0.1), (3e38, 2.0)])
+def test_a_file_that_says_of_itself_what_cannot_be_goes_unused(error, coverage, tmp_path):
+    run = train(tiny.config(tmp_path / "run", steps=1), progress=False)
+    estimator = SeverityEstimator(1)
+    estimator.error.fill_(error)
+    estimator.coverage.fill_(coverage)
+    estimator.save(run.path)
+    with pytest.warns(UserWarning, match="which cannot be; copy it again: restores begin at t = 1"):
+        assert load(run.path, device="cpu").estimator is None
+
+
+def test_one_that_lies_beside_a_conditional_run_goes_unused(tmp_path):
+    beside = tiny.config(tmp_path / "run", steps=1, condition=BLUR, restorer=replace(tiny.NET, cond_channels=1))
+    run = train(beside, progress=False)
+    SeverityEstimator(1).save(run.path)
+    assert load(run.path, device="cpu").estimator is None
+
+
+def test_one_that_lies_beside_a_run_of_pairs_goes_unused(tmp_path):
+    for name in ("clean", "damaged"):
+        for i in range(12):
+            picture(tmp_path / name, i / 12).rename(tmp_path / name / f"{i}.png")
+    pairs = {"data": str(tmp_path / "clean"), "damaged": str(tmp_path / "damaged"), "degradation": Interpolate()}
+    run = train(tiny.config(tmp_path / "run", steps=1, **pairs), progress=False)
+    SeverityEstimator(1).save(run.path)
+    assert load(run.path, device="cpu").estimator is None
