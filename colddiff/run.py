@@ -272,7 +272,7 @@ class Run:
         check_memory(x)
         taken = self.setting(start, goal, given=bool(sampler or steps or times is not None))
         sampler = sampler or taken.sampler
-        chosen = named_sampler(sampler) if isinstance(sampler, str) else sampler
+        chosen = named_sampler(sampler)
         levels = self.degradation.level_times()
         if times is None and (chosen is one_shot or steps is None):
             times = grid_within(1 if chosen is one_shot else taken.steps, start, levels)
@@ -373,7 +373,7 @@ class Run:
         if not seeds or (batch_size is not None and batch_size < 1):
             raise ValueError(f"expected at least one image, and one at a time, got {n} and {batch_size}")
         chosen = sampler or suited_sampler(self.degradation)
-        chosen = named_sampler(chosen) if isinstance(chosen, str) else chosen
+        chosen = named_sampler(chosen)
         made, size = [], batch_size or self.chunk
         while seeds:
             part = seeds[:size]
