@@ -1,11 +1,15 @@
 """What a run does not say of a picture: at another size, where it is not sure, and of what was not measured."""
 
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import tiny
@@ -341,3 +345,29 @@ def test_one_that_lies_beside_a_run_of_pairs_goes_unused(tmp_path):
     run = train(tiny.config(tmp_path / "run", steps=1, **pairs), progress=False)
     SeverityEstimator(1).save(run.path)
     assert load(run.path, device="cpu").estimator is None
+
+
+@pytest.mark.slow
+def test_several_processes_leave_what_one_does_and_stop_together(tmp_path):
+    one = train(tiny.config(tmp_path / "one", steps=64), progress=False)
+    script = (
+        "import os, signal, sys; sys.path.insert(0, sys.argv[1])\n"
+        "import tiny\n"
+        "from colddiff import processes, training\n"
+        "rank = int(os.environ['RANK'])\n"
+        "processes.AGREE_EVERY = 0.0\n"
+        "if sys.argv[3] == 'stop' and rank == 1:\n"
+        "    told = processes.first_alone\n"
+        "    training.first_alone = lambda *given: signal.raise_signal(signal.SIGTERM) or told(*given)\n"
+        "training.train(tiny.config(sys.argv[2], steps=64), resume=sys.argv[4] == 'resume', progress=False)\n"
+    )
+    (tmp_path / "script.py").write_text(script)
+    out = tmp_path / "two"
+    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    command = [*run, str(tmp_path / "script.py"), str(Path(__file__).parent), str(out)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    cut = subprocess.run([*command, "stop", "new"], env=environment, capture_output=True, text=True, timeout=120)
+    assert cut.returncode != 0 and cut.stderr.count("stopped after step 64") >= 1 and not (out / FILE).exists()
+    whole = subprocess.run([*command, "go", "resume"], env=environment, capture_output=True, text=True, timeout=120)
+    assert whole.returncode == 0, whole.stderr
+    assert (out / FILE).read_bytes() == (one.path / FILE).read_bytes()
