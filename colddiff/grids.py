@@ -120,6 +120,15 @@ def float_times(t: Any) -> Tensor:
         raise TypeError(f"times must be numbers in [0, 1], or a tensor of them, got {_shortly(t)}") from None
 
 
+def grid_instead(times: Any, start: object, steps: object, batch: int) -> Tensor:
+    """A grid of one's own as a tensor, checked; it takes the place of start and steps, which are to be left out."""
+    if start is not None or steps is not None:
+        raise ValueError("times say where a restore begins and by which steps: leave start and steps out")
+    grid = float_times(times)
+    check_grid(grid, batch)
+    return grid
+
+
 def check_grid(times: Tensor, batch: int) -> None:
     """Raise unless times are a decreasing grid in [0, 1], (K + 1,) or (K + 1, batch)."""
     if times.dim() not in (1, 2) or len(times) < 2 or (times.dim() == 2 and times.shape[1] not in (1, batch)):

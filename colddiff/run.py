@@ -13,14 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from .baselines import Baseline
-from .beginnings import begin, generate
+from .beginnings import begin, generate, in_parts
 from .captured import captured
 from .consistency import READ_OFF, ROUNDING, consistently
 from .degradations.base import Degradation, Images
 from .each import apart, of_each
 from .fast import FastRestorer
 from .framing import Framing
-from .grids import check_grid, float_times, grid_within, steps_within, time_grid
+from .grids import float_times, grid_instead, grid_within, steps_within, time_grid
 from .kinds import as_batch, mapped
 from .priors import Prior
 from .recommended import Recommended, Setting, check_goal
@@ -208,7 +208,7 @@ class Run:
         """
         check_goal(goal)
         if times is not None:
-            times = _given(times, start, steps, 1)
+            times = grid_instead(times, start, steps, 1)
             start = float(times.flatten()[0])
         hole = None if mask is None else as_batch(mask, replace(self.framing, colour="grey").read)[0] > 0.5
 
@@ -262,7 +262,7 @@ class Run:
         self._check_channels(x)
         x = x.to(self.device)
         if times is not None:
-            times = _given(times, start, steps, len(x))
+            times = grid_instead(times, start, steps, len(x))
             start = times[0]
         elif start is None:
             start = self.starts(x)
@@ -372,32 +372,12 @@ class Run:
         seeds = [operator.index(s) for s in (n if isinstance(n, Iterable) else range(seed, seed + operator.index(n)))]
         if not seeds or (batch_size is not None and batch_size < 1):
             raise ValueError(f"expected at least one image, and one at a time, got {n} and {batch_size}")
-        chosen = sampler or suited_sampler(self.degradation)
-        chosen = named_sampler(chosen)
-        made, size = [], batch_size or self.chunk
-        while seeds:
-            part = seeds[:size]
-            padded = part + part[-1:] * (size - len(part))
-            try:
-                images = generate(
-                    self.R, self.degradation, self.prior, self.shape,
-                    [torch.Generator().manual_seed(s) for s in padded], steps=steps,
-                    sampler=captured(chosen) if self.compile else chosen, device=self.device,
-                )  # fmt: skip
-            except torch.OutOfMemoryError:
-                if batch_size is not None or size == 1:
-                    raise
-                size = (size + 1) // 2
-                continue
-            made.append(images[: len(part)].clamp(0, 1))
-            seeds = seeds[size:]
-        return torch.cat(made)
+        chosen, prior = named_sampler(sampler or suited_sampler(self.degradation)), self.prior
 
+        def made(generators: Sequence[torch.Generator]) -> Images:
+            return generate(
+                self.R, self.degradation, prior, self.shape, generators, steps=steps,
+                sampler=captured(chosen) if self.compile else chosen, device=self.device,
+            )  # fmt: skip
 
-def _given(times: Tensor | Sequence[float], start: object, steps: object, batch: int) -> Tensor:
-    """A grid of one's own, checked."""
-    if start is not None or steps is not None:
-        raise ValueError("times say where a restore begins and by which steps: leave start and steps out")
-    grid = float_times(times)
-    check_grid(grid, batch)
-    return grid
+        return in_parts(made, seeds, batch_size or self.chunk, fewer=batch_size is None).clamp(0, 1)
