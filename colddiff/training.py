@@ -236,7 +236,7 @@ def _standing(
     batches: Batches, device: torch.device,
 ) -> tuple[Standing, int, int]:  # fmt: skip
     """Where it begins, with its budget in steps, or where a checkpoint says, put back; on how many threads; and from
-    how many images the estimator beside it learns.
+    how many images an estimator beside it would learn.
     """
     threads, (_, processes) = torch.get_num_threads(), place()
     if start is not None:
@@ -244,19 +244,15 @@ def _standing(
         threads = min(threads, state["environment"]["threads"])
         tell_environment(environment(device, processes, threads), state["environment"])
         now, most = Standing.of(state, start), None if config.steps else state.get("severity")
-        return now, threads, _worth(config, now, batches, most)
-    precision, steps, most = pick_precision(config.precision, device), config.steps or 0, None
-    if not steps:
-        seconds = 60 * (config.minutes or DEFAULT_MINUTES)
-        spared, most = images_within(seconds, config, batches, device) if config.blind else (0.0, None)
-        steps, threads = steps_in((seconds - spared) / 60, _trial(net, batches, config, precision, device), device)
-    now = Standing(agreed(steps, min), precision)
-    return now, threads, _worth(config, now, batches, most)
-
-
-def _worth(config: TrainConfig, now: Standing, batches: Batches, most: int | None) -> int:
-    """From how many images an estimator learns if there is to be one: whoever goes on may decide otherwise."""
-    return worth_fitting(replace(config, blind=True), now.steps, batches.data.shape, most)
+    else:
+        precision, steps, most = pick_precision(config.precision, device), config.steps or 0, None
+        if not steps:
+            seconds = 60 * (config.minutes or DEFAULT_MINUTES)
+            spared, most = images_within(seconds, config, batches, device) if config.blind else (0.0, None)
+            steps, threads = steps_in((seconds - spared) / 60, _trial(net, batches, config, precision, device), device)
+        now = Standing(agreed(steps, min), precision)
+    # As if there is to be one: whoever goes on may decide otherwise.
+    return now, threads, worth_fitting(replace(config, blind=True), now.steps, batches.data.shape, most)
 
 
 def _network(spec: RestorerConfig | None, own: nn.Module | None, data: ImageData, seed: int) -> nn.Module:
