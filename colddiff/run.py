@@ -309,7 +309,7 @@ class Run:
         return estimator.severity_of_parts(x, self.shape[1:]) if self._own_scale else estimator.severity(x)
 
     def _check_channels(self, x: Tensor) -> None:
-        if x.dim() != 4 or x.shape[1] != self.shape[0]:
+        if x.dim() != 4 or x.shape[1] != self.shape[0] or 0 in x.shape[2:]:
             raise ValueError(f"expected images (B, {self.shape[0]}, H, W), got {tuple(x.shape)}")
 
     def _walk_beside(

@@ -89,7 +89,7 @@ class SeverityEstimator(nn.Module):
     @torch.no_grad()
     def severity(self, x: Tensor) -> Severity:
         """The times of images (B, C, H, W) in [0, 1], as float64 on the CPU; what lies outside of [0, 1] is clamped."""
-        return posterior(self(features(x.to(self.mean.device, torch.float32))))
+        return self._of(x)
 
     @torch.no_grad()
     def severity_of_parts(self, x: Tensor, size: tuple[int, int]) -> Severity:
@@ -100,7 +100,15 @@ class SeverityEstimator(nn.Module):
         for dim, side in zip((2, 3), size, strict=True):
             fitting = max(1, x.shape[dim] // side) * side
             x = x.narrow(dim, max(0, x.shape[dim] - fitting) // 2, min(fitting, x.shape[dim]))
-        return posterior(self(features(x.to(self.mean.device, torch.float32), size)))
+        return self._of(x, size)
+
+    def _of(self, x: Tensor, part: tuple[int, int] = (PART, PART)) -> Severity:
+        if not len(x):
+            return joined([])
+        found = posterior(self(features(x.to(self.mean.device, torch.float32), part)))
+        # One colour may be all that is left, or all that there ever was.
+        flat = (x.amax(dim=(2, 3)) - x.amin(dim=(2, 3)) < 1 / 510).all(dim=1).cpu()
+        return Severity(found.t, torch.where(flat, 1e-3, found.low), torch.where(flat, 1.0, found.high))
 
     def save(self, folder: Path) -> None:
         write_tensors(folder / FILE, self.state_dict())
@@ -125,7 +133,8 @@ def read_estimator(file: Path, channels: int) -> SeverityEstimator:
 
 def joined(parts: Sequence[Severity]) -> Severity:
     """Those of all images, in order."""
-    return Severity(*(torch.cat([getattr(part, name) for part in parts]) for name in ("t", "low", "high")))
+    none = torch.zeros(0, dtype=torch.float64)
+    return Severity(*(torch.cat([none, *(getattr(part, name) for part in parts)]) for name in ("t", "low", "high")))
 
 
 def posterior(logits: Tensor) -> Severity:

@@ -371,3 +371,12 @@ def test_several_processes_leave_what_one_does_and_stop_together(tmp_path):
     whole = subprocess.run([*command, "go", "resume"], env=environment, capture_output=True, text=True, timeout=120)
     assert whole.returncode == 0, whole.stderr
     assert (out / FILE).read_bytes() == (one.path / FILE).read_bytes()
+
+
+def test_one_colour_tells_nothing_and_no_picture_nothing_to_tell():
+    run = load("digits", device="cpu")
+    seen = run.severity(torch.ones(2, 1, 16, 16))
+    assert bool((seen.spread > 0.4).all()) and run.starts(torch.zeros(1, 1, 16, 16)) == 1.0
+    assert len(run.severity([]).t) == len(run.severity(torch.zeros(0, 1, 16, 16)).t) == 0
+    with pytest.raises(ValueError, match="expected images"):
+        run.severity(torch.zeros(1, 1, 0, 16))
