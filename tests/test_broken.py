@@ -178,6 +178,7 @@ class IsAffine(Sound):
 
 class SpillsOver(Sound):
     claims = Claims.POINTWISE
+    projectable = False  # which rests on that claim
 
     def degrade(self, x, s, params):
         return x + s * (x.roll(1, dims=-1) - x)
@@ -185,6 +186,7 @@ class SpillsOver(Sound):
 
 class Bends(Sound):
     claims = Claims.POINTWISE
+    projectable = False
 
     def degrade(self, x, s, params):
         return x + s * (x**2 - x)
@@ -243,6 +245,11 @@ class TracesEachTime(Sound):
 class EstimatesHalf(Sound):
     def estimate(self, x_t, x0, t, params):
         return {"e": (x_t - x0) / 2}
+
+
+class KeepsNothing(Sound):
+    def projection(self, y, s, params, noise):
+        return lambda x: x
 
 
 class ObservesNothing(Sound):
@@ -325,6 +332,7 @@ BROKEN = {
     BreaksTheGraph: "one_graph_serves_every_time",
     TracesEachTime: "one_graph_serves_every_time",
     EstimatesHalf: "estimated_params_explain_the_picture",
+    KeepsNothing: "what_a_picture_tells_is_kept",
     ObservesNothing: "observed_params_can_be_bound",
     MissesItsLevels: "is_exact_on_its_levels_and_linear_between",
     SnapsNoLevel: "is_exact_on_its_levels_and_linear_between",

@@ -213,9 +213,9 @@ def test_a_reconstructor_restores_as_its_run(digits: Run, clean: Tensor) -> None
     y = physics(clean)
     model = as_reconstructor(digits, steps=4)
     assert isinstance(model, deepinv.models.Reconstructor)
-    assert torch.equal(model(y, physics), digits.restore(y, steps=4))
+    assert torch.equal(model(y, physics), digits.restore(y, steps=4, start=1.0))
     bare = as_reconstructor(digits.R, digits.degradation, steps=4)
-    assert torch.allclose(bare(y, physics), digits.restore(y, steps=4), atol=1e-5)
+    assert torch.allclose(bare(y, physics), digits.restore(y, steps=4, start=1.0), atol=1e-5)
     assert len([*model.parameters()]) == len([*digits.net.parameters()])
 
 
@@ -226,12 +226,12 @@ def test_a_reconstructor_takes_what_was_recommended_for_its_run(digits: Run, cle
     y = physics(clean)
     expected = run.restore(y, start=torch.tensor([1.0, 0.25]))
     assert torch.equal(as_reconstructor(run)(y, physics), expected)
-    assert not torch.allclose(expected, replace(run, recommended=None).restore(y), atol=1e-3)
-    assert torch.equal(as_reconstructor(run)(y), run.restore(y, sampler="naive", steps=3))
+    assert not torch.allclose(expected, replace(run, recommended=None).restore(y, start=1.0), atol=1e-3)
+    assert torch.equal(as_reconstructor(run)(y), run.restore(y, sampler="naive", steps=3, start=1.0))
     known = as_reconstructor(run, oracle=True)(y, as_physics(run.degradation))
-    assert torch.allclose(known, run.restore(y, sampler="naive", steps=3), atol=1e-6)
+    assert torch.allclose(known, run.restore(y, sampler="naive", steps=3, start=1.0), atol=1e-6)
     for asked in ({"steps": 2}, {"sampler": "improved"}):
-        assert torch.equal(as_reconstructor(run, **asked)(y), run.restore(y, **asked))
+        assert torch.equal(as_reconstructor(run, **asked)(y), run.restore(y, **{"start": 1.0} | asked))
 
 
 @pytest.mark.parametrize("made", [as_reconstructor, as_denoiser])
@@ -251,15 +251,17 @@ def test_a_degradation_that_is_given_is_the_one_that_a_run_undoes(digits: Run, c
     op = cd.GaussianBlur(sigma_max=1.0)
     y = op(clean, 1.0)
     restored = as_reconstructor(digits, op, steps=3)(y, as_physics(op))
-    assert torch.equal(restored, replace(digits, degradation=op).restore(y, steps=3))
-    assert not torch.allclose(restored, digits.restore(y, steps=3), atol=1e-3)
+    assert torch.equal(restored, replace(digits, degradation=op).restore(y, steps=3, start=1.0))
+    assert not torch.allclose(restored, digits.restore(y, steps=3, start=1.0), atol=1e-3)
 
 
 def test_a_physics_of_ours_tells_the_time(digits: Run, clean: Tensor) -> None:
     physics = as_physics(digits.degradation, torch.tensor([0.5, 0.25]))
     y, model = physics(clean), as_reconstructor(digits, steps=3)
     assert torch.equal(model(y, physics), digits.restore(y, start=torch.tensor([0.5, 0.25]), steps=3))
-    assert torch.equal(model(y, blur_of_deepinv()), digits.restore(y, steps=3)), "others are taken to be at t = 1"
+    assert torch.equal(model(y, blur_of_deepinv()), digits.restore(y, steps=3, start=1.0)), (
+        "others are taken to be at t = 1"
+    )
     assert torch.equal(
         as_reconstructor(digits, steps=3, start=0.75)(y, physics), digits.restore(y, start=0.75, steps=3)
     )
