@@ -137,6 +137,9 @@ class Sample:
         check_images(images)
         if not len(images):
             raise ValueError("expected images to measure on, got none")
+        highest = float(images.detach().nan_to_num(0).abs().max())
+        if highest > 2:  # a little beyond [0, 1] may be meant
+            raise ValueError(f"expected images in [0, 1], got values up to {highest:g}: divide by 255, say")
         for name, value in params.items():
             if len(value) != len(images):
                 raise ValueError(f"param {name!r} must have one row per image, {len(images)}, got {len(value)}")

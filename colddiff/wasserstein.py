@@ -51,11 +51,11 @@ def wasserstein_times(
     Raises:
         TypeError, ValueError: as of `calibrate`; a degradation that does not change the images.
     """
+    sample = Sample.of(degradation, images, params, seed)
     levels = degradation.level_times()
     begin = grid_within(steps, start, levels)[0]
     if begin.dim():
         raise ValueError(f"start must be one number, got one per image: {begin.tolist()}")
-    sample = Sample.of(degradation, images, params, seed)
     high = float(degradation.severity(begin))
     severities, _ = refined(lambda s: sample.measure(s, metrics.rmse), 0.0, high, NODES)
     found = equally_far(severities, moves(sample, severities), steps)

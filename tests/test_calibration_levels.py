@@ -121,3 +121,12 @@ def test_where_images_jump_steps_still_fall(steps):
     op = cd.from_callable(lambda x, s: x + 0.1 * s + (s > 0.5))
     times = cd.wasserstein_times(op, PHOTOS[:2], steps)
     assert len(times) == steps + 1 and bool((times.diff() < 0).all())
+
+
+def test_levels_of_255_and_names_are_no_images_and_no_degradations() -> None:
+    photos = cd.load_data("photos", size=16)[:4]
+    for made in (cd.calibrate, lambda op, x: cd.wasserstein_times(op, x, 5)):
+        with pytest.raises(ValueError, match="divide by 255"):
+            made(cd.GaussianBlur(), 255 * photos)
+        with pytest.raises(TypeError, match="expected a degradation, got str"):
+            made("gaussian_blur", photos)
