@@ -76,7 +76,7 @@ class TrainConfig(Configurable):
         condition: a degradation whose D(x0, 1) the network sees beside x, as a condition: the damaged picture, where
             `degradation` is the noise that a conditional diffusion model walks.
         rollout: let every other image come to its time by a step of the network's own from an earlier one, as it does
-            in a walk, instead of by the degradation; a sixth more time per step.
+            in a walk, instead of by the degradation; a fifth more time per step.
         calibrate: give the degradation the schedule in which time is linear in psnr, ssim or rmse on these images.
         blind: train beside it a small network that tells how damaged a picture is, for restores that are not told.
         flip: mirror images at random.

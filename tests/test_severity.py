@@ -10,7 +10,6 @@ import tiny
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from torch import nn
 
 from colddiff import viz
 from colddiff.batches import Batches
@@ -54,24 +53,12 @@ class Sees(SeverityEstimator):
         return Severity(t, t - 0.01, t + 0.01)
 
 
-class Counting(nn.Module):
-    """A restorer that remembers at what times it was asked, and answers with grey."""
-
-    def __init__(self, pace=1.0):
-        super().__init__()
-        self.weight, self.pace, self.asked = nn.Parameter(torch.zeros(1)), pace, []
-
-    def forward(self, x, t):
-        self.asked.append(t.tolist())
-        return torch.full_like(x, 0.5) + self.pace * t.to(x.dtype).reshape(-1, 1, 1, 1)
-
-
 def grey(*values):
     return torch.stack([torch.full((1, 8, 8), value) for value in values])
 
 
 def blind(net=None, degradation=BLUR, error=0.0, **changes):
-    return replace(tiny.run_of(net or Counting(), degradation), estimator=Sees(error=error), **changes)
+    return replace(tiny.run_of(net or tiny.Counting(), degradation), estimator=Sees(error=error), **changes)
 
 
 # --- what it tells ---------------------------------------------------------------------------------------------------
@@ -360,7 +347,7 @@ def asked_of(R, times):
 
 
 def test_a_restorer_whose_answers_rest_is_asked_no_more():
-    net = Counting(pace=0.0)
+    net = tiny.Counting(pace=0.0)
     R = Settled(net)
     answers = asked_of(R, (1.0, 0.8, 0.6, 0.4))
     assert len(net.asked) == 2 == R.calls and all(torch.equal(answer, answers[0]) for answer in answers)
@@ -368,7 +355,7 @@ def test_a_restorer_whose_answers_rest_is_asked_no_more():
 
 @pytest.mark.parametrize("pace", [0.001, 0.004, 0.02])
 def test_at_a_constant_pace_what_is_left_out_is_below_half_a_level(pace):
-    net = Counting(pace=pace)
+    net = tiny.Counting(pace=pace)
     answers = asked_of(Settled(net), [k / 100 for k in range(100, 0, -1)])
     assert float((answers[-1] - 0.5).abs().max()) <= 1 / 510 + 1e-6
     assert len(net.asked) < 100 or pace * 0.01 > 1 / 510
@@ -389,7 +376,7 @@ def test_each_image_rests_by_itself():
 
 
 def test_times_that_stand_still_are_no_reason_to_rest():
-    net = Counting(pace=0.0)
+    net = tiny.Counting(pace=0.0)
     asked_of(Settled(net), (0.5, 0.5, 0.5))
     assert len(net.asked) == 3
 
@@ -405,7 +392,7 @@ def test_digits_that_settled_are_those_of_the_whole_walk_to_within_a_level():
 
 def test_restores_settle_where_nobody_chose_and_else_take_every_step():
     for how, calls in (({}, 2), ({"steps": 10}, 10), ({"start": 0.5}, 20), ({"settle": False}, 10)):
-        net = Counting(pace=0.0)
+        net = tiny.Counting(pace=0.0)
         blind(net).restore(grey(0.5), **how)
         assert len(net.asked) == calls, how
         net.asked.clear()
@@ -416,7 +403,7 @@ def test_restores_settle_where_nobody_chose_and_else_take_every_step():
 def test_the_command_tells_how_many_calls_were_spared(tmp_path):
     lines = []
     job = Job(Framing(colour="grey"))
-    restore_files(blind(Counting(pace=1e-5)), files(tmp_path / "in", 0.5), tmp_path / "out", job, lines.append)
+    restore_files(blind(tiny.Counting(pace=1e-5)), files(tmp_path / "in", 0.5), tmp_path / "out", job, lines.append)
     assert lines == ["0.png: t = 0.50 +- 0.01, improved (10 calls), 8 of them spared"]
 
 

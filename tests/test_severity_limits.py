@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
-from torch import nn
 
 from colddiff import processes, viz
 from colddiff.batches import Batches
@@ -49,20 +48,8 @@ class Sees(SeverityEstimator):
         return self.severity(x)
 
 
-class Counting(nn.Module):
-    """A restorer that remembers at what times it was asked, and answers with grey that changes at a pace."""
-
-    def __init__(self, pace=1.0):
-        super().__init__()
-        self.weight, self.pace, self.asked = nn.Parameter(torch.zeros(1)), pace, []
-
-    def forward(self, x, t):
-        self.asked.append(t.tolist())
-        return torch.full_like(x, 0.5) + self.pace * t.to(x.dtype).reshape(-1, 1, 1, 1)
-
-
 def blind(net=None, spread=0.01, fit="resize"):
-    run = tiny.run_of(net or Counting(), BLUR)
+    run = tiny.run_of(net or tiny.Counting(), BLUR)
     framing = Framing(size=8, fit=fit, colour="grey")
     return replace(run, estimator=Sees(spread), config=run.config | {"data": {"framing": framing.to_config()}})
 
@@ -205,7 +192,7 @@ def test_a_small_part_of_a_large_picture_that_still_changes_is_no_rest():
 
 @pytest.mark.parametrize("sampler, spared", [("improved", 8), ("heun", 17)])
 def test_the_calls_that_were_spared_are_counted_and_not_the_states_that_stayed(sampler, spared, tmp_path):
-    run, file = blind(Counting(pace=1e-5)), picture(tmp_path / "in", 0.5)
+    run, file = blind(tiny.Counting(pace=1e-5)), picture(tmp_path / "in", 0.5)
     (line,) = told(run, file, tmp_path / sampler, sampler=sampler)
     made = len(run.net.asked)
     assert line.endswith(f"({made + spared} calls), {spared} of them spared")
@@ -213,10 +200,10 @@ def test_the_calls_that_were_spared_are_counted_and_not_the_states_that_stayed(s
 
 def test_nothing_is_said_to_be_spared_where_every_call_is_made(tmp_path):
     for changes in ({"steps": 5}, {"steps": 5, "consistent": True}):
-        run = blind(Counting(pace=0.0))
+        run = blind(tiny.Counting(pace=0.0))
         (line,) = told(run, picture(tmp_path / "in", 0.5), tmp_path / str(changes), **changes)
         assert line.endswith("improved (5 calls)") and len(run.net.asked) == 5
-    run = blind(Counting(pace=0.02))
+    run = blind(tiny.Counting(pace=0.02))
     (line,) = told(run, picture(tmp_path / "in", 0.5), tmp_path / "kept", consistent=True)
     assert len(run.net.asked) == 10 and line.endswith("(10 calls)"), "the same answer is not the same as none"
 

@@ -34,6 +34,18 @@ class Oracle(nn.Module):
         return self.x0[: len(x)].clone()
 
 
+class Counting(nn.Module):
+    """A restorer that remembers at what times it was asked, and answers with grey that changes at a pace."""
+
+    def __init__(self, pace: float = 1.0) -> None:
+        super().__init__()
+        self.weight, self.pace, self.asked = nn.Parameter(torch.zeros(1)), pace, []
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        self.asked.append(t.tolist())
+        return torch.full_like(x, 0.5) + self.pace * t.to(x.dtype).reshape(-1, 1, 1, 1)
+
+
 def run_of(net: nn.Module, degradation: Any, shape: tuple[int, int, int] = (1, 8, 8)) -> Run:
     """A run around any network, as if it had been trained."""
     image = {"channels": shape[0], "size": list(shape[1:])}
