@@ -20,14 +20,14 @@ from torch import Tensor
 
 import colddiff as cd
 from colddiff.batches import Batches, random_times
-from colddiff.chains import CosineBetas
+from colddiff.degradations.noise_schedules import CosineBetas
 from colddiff.estimating import MOST, fit_estimator
 from colddiff.restoration import restore as restored
 from colddiff.restoration import suited_sampler
 from colddiff.samplers import named_sampler
-from colddiff.seeds import generator_for
 from colddiff.settling import Settled
 from colddiff.severity import joined
+from colddiff.utils.rng import generator_for
 from colddiff.viz.style import COLOURS, name_axes, panels, scale
 
 IMAGES, AT_ONCE, SETTLING, SIDE = 1000, 100, 64, 32

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 import colddiff as cd
-from colddiff.chains import ExponentialSigma, LinearSigma
 from colddiff.degradations.base import BoundDegradation, Degradation
+from colddiff.degradations.blur_schedules import ExponentialSigma, LinearSigma
 
 CIFAR = cd.IteratedBlur(num_steps=50, kernel_size=11, sigmas=LinearSigma(start=0.35, slope=0.01), border="reflect")
 CELEBA = cd.IteratedBlur(num_steps=200, kernel_size=15, sigmas=ExponentialSigma(start=1.0, rate=0.01), border="reflect")

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 import colddiff as cd
-from colddiff.chains import CosineBetas, LinearSigma
 from colddiff.degradations.base import Degradation
+from colddiff.degradations.blur_schedules import LinearSigma
+from colddiff.degradations.noise_schedules import CosineBetas
 
 from .cases import CIFAR, bound, images, random_levels
 from .levers import as_we_ship, forward

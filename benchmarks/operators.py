@@ -10,7 +10,7 @@ from torch import Tensor
 
 import colddiff as cd
 from colddiff.degradations.base import Degradation
-from colddiff.registry import registered
+from colddiff.utils.config import registered
 
 from .blurs import chain_kernels, dct_blur, effective_sigma, iterated, large_kernel_size, one_large_kernel
 from .cases import COMPOSED, SETTINGS, bound, images, random_levels

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from colddiff.spreads import MEASURES, Spread
+from colddiff.utils.statistics import MEASURES, Spread
 from colddiff.viz.style import TEXT, look, name_axes, panels, scale
 
 from .tables import rewrite

@@ -3,17 +3,6 @@
 from typing import TYPE_CHECKING, Any
 
 from .beginnings import generate as generate
-from .chains import AccumulatingSigma as AccumulatingSigma
-from .chains import BetaTable as BetaTable
-from .chains import ConstantSigma as ConstantSigma
-from .chains import CosineBetas as CosineBetas
-from .chains import DecreasingSigma as DecreasingSigma
-from .chains import ExponentialSigma as ExponentialSigma
-from .chains import LinearBetas as LinearBetas
-from .chains import LinearSigma as LinearSigma
-from .chains import NoiseSchedule as NoiseSchedule
-from .chains import QuadraticBetas as QuadraticBetas
-from .chains import SigmaSchedule as SigmaSchedule
 from .consistency import consistent as consistent
 from .degradations import Animorph as Animorph
 from .degradations import BlurNoise as BlurNoise
@@ -45,6 +34,24 @@ from .degradations import UniformNoise as UniformNoise
 from .degradations import WideningBlur as WideningBlur
 from .degradations import from_callable as from_callable
 from .degradations import from_kornia as from_kornia
+from .degradations.blur_schedules import AccumulatingSigma as AccumulatingSigma
+from .degradations.blur_schedules import ConstantSigma as ConstantSigma
+from .degradations.blur_schedules import DecreasingSigma as DecreasingSigma
+from .degradations.blur_schedules import ExponentialSigma as ExponentialSigma
+from .degradations.blur_schedules import LinearSigma as LinearSigma
+from .degradations.blur_schedules import SigmaSchedule as SigmaSchedule
+from .degradations.noise_schedules import BetaTable as BetaTable
+from .degradations.noise_schedules import CosineBetas as CosineBetas
+from .degradations.noise_schedules import LinearBetas as LinearBetas
+from .degradations.noise_schedules import NoiseSchedule as NoiseSchedule
+from .degradations.noise_schedules import QuadraticBetas as QuadraticBetas
+from .degradations.schedules import Bridge as Bridge
+from .degradations.schedules import Cosine as Cosine
+from .degradations.schedules import Exponential as Exponential
+from .degradations.schedules import Linear as Linear
+from .degradations.schedules import Power as Power
+from .degradations.schedules import Schedule as Schedule
+from .degradations.schedules import Table as Table
 from .diffusers_unet import DiffusersRestorer as DiffusersRestorer
 from .diffusers_unet import DiffusersUNetConfig as DiffusersUNetConfig
 from .grids import time_grid as time_grid
@@ -57,7 +64,6 @@ from .priors import LowresGMM as LowresGMM
 from .priors import Prior as Prior
 from .priors import StandardNormal as StandardNormal
 from .priors import Uniform as Uniform
-from .registry import register as register
 from .restoration import bind_observed as bind_observed
 from .samplers import SAMPLERS as SAMPLERS
 from .samplers import Restorer as Restorer
@@ -73,15 +79,9 @@ from .samplers import one_shot as one_shot
 from .samplers import perturbed as perturbed
 from .samplers import sample as sample
 from .samplers import walk as walk
-from .schedules import Bridge as Bridge
-from .schedules import Cosine as Cosine
-from .schedules import Exponential as Exponential
-from .schedules import Linear as Linear
-from .schedules import Power as Power
-from .schedules import Schedule as Schedule
-from .schedules import Table as Table
 from .unet import UNet as UNet
 from .unet import UNetConfig as UNetConfig
+from .utils.config import register as register
 
 if TYPE_CHECKING:
     from . import paper as paper

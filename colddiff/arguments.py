@@ -12,10 +12,10 @@ from . import app, commands, demo, doctor, experiments, listing, plotting, publi
 from .interop.export import export_run
 from .options import SWITCH, Command, device_and_seed, image_size, speed, trust
 from .plot_arguments import PLOTS
-from .registry import Configurable, field_types
 from .settings import Size, TrainConfig
-from .texts import argument_texts
 from .tiling import TILE
+from .utils.config import Configurable, field_types
+from .utils.text import argument_texts
 
 
 def _list_arguments(p: ArgumentParser) -> None:

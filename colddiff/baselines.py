@@ -12,11 +12,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .data import ImageData
-from .degradations.base import Claims, Degradation, Images, as_times
-from .degradations.separable import SeparableLinear
-from .kernels import cached_tables, level_at, on_levels, one_if_shared
+from .degradations.base import Claims, Degradation, Images
+from .degradations.families.separable import SeparableLinear
+from .degradations.levels import level_at, on_levels, one_if_shared
+from .degradations.spectral import apply_axes
+from .degradations.times import as_times
 from .restoration import bind_observed
-from .separable import apply_axes
+from .utils.table_cache import cached_tables
 from .wiener import ROUNDING_VARIANCE, moments, shrinkage, spectral_moments, wiener_estimate
 
 

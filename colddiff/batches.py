@@ -11,9 +11,8 @@ from torch import Tensor
 
 from .data import ImageData
 from .degradations.base import Degradation, Params
-from .samplers import draw_noise
-from .seeds import generator_for
 from .streams import StreamedData
+from .utils.rng import draw_noise, generator_for
 
 
 @dataclass(frozen=True)

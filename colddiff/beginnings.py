@@ -9,7 +9,8 @@ from torch import Tensor
 
 from .degradations.base import BoundDegradation, Degradation, Images
 from .priors import Prior, Shape
-from .samplers import Restorer, Sampler, draw_noise, improved, sample
+from .samplers import Restorer, Sampler, improved, sample
+from .utils.rng import draw_noise
 
 
 def generate(

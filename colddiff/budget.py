@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
+
+from .utils.numerics import cpu_threads
 
 TIMED_STEPS = 6
 OVERHEAD = 0.05  # share of a budget that validation, pictures and checkpoints take
@@ -33,17 +34,6 @@ def steps_in(minutes: float, step: Callable[[int], None], device: torch.device) 
         threads, seconds = (1, alone) if alone < seconds else (threads, seconds)
     left = 60 * minutes - (time.perf_counter() - began)
     return max(1, int(left * (1 - OVERHEAD) / seconds)), threads
-
-
-@contextlib.contextmanager
-def cpu_threads(count: int) -> Iterator[None]:
-    """So many CPU threads, for a while."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _seconds_per(step: Callable[[int], None], limit: float) -> float:

@@ -12,10 +12,10 @@ from torch import Tensor
 from . import metrics
 from .data import ImageData
 from .degradations.base import BoundDegradation, Degradation, Images, Params, check_images
-from .kernels import computing_dtype
-from .registry import suggestion
-from .schedules import Linear, Table
-from .seeds import generator_for
+from .degradations.schedules import Linear, Table
+from .utils.config import suggestion
+from .utils.numerics import computing_dtype
+from .utils.rng import generator_for
 
 Metric = Callable[[Tensor, Tensor], Tensor]
 MetricName = Literal["psnr", "ssim", "rmse"]

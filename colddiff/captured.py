@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from .degradations.base import BoundDegradation, Images
-from .samplers import Generators, Restorer, Sampler, State
+from .samplers import Restorer, Sampler, State
+from .utils.rng import Generators
 
 Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 WARM_UP = 3  # calls before the recording, which let libraries pick their kernels and `FastRestorer` look at an answer

@@ -10,7 +10,7 @@ from .anonymous import hub_dataset, without_folders
 from .priors import Empirical
 from .recommended import FILE as RECOMMENDED
 from .run import Run
-from .texts import unmarked
+from .utils.text import unmarked
 
 PAPER = "https://arxiv.org/abs/2208.09392"
 METRICS = {"rmse": ("RMSE", "global"), "psnr": ("PSNR", "mean"), "ssim": ("SSIM", "mean"), "kid": ("KID", "mean")}

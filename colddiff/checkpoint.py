@@ -24,19 +24,19 @@ from . import wiener_unet as wiener_unet
 from .baselines import Baseline, baseline_for, baseline_from
 from .degradations.base import Degradation
 from .fast import pick_precision
-from .files import read_json, write_json
 from .framing import Framing
 from .model_hub import downloaded, is_model_name
 from .priors import Fitted, Prior
-from .processes import pick_device
 from .recommended import FILE as RECOMMENDED
 from .recommended import Recommended, recommended_in
-from .registry import Configurable, names_of
 from .run import Run
 from .severity import FILE as SEVERITY
 from .severity import read_estimator
-from .tensors import check_memory, check_weights, load_weights, read_tensors, write_tensors
 from .unet import RestorerConfig
+from .utils.config import Configurable, names_of
+from .utils.distributed import pick_device
+from .utils.files import read_json, write_json
+from .utils.safetensors_io import check_memory, check_weights, load_weights, read_tensors, write_tensors
 from .ways import walks
 
 FORMAT = 2

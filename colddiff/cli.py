@@ -20,14 +20,14 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace
 
 from .arguments import COMMANDS
-from .interruption import Interrupted, terminable
 from .mistakes import all_parsers, explained
 from .options import Command
 from .presets import preset
-from .processes import join
-from .registry import trusting_plugins
 from .settings import TrainConfig
-from .texts import printable
+from .utils.config import trusting_plugins
+from .utils.distributed import join
+from .utils.signals import Interrupted, terminable
+from .utils.text import printable
 
 USER_ERRORS = (
     ValueError, TypeError, LookupError, OSError, ImportError, RuntimeError, OverflowError

@@ -17,18 +17,18 @@ from .checkpoint import load
 from .data import ImageData, beside, load_data
 from .defaults import make_default
 from .embedded import EMBEDDED
-from .files import check_target, same_place, write_text
 from .generation import generated
 from .perception import not_ours_to_write, wants_training
-from .processes import is_first
 from .recommended import GOALS
 from .report import evaluate, report_files, write_card
 from .restoring import Job, restore_files
 from .run import Run
 from .runlog import last_lines
 from .settings import TrainConfig, held_out_for
-from .texts import number, numbers, printable
 from .training import train
+from .utils.distributed import is_first
+from .utils.files import check_target, same_place, write_text
+from .utils.text import number, numbers, printable
 
 MOST_IMAGES = 10_000  # on one sheet
 MOST_LINES = 20  # of measured pictures

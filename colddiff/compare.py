@@ -23,25 +23,25 @@ from .compared import Comparison, files_of
 from .contenders import GENERATING, RESTORING, Method
 from .data import ImageData, load_data
 from .degradations.base import Degradation
-from .degradations.gaussian_blur import GaussianBlur
-from .degradations.iterated_blur import IteratedBlur
-from .files import read_json
+from .degradations.operators.gaussian_blur import GaussianBlur
+from .degradations.operators.iterated_blur import IteratedBlur
+from .degradations.schedules import Exponential
 from .generation import nearest
 from .judges import Judges, judges, together
 from .measuring import PICTURED
 from .perception import FEWEST, INSTALL_METRICS, features_of, fid
 from .priors import LowresGMM
-from .processes import pick_device
-from .registry import suggestion
 from .run import Run
 from .samplers import State, walk
-from .schedules import Exponential
-from .seeds import generator_for
 from .settings import Size, TrainConfig, data_for, held_out_for, in_memory
-from .spreads import Row, Spread
 from .training import complete, trained
 from .turns import FEWEST_TRAINING
 from .unet import RestorerConfig
+from .utils.config import suggestion
+from .utils.distributed import pick_device
+from .utils.files import read_json
+from .utils.rng import generator_for
+from .utils.statistics import Row, Spread
 
 TAKES = 3  # of the first batch, of which the fastest tells the seconds: a machine is rarely disturbed three times
 

@@ -12,8 +12,8 @@ from typing import Any
 from torch import Tensor
 
 from . import viz
-from .files import check_target, write_text
-from .spreads import MEASURES, Row, number
+from .utils.files import check_target, write_text
+from .utils.statistics import MEASURES, Row, number
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from .degradations.base import BoundDegradation, Degradation, Images
-from .samplers import Generators, Restorer, Sampler, State
+from .samplers import Restorer, Sampler, State
+from .utils.rng import Generators
 
 ROUNDING = 1 / 255 / 12**0.5  # standard deviation of what 8-bit levels are off by
 EXACT = 2e-8  # of what float32 is, between 1/2 and 1

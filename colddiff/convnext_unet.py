@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .official_unets import OfficialConfig, OfficialUNet, Sinusoids
-from .registry import register
 from .unet import check_sizes
+from .utils.config import register
 
 HEADS, HEAD_WIDTH = 4, 32  # of the linear attention
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from .checkpoint import recommended_for
-from .files import same_place
 from .perception import why_not_saved
 from .recommended import MOST_STARTS, Recommended
 from .run import Run
-from .texts import printable
+from .utils.files import same_place
+from .utils.text import printable
 
 STORE = ("auto", "always", "never")
 FEWEST_IMAGES = 32  # on which a default is measured

@@ -13,9 +13,9 @@ from .degradations.base import Degradation
 from .report import Report, evaluate, write_card
 from .run import Run
 from .samplers import walk
-from .seeds import generator_for
 from .settings import TrainConfig
 from .training import complete, trained
+from .utils.rng import generator_for
 
 
 def run_demo(out: str, minutes: float, device: str, seed: int) -> None:

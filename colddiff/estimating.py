@@ -13,10 +13,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .batches import Batch, Batches
-from .kernels import exact_matmul
-from .seeds import generator_for, seed_for
 from .settings import TrainConfig
 from .severity import SeverityEstimator, features, targets
+from .utils.numerics import exact_matmul
+from .utils.rng import generator_for, seed_for
 
 MOST, FEWEST = 64_000, 2_000  # images that it learns from; a training that is worth fewer goes without
 SMALL = 48**2  # pixels, from which on more of an image is more than it takes

@@ -13,7 +13,7 @@ from .official import import_official
 from .reproduced_generation import generation_table
 from .reproduction import reproduce
 from .settings import Size
-from .texts import numbers
+from .utils.text import numbers
 
 
 def reproduce_table(

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from .pictures import centre, fit, naming, read_image, resized, scaled, tiles, to_tensor
-from .registry import Configurable, register
+from .utils.config import Configurable, register
 
 # What a picture comes as: a file, its bytes, an open image, or pixels (C, H, W) uint8.
 Raw = str | Path | bytes | Image.Image | Tensor

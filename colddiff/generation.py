@@ -14,12 +14,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .data import ImageData
-from .kernels import exact_matmul
 from .perception import FEWEST, Perception, features_of, fid, kid, with_error
-from .processes import is_first, place, shared
 from .run import Run
 from .samplers import Sampler
-from .seeds import generator_for
+from .utils.distributed import is_first, place, shared
+from .utils.numerics import exact_matmul
+from .utils.rng import generator_for
 
 LARGEST_SIDE = 64  # pixels at which images are compared, at most
 MOST_TRAINING = 50_000  # images that are searched: a copy of one that is left out would go unseen

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .degradations.times import _shortly, float_times
+
 MOST_STEPS = 10**6
 
 
@@ -102,24 +104,6 @@ def _nearest(times: Tensor, levels: Tensor) -> Tensor:
     return torch.bucketize(times, (levels[1:] + levels[:-1]) / 2, right=True)
 
 
-def float_times(t: Any) -> Tensor:
-    """Times as a tensor of floats: of a number, of nested sequences of them, or of a tensor.
-
-    Raises:
-        TypeError: they are no numbers.
-    """
-    if isinstance(t, Tensor):
-        if t.is_floating_point():
-            return t
-        if t.is_complex():
-            raise TypeError(f"times must be real numbers in [0, 1], got a {t.dtype} tensor")
-        return t.double()
-    try:
-        return torch.tensor(t, dtype=torch.float64)
-    except (TypeError, ValueError, RuntimeError, OverflowError):
-        raise TypeError(f"times must be numbers in [0, 1], or a tensor of them, got {_shortly(t)}") from None
-
-
 def grid_instead(times: Any, start: object, steps: object, batch: int) -> Tensor:
     """A grid of one's own as a tensor, checked; it takes the place of start and steps, which are to be left out."""
     if start is not None or steps is not None:
@@ -142,9 +126,3 @@ def check_grid(times: Tensor, batch: int) -> None:
         raise ValueError(f"times must decrease strictly from damaged to clean, got {times.tolist()}")
     if not bool(((rows >= 0) & (rows <= 1)).all()):
         raise ValueError(f"times must be in [0, 1], got {times.tolist()}")
-
-
-def _shortly(value: Any) -> str:
-    """What was given, on one line that ends."""
-    text = " ".join(repr(value).split())
-    return text if len(text) < 80 else f"{text[:80]}..."

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import sys
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-HUB_NAME = re.compile(r"([\w-][\w.-]*/[\w-][\w.-]*)(?::([\w.+-]+))?")
+from .utils.huggingface import HUB_NAME, line_of, silenced
 
 
 def is_hub_name(source: str) -> bool:
@@ -94,34 +91,3 @@ def datasets_package(what: str) -> Any:
         return import_module("datasets")  # it has no types
     except ImportError:
         raise ModuleNotFoundError(f'reading {what!r} needs datasets: pip install "colddiff[datasets]"') from None
-
-
-@contextmanager
-def silenced(datasets: Any, bars: bool = False) -> Iterator[None]:
-    """No warnings, log lines or, unless asked for, progress bars; all as they were afterwards."""
-    import huggingface_hub
-
-    logs = [datasets.logging, huggingface_hub.logging]
-    levels = [log.get_verbosity() for log in logs]
-    undo: list[Callable[[], None]] = []
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            for package in () if bars else (datasets, huggingface_hub.utils):
-                if not package.are_progress_bars_disabled():
-                    package.disable_progress_bars()
-                    undo.append(package.enable_progress_bars)
-            for log, level in zip(logs, levels, strict=True):
-                log.set_verbosity(max(level, logging.ERROR))
-            yield
-    finally:
-        for log, level in zip(logs, levels, strict=True):
-            log.set_verbosity(level)
-        for enable in undo:
-            enable()
-
-
-def line_of(error: Exception) -> str:
-    """Kind and first line of an error."""
-    text = next(iter(str(error).splitlines()), "")
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -15,9 +15,9 @@ from .data import ImageData
 from .metrics import Summary, summary
 from .perception import FEWEST, INSTALL_METRICS, Perception, inception, kid
 from .run import Run
-from .seeds import seed_for
-from .tensors import load_weights, write_tensors
 from .turns import TurnClassifier, train_classifier
+from .utils.rng import seed_for
+from .utils.safetensors_io import load_weights, write_tensors
 
 NUMBER = 3
 INSIDE = "judges-{:016x}-{}.safetensors"  # in the folder that they are kept in

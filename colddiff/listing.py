@@ -8,8 +8,8 @@ from typing import Any
 from . import presets
 from .checkpoint import shipped
 from .embedded import EMBEDDED
-from .registry import Configurable, field_types, plug_ins, registered
 from .samplers import SAMPLERS
+from .utils.config import Configurable, field_types, plug_ins, registered
 
 GROUPS = {
     "degradations": "colddiff.degradations",

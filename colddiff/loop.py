@@ -20,16 +20,16 @@ from .fast import CompiledModel, FastRestorer
 from .feed import Feed
 from .grids import time_grid
 from .guard import Guard
-from .interruption import Interrupted, Stopped
 from .objective import restoration_loss, validation_loss
-from .processes import AGREE_EVERY, agreed, is_first, place, tell
 from .restoration import restore, suited_sampler
 from .resuming import Standing
 from .runlog import Log
 from .samplers import Restorer, named_sampler
-from .seeds import generator_for, seed_for
 from .settings import TrainConfig
 from .snapshots import last_good, load_snapshot, save_snapshot, saving
+from .utils.distributed import AGREE_EVERY, agreed, is_first, place, tell
+from .utils.rng import generator_for, seed_for
+from .utils.signals import Interrupted, Stopped
 
 GATE = 0.02  # largest share by which bf16 may raise the validation loss
 FIRST_GATE = 100  # the step of a first look, for runs that end before the first validation

@@ -13,11 +13,11 @@ from . import metrics
 from .baselines import Baseline
 from .data import ImageData
 from .perception import Perception, features_of
-from .processes import is_first, place, shared
 from .restoration import restore
 from .run import Run
 from .samplers import SAMPLERS, restorer_calls, sample
-from .seeds import generator_for
+from .utils.distributed import is_first, place, shared
+from .utils.rng import generator_for
 from .ways import Cell
 
 PICTURED = 8

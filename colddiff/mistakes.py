@@ -7,7 +7,7 @@ import re
 
 from jsonargparse import ArgumentParser
 
-from .registry import suggestion
+from .utils.config import suggestion
 
 MISSING = "the following arguments are required: "
 

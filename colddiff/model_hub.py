@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import errno
-import sys
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from .files import read_json
-from .hub import HUB_NAME, silenced
-from .registry import suggestion
+from .utils.config import suggestion
+from .utils.files import read_json
+from .utils.huggingface import is_repository, quietly, why
 
 # All that a run is, and all that is ever downloaded: nothing that could be executed.
 FILES = (
     "config.json", "model.safetensors", "prior.safetensors", "baseline.safetensors", "severity.safetensors",
     "recommended.json",
 )  # fmt: skip
-
-
-def is_repository(text: str) -> bool:
-    """Whether it could be owner/name."""
-    found = HUB_NAME.fullmatch(text)
-    return found is not None and found[2] is None
 
 
 def is_model_name(text: str) -> bool:
@@ -55,50 +47,6 @@ def is_cached(folder: Path) -> bool:
     """Whether a folder is a snapshot in the hub's cache, into which nothing is written."""
     above = folder.resolve().parent
     return above.name == "snapshots" and above.parent.name.startswith("models--")
-
-
-def quietly() -> AbstractContextManager[None]:
-    """The hub's log lines off, and its progress bars too where nobody sees them move."""
-    from huggingface_hub import utils
-
-    return silenced(utils, bars=sys.stderr.isatty())
-
-
-def why(error: Exception, name: str) -> str:
-    """What went wrong between here and the hub, in a few words."""
-    from huggingface_hub import errors
-
-    repo, _, revision = name.partition("@")
-    cause = error.__cause__
-    if isinstance(error, errors.LocalEntryNotFoundError):
-        met = why(cause, name) if isinstance(cause, Exception) else "the hub cannot be reached"
-        return f"{met}, and no whole copy is in its cache"
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    told = {
-        errors.OfflineModeIsEnabled: "HF_HUB_OFFLINE is set",
-        errors.GatedRepoError: f"access is on request, at https://huggingface.co/{repo}; then `hf auth login`",
-        errors.DisabledRepoError: "it has been disabled",
-        errors.RepositoryNotFoundError: "there is none, or it is private (`hf auth login`, or HF_TOKEN)",
-        errors.RevisionNotFoundError: f"it has no revision {revision or 'main'!r}",
-        errors.HFValidationError: "that is no name of a repository",
-    }
-    for kind, words in told.items():
-        if isinstance(error, kind):
-            return words
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return "no space is left on the disk"
-    if status == 401:
-        return "the hub does not accept the token: `hf auth login` again, or mend HF_TOKEN"
-    if status == 403:
-        return f"the token may not do that with {repo}"
-    if status is not None and not isinstance(error, ValueError):
-        return f"the hub answered {status}"
-    if type(error).__module__.partition(".")[0] in ("httpx", "httpx2", "httpcore", "requests", "urllib3"):
-        return f"the hub cannot be reached ({type(error).__name__})"
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
-
-
-# --- helpers ---------------------------------------------------------------------------------------------------------
 
 
 def _snapshot(name: str, revision: str | None, files: list[str]) -> Path:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from .checkpoint import load, save
-from .degradations.iterated_blur import IteratedBlur
+from .degradations.operators.iterated_blur import IteratedBlur
 from .framing import Framing
 from .official_unets import STEPS, OfficialConfig
 from .priors import Fitted, Prior

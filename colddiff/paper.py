@@ -10,27 +10,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from .chains import (
+from .degradations.base import Degradation
+from .degradations.blur_schedules import (
     AccumulatingSigma,
     ConstantSigma,
-    CosineBetas,
     DecreasingSigma,
     ExponentialSigma,
     LinearSigma,
     SigmaSchedule,
 )
-from .degradations.animorph import Animorph
-from .degradations.base import Degradation
-from .degradations.colour_mask import ColourMask
-from .degradations.desaturate import Desaturate
-from .degradations.gaussian_mask import GaussianMask
-from .degradations.gaussian_noise import GaussianNoise
-from .degradations.iterated_blur import IteratedBlur
-from .degradations.resolution import Resolution
-from .degradations.snow import Snow
-from .degradations.widening_blur import WideningBlur
-from .registry import suggestion
-from .separable import Border
+from .degradations.noise_schedules import CosineBetas
+from .degradations.operators.animorph import Animorph
+from .degradations.operators.colour_mask import ColourMask
+from .degradations.operators.desaturate import Desaturate
+from .degradations.operators.gaussian_mask import GaussianMask
+from .degradations.operators.gaussian_noise import GaussianNoise
+from .degradations.operators.iterated_blur import IteratedBlur
+from .degradations.operators.resolution import Resolution
+from .degradations.operators.snow import Snow
+from .degradations.operators.widening_blur import WideningBlur
+from .degradations.spectral import Border
+from .utils.config import suggestion
 
 T = TypeVar("T")
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .degradations.gaussian_noise import GaussianNoise
-from .degradations.interpolate import Interpolate
-from .kernels import between_levels
-from .registry import register
+from .degradations.levels import between_levels
+from .degradations.operators.gaussian_noise import GaussianNoise
+from .degradations.operators.interpolate import Interpolate
 from .unet import RestorerConfig, UNetConfig
+from .utils.config import register
 
 
 @dataclass(frozen=True, kw_only=True)

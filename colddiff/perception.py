@@ -16,12 +16,12 @@ from torch import Tensor, nn
 
 from .checkpoint import SHIPPED
 from .data import ImageData
-from .kernels import exact_matmul
 from .model_hub import is_cached
-from .registry import suggestion
 from .run import Run
-from .tensors import load_weights, write_tensors
 from .turns import FEWEST_TRAINING, TurnClassifier, train_classifier
+from .utils.config import suggestion
+from .utils.numerics import exact_matmul
+from .utils.safetensors_io import load_weights, write_tensors
 
 NAMES = ("auto", "classifier", "inception", "lpips")
 FILE = "features.safetensors"  # in a run's folder: the classifier that its evaluations share

@@ -15,21 +15,21 @@ from torch import Tensor
 from . import viz
 from .beginnings import begin
 from .calibration import T_MIN, MetricName, calibrate, measure_at, straightness
-from .chains import NoiseSchedule
 from .checkpoint import load
 from .data import load_data
 from .degradations.base import Degradation
-from .files import check_target, read_json
+from .degradations.noise_schedules import NoiseSchedule
+from .degradations.schedules import Schedule
 from .framing import Framing
 from .grids import time_grid
 from .pictures import to_tensor
-from .processes import pick_device
-from .registry import plug_ins, registered, suggestion
 from .restoration import suited_sampler
 from .run import Run
 from .samplers import State, walk
-from .schedules import Schedule
-from .seeds import generator_for
+from .utils.config import plug_ins, registered, suggestion
+from .utils.distributed import pick_device
+from .utils.files import check_target, read_json
+from .utils.rng import generator_for
 from .wasserstein import wasserstein_times
 
 MOST_PICTURES = 1000  # on one strip

@@ -7,8 +7,8 @@ from typing import Any
 
 from . import paper
 from .degradations.base import Degradation
-from .registry import suggestion
 from .settings import TrainConfig
+from .utils.config import suggestion
 
 # Of every experiment: Adam at 2e-5 without decay, 700,000 steps of two batches of 32, L1. Weights are averaged by 0.995
 # every ten steps, 0.9995 at each. One thing is not the paper's: Adam's second moment has 0.99 here, 0.999 there.

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .degradations.base import Images
-from .registry import Configurable, measured, register
+from .utils.config import Configurable, measured, register
 
 Shape = tuple[int, int, int]
 

@@ -16,16 +16,17 @@ from .anonymous import machine_path, without_folders
 from .card import model_card
 from .checkpoint import load
 from .embedded import EMBEDDED
-from .files import check_plain, read_json, write_json, write_text
 from .generation import Generation
-from .model_hub import FILES, is_cached, is_repository, quietly, why
+from .model_hub import FILES, is_cached
 from .pictures import naming, without_warnings
 from .priors import Empirical
 from .recommended import FILE as RECOMMENDED
 from .recommended import recommended_in
 from .report import Report
 from .run import Run
-from .texts import unmarked
+from .utils.files import check_plain, read_json, write_json, write_text
+from .utils.huggingface import is_repository, quietly, why
+from .utils.text import unmarked
 
 SHOWN = ("README.md", "report.json", "report.png")  # for people, beside the run
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from torch import Tensor
 
-from .files import read_json, write_json
 from .grids import grid_within
 from .samplers import SAMPLERS, restorer_calls
+from .utils.files import read_json, write_json
 
 FILE = "recommended.json"  # in a run's folder
 GOALS = ("distortion", "perception")

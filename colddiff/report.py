@@ -19,14 +19,14 @@ from .card import model_card
 from .conclusion import Tried, conclude, recommend
 from .data import ImageData
 from .defaults import known_by_now, make_default
-from .files import write_text
 from .generation import Generation, check_generation
 from .measuring import PICTURED, Kept, measure
 from .perception import Perception, choose, fid, kid, with_error
-from .processes import first_then_all, same_everywhere
 from .protocol import protocol_of
 from .recommended import LONGEST_NAME, Recommended
 from .run import Run
+from .utils.distributed import first_then_all, same_everywhere
+from .utils.files import write_text
 from .ways import Cell, cells
 
 STEPS = (2, 5, 10, 20)  # that samplers take: enough for a curve

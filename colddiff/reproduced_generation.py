@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from . import viz
-from .chains import CosineBetas, ExponentialSigma
 from .data import ImageData, load_data
-from .degradations.gaussian_noise import GaussianNoise
-from .degradations.iterated_blur import IteratedBlur
-from .files import check_target, write_text
+from .degradations.blur_schedules import ExponentialSigma
+from .degradations.noise_schedules import CosineBetas
+from .degradations.operators.gaussian_noise import GaussianNoise
+from .degradations.operators.iterated_blur import IteratedBlur
 from .generation import compare, generated
 from .judges import Judges, check_images, feature_sense, together
 from .metrics import summary
@@ -25,6 +25,7 @@ from .published import GENERATION
 from .run import Run
 from .settings import Size, TrainConfig
 from .training import trained
+from .utils.files import check_target, write_text
 
 PAPER_SIDE = 128  # pixels, of which its widths are
 HOT = GaussianNoise(betas=CosineBetas(num_steps=200))

@@ -17,7 +17,6 @@ from tqdm import tqdm
 from . import viz
 from .baselines import baseline_for
 from .data import ImageData, load_data
-from .files import check_target, write_text
 from .judges import Direction, Judges, check_images, direction, feature_sense, together
 from .measuring import PICTURED, Kept, measure
 from .metrics import summary
@@ -28,6 +27,7 @@ from .run import Run
 from .settings import Size, TrainConfig
 from .training import complete, trained
 from .unet import UNetConfig
+from .utils.files import check_target, write_text
 from .ways import cells
 from .wiener_unet import FLOAT32_NOISE, WienerUNetConfig
 

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .official_unets import OfficialConfig, OfficialUNet, Sinusoids
-from .registry import register
 from .unet import check_sizes
+from .utils.config import register
 
 GROUPS = 32  # of features that are normalised together
 

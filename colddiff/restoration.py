@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from .degradations.base import BoundDegradation, Claims, Degradation, Images, as_times, check_images
-from .grids import check_grid, float_times
-from .kernels import computing_dtype
-from .samplers import Generators, Restorer, Sampler, State, improved, one_shot, walk
+from .degradations.base import BoundDegradation, Claims, Degradation, Images, check_images
+from .degradations.times import as_times, float_times
+from .grids import check_grid
+from .samplers import Restorer, Sampler, State, improved, one_shot, walk
+from .utils.numerics import computing_dtype
+from .utils.rng import Generators
 
 
 def restore(

@@ -15,7 +15,6 @@ from tqdm import tqdm
 
 from . import metrics, viz
 from .consistency import READ_OFF
-from .files import check_target, write_json
 from .framing import Framing
 from .grids import steps_within, time_grid
 from .pictures import IMAGE_SUFFIXES, astray, to_tensor
@@ -23,11 +22,12 @@ from .reading import listed
 from .recommended import Setting
 from .run import Run
 from .samplers import Restorer, Sampler
-from .seeds import generator_for
 from .settling import Settled
 from .severity import Severity
-from .texts import printable
 from .tiling import TILE, tile_count
+from .utils.files import check_target, write_json
+from .utils.rng import generator_for
+from .utils.text import printable
 
 MEASURED = "metrics.json"
 SILENCE = 10  # seconds, after which a line says how far it is where nobody sees a bar

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 
 from .data import ImageData
-from .files import read_json
-from .processes import tell
 from .settings import FREE_TO_CHANGE, TrainConfig
 from .snapshots import last_good, snapshots
 from .streams import StreamedData
+from .utils.distributed import tell
+from .utils.files import read_json
 
 SAME_DATA = ("images", "size", "channels", "framing", "left_out", "index")  # of a protocol, for a run to go on
 

@@ -17,18 +17,20 @@ from .beginnings import begin, generate, in_parts
 from .captured import captured
 from .consistency import READ_OFF, ROUNDING, consistently
 from .degradations.base import Degradation, Images
+from .degradations.times import float_times
 from .each import apart, of_each
 from .fast import FastRestorer
 from .framing import Framing
-from .grids import float_times, grid_instead, grid_within, steps_within, time_grid
+from .grids import grid_instead, grid_within, steps_within, time_grid
 from .kinds import as_batch, mapped
 from .priors import Prior
 from .recommended import Recommended, Setting, check_goal
 from .restoration import restore, suited_sampler
-from .samplers import Generators, Restorer, Sampler, State, named_sampler, one_shot, walk
+from .samplers import Restorer, Sampler, State, named_sampler, one_shot, walk
 from .settling import Settled
 from .severity import Severity, SeverityEstimator, joined
 from .tiling import TILE, check_memory, tiled
+from .utils.rng import Generators
 
 STEPS = 20  # restorer calls of a restore
 ANOTHER_SIZE = 0.25  # share by which sides may differ from those of the training, for the severity to be told

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from .degradations.base import BoundDegradation, Images, check_images
-from .grids import check_grid, float_times, time_grid
-from .kernels import normal
-from .registry import suggestion
+from .degradations.times import float_times
+from .grids import check_grid, time_grid
+from .utils.config import suggestion
+from .utils.rng import Generators, draw_noise
 
 Restorer = Callable[[Tensor, Tensor], Tensor]
-Generators = torch.Generator | Sequence[torch.Generator] | None
 
 
 @dataclass(frozen=True)
@@ -241,6 +241,7 @@ for _sampler in (naive, improved):
 for _sampler in (improved, heun, multistep):
     _sampler.differences = True  # type: ignore[attr-defined]
 
+
 SAMPLERS: dict[str, Sampler] = {
     "one_shot": one_shot,
     "naive": naive,
@@ -333,15 +334,6 @@ def named_sampler(sampler: Sampler | str) -> Sampler:
 def restorer_calls(sampler: str, steps: int) -> int:
     """How often the sampler of that name asks the restorer on a grid of so many steps."""
     return {"one_shot": 1, "heun": 2 * steps - 1}.get(sampler, steps)
-
-
-def draw_noise(like: Tensor, generator: Generators) -> Tensor:
-    """Standard normal noise shaped as `like`, from one CPU generator or from one per image."""
-    if generator is None or isinstance(generator, torch.Generator):
-        return normal(tuple(like.shape), like, generator)
-    if len(generator) != len(like):
-        raise ValueError(f"expected one generator per image, {len(like)}, got {len(generator)}")
-    return torch.cat([normal((1, *like.shape[1:]), like, g) for g in generator])
 
 
 def _where_later(s: Tensor, t: Tensor, moved: Images, x: Images) -> Images:

@@ -11,16 +11,16 @@ from torch import Tensor
 from .calibration import MetricName
 from .data import ImageData, beside, cut, load_data
 from .degradations.base import Degradation
-from .degradations.gaussian_noise import GaussianNoise
-from .degradations.interpolate import Interpolate
+from .degradations.operators.gaussian_noise import GaussianNoise
+from .degradations.operators.interpolate import Interpolate
 from .diffusers_unet import DiffusersUNetConfig
 from .framing import Framing
 from .official_unets import OfficialConfig
 from .parametrization import Epsilon, Flow, NoiseParametrization, Velocity
 from .priors import Empirical, Fitted, Prior
-from .registry import Configurable, register
 from .streams import StreamedData, stream_data
 from .unet import RestorerConfig, UNetConfig
+from .utils.config import Configurable, register
 from .wiener_unet import WienerUNetConfig
 
 Size = Literal["0.3M", "1M", "5M", "15M", "35M", "60M"]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from .grids import startable
-from .tensors import check_weights, read_tensors, write_tensors
+from .utils.safetensors_io import check_weights, read_tensors, write_tensors
 
 FILE = "severity.safetensors"  # in a run's folder
 BINS = 64  # of t

@@ -19,7 +19,6 @@ from .framing import Framing
 from .hub import downloaded, image_rows, is_hub_name, is_saved, saved
 from .pictures import astray
 from .reading import Named
-from .registry import suggestion
 from .splits import (
     ARRAY_SUFFIXES,
     TABLE_SUFFIXES,
@@ -33,7 +32,8 @@ from .splits import (
     pairs,
     row_names,
 )
-from .texts import printable
+from .utils.config import suggestion
+from .utils.text import printable
 
 MOST_CHANNELS = 4  # of an array that does not say where it has them
 

@@ -19,12 +19,12 @@ from .framing import Framing
 from .hub import is_hub_name, is_saved
 from .pictures import UNREADABLE, reason
 from .reading import MOST_NAMES, read_all
-from .registry import suggestion
-from .seeds import generator_for
 from .shards import Shards, block_shuffle, spread
 from .splits import SPLITS, choose, locate, named
 from .tables import hub_files, index_tables
 from .tars import index_tars, tar_files, told_split
+from .utils.config import suggestion
+from .utils.rng import generator_for
 
 LOOKED_AT = 256  # pictures that decide size and colour
 SURE = 100  # pictures after which a share of them tells something

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from .files import size_in_words
 from .pictures import IMAGE_SUFFIXES
 from .shards import Aside, patiently
 from .splits import SPLITS, entry_name
-from .texts import printable
+from .utils.files import size_in_words
+from .utils.text import printable
 
 BLOCK = 256  # consecutive samples that an order keeps near each other, so that a disk reads ahead
 PACKED = re.compile(r"\.(tgz|tbz2?|txz|tar\.\w+)$", re.IGNORECASE)

@@ -20,36 +20,29 @@ from tqdm import tqdm
 from . import checkpoint
 from .baselines import baseline_for
 from .batches import Batches
-from .budget import cpu_threads, steps_in
+from .budget import steps_in
 from .calibration import calibrate
 from .data import ImageData
 from .estimating import fit_estimator, images_within, worth_fitting
 from .fast import CompiledModel, pick_precision
 from .feed import Feed
-from .files import LARGEST_JSON, locked, read_json, size_in_words
 from .guard import Guard
-from .interruption import Interrupted, Stopped, interruptible
 from .loop import Loop, average
 from .objective import adam, loss_on, restoration_loss
-from .processes import agreed, first_alone, is_first, join, place
-from .resuming import (
-    Standing,
-    changed,
-    check_same_data,
-    environment,
-    starting_point,
-    tell_environment,
-    told_of_data,
-)
+from .resuming import Standing, changed, check_same_data, environment, starting_point, tell_environment, told_of_data
 from .run import Run
 from .runlog import Log, tensorboard_writer
-from .seeds import seed_for
 from .settings import TrainConfig, images_for, in_memory, prior_for, restorer_for
 from .severity import FILE as SEVERITY
 from .snapshots import check_disk, clear_away, load_snapshot, saving, snapshots
 from .streams import StreamedData
-from .tensors import check_types
 from .unet import RestorerConfig
+from .utils.distributed import agreed, first_alone, is_first, join, place
+from .utils.files import LARGEST_JSON, locked, read_json, size_in_words
+from .utils.numerics import cpu_threads
+from .utils.rng import seed_for
+from .utils.safetensors_io import check_types
+from .utils.signals import Interrupted, Stopped, interruptible
 
 DEFAULT_MINUTES = 10.0
 

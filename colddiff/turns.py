@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from .data import ImageData
-from .kernels import exact_matmul
 from .splits import held_out
+from .utils.numerics import exact_matmul
 
 STEPS = 300
 BATCH = 32  # images, each in four turns

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from .degradations.base import Degradation
-from .degradations.separable import SeparableLinear
-from .registry import register
+from .degradations.families.separable import SeparableLinear
 from .unet import RestorerConfig, UNetConfig
+from .utils.config import register
 from .wiener import ROUNDING_VARIANCE, spectral_moments, wiener_estimate
 
 LONGEST_SIDE = 1024  # pixels: mean and power are kept for each

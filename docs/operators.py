@@ -16,8 +16,8 @@ from skimage.data import astronaut, chelsea
 
 import colddiff as cd
 from colddiff.pictures import fit, to_tensor
-from colddiff.registry import registered
 from colddiff.restoration import suited_sampler
+from colddiff.utils.config import registered
 from colddiff.viz import grid
 
 HERE = Path(__file__).parent

@@ -12,7 +12,7 @@ from skimage.data import astronaut, chelsea
 import colddiff as cd
 from colddiff import paper
 from colddiff.pictures import fit, to_tensor
-from colddiff.spreads import Row, Spread
+from colddiff.utils.statistics import Row, Spread
 from colddiff.viz import curves, labelled_rows, save
 
 SIDE = 80

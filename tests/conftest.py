@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from colddiff import registry
+from colddiff.utils import config
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)
@@ -16,9 +16,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 @pytest.fixture(autouse=True)
 def only_the_library_is_registered(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test file registers, it registers for itself."""
-    for group, classes in registry._CLASSES.items():
+    for group, classes in config._CLASSES.items():
         own = {n: c for n, c in classes.items() if c.__module__.startswith(("colddiff.", request.module.__name__))}
-        monkeypatch.setitem(registry._CLASSES, group, own)
+        monkeypatch.setitem(config._CLASSES, group, own)
 
 
 @pytest.fixture

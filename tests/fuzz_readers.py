@@ -29,18 +29,18 @@ import torch
 from mutations import mutated
 from tiny import config as tiny_config
 
-from colddiff import registry
 from colddiff.checkpoint import load
 from colddiff.degradations import Compose, GaussianBlur, GaussianNoise, OneOf, PixelMask
 from colddiff.perception import FILE, _classifier
 from colddiff.priors import LowresGMM
 from colddiff.recommended import MOST_CALLS, Recommended, Setting
-from colddiff.registry import registered
 from colddiff.severity import SeverityEstimator
 from colddiff.snapshots import load_snapshot, snapshots
-from colddiff.tensors import write_tensors
 from colddiff.training import train
 from colddiff.turns import TurnClassifier
+from colddiff.utils import config as config_module
+from colddiff.utils.config import registered
+from colddiff.utils.safetensors_io import write_tensors
 
 SECONDS = 2.0  # of one file
 HEADROOM = 2**30  # bytes of memory beyond what the process has when it begins
@@ -152,7 +152,7 @@ class Trap:
 
 def guard() -> None:
     """No plug-in, no process, no pickle from now on, no more memory than HEADROOM, and an alarm against hangs."""
-    registry.entry_points = lambda *, group, name=None: [Trap()] if name in (None, "trap") else []  # type: ignore
+    config_module.entry_points = lambda *, group, name=None: [Trap()] if name in (None, "trap") else []  # type: ignore
 
     def audit(event: str, _: object) -> None:
         if event in FORBIDDEN and armed:

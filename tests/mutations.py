@@ -9,7 +9,7 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-from colddiff.registry import field_types, registered
+from colddiff.utils.config import field_types, registered
 
 NUMBERS = [
     0, 1, -1, 2, 3, 7, 64, 65, 1024, 10**5, 10**8, 2**31, 2**60, 2**63, 10**30, 10**400, 0.5, -0.5, 1e-300, 1e300, 1e308

@@ -13,9 +13,7 @@ from colddiff.unet import UNetConfig
 
 diffusers = pytest.importorskip("diffusers")
 
-from colddiff.interop.diffusers import (  # noqa: E402
-    ColdPipeline,
-)
+from colddiff.interop.diffusers import ColdPipeline  # noqa: E402
 
 NET = UNetConfig(channels=1, width=8, multipliers=(1,), blocks=1, patch=1)
 NOISE = GaussianNoise(betas=cd.LinearBetas(num_steps=1000))

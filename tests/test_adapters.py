@@ -32,10 +32,10 @@ from colddiff import (
     sample,
     train,
 )
-from colddiff.degradations import adapters
-from colddiff.registry import registered
+from colddiff.degradations.families import black_box
 from colddiff.testing import check_degradation
 from colddiff.testing.failures import seeded
+from colddiff.utils.config import registered
 
 
 @pytest.fixture
@@ -481,7 +481,7 @@ torch.save(run.restore(torch.load("x.pt"), steps=2), "restored.pt")
 
 def fresh(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     """A process that has only that folder to import from, besides the library."""
-    path = os.pathsep.join([str(folder), str(Path(adapters.__file__).parents[2])])
+    path = os.pathsep.join([str(folder), str(Path(black_box.__file__).parents[2])])
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", FRESH, str(folder / "run"), *arguments], capture_output=True, text=True,
         cwd=folder, env=os.environ | {"PYTHONPATH": path},

@@ -15,8 +15,8 @@ import colddiff as cd
 from colddiff.beginnings import begin, begin_between
 from colddiff.degradations.base import Degradation
 from colddiff.framing import Framing
-from colddiff.registry import field_types, registered
 from colddiff.run import Run
+from colddiff.utils.config import field_types, registered
 
 gr = pytest.importorskip("gradio")
 

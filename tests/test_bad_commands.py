@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from colddiff import viz
 from colddiff.arguments import COMMANDS
-from colddiff.files import write_whole
+from colddiff.utils.files import write_whole
 
 BLUR = ["--degradation", "gaussian_blur"]
 

@@ -12,7 +12,7 @@ from bad import COMMANDS, RUN, encoded, inside, lines_of, picture
 from colddiff import from_images, load_data
 from colddiff.framing import Framing
 from colddiff.restoring import Job, restore_files
-from colddiff.texts import printable
+from colddiff.utils.text import printable
 
 ROOT = os.geteuid() == 0
 

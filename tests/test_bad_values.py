@@ -17,9 +17,9 @@ from colddiff import GaussianBlur, GaussianNoise, PixelMask, PixelNoise, from_im
 from colddiff.checkpoint import SHIPPED
 from colddiff.degradations.base import Degradation
 from colddiff.grids import MOST_STEPS, time_grid
-from colddiff.registry import field_types, registered
 from colddiff.restoration import restore
 from colddiff.samplers import SAMPLERS
+from colddiff.utils.config import field_types, registered
 
 examples = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 REFUSED = (ValueError, TypeError, LookupError)

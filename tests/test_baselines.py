@@ -10,8 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from colddiff import load, wiener
-from colddiff.baselines import BASELINES, ROUNDING_VARIANCE, Bicubic, MeanFill, Wiener, baseline_for, kind_for
-from colddiff.chains import LinearSigma
+from colddiff.baselines import BASELINES, Bicubic, MeanFill, Wiener, baseline_for, kind_for
 from colddiff.checkpoint import SHIPPED
 from colddiff.conclusion import Tried, conclude
 from colddiff.data import ImageData, load_data
@@ -29,12 +28,14 @@ from colddiff.degradations import (
     Resolution,
     SaltAndPepper,
 )
-from colddiff.degradations.separable import SeparableLinear, spectral
-from colddiff.registry import register
+from colddiff.degradations.blur_schedules import LinearSigma
+from colddiff.degradations.families.separable import SeparableLinear, spectral
+from colddiff.degradations.schedules import Power
+from colddiff.degradations.spectral import from_spectrum, spectral_basis
 from colddiff.report import evaluate
-from colddiff.schedules import Power
-from colddiff.separable import from_spectrum, spectral_basis
 from colddiff.training import train
+from colddiff.utils.config import register
+from colddiff.wiener import ROUNDING_VARIANCE
 
 DIGITS, TEST = load_data("digits"), load_data("digits", split="test")
 HALF, END = torch.tensor([0.5], dtype=torch.float64), torch.tensor([1.0], dtype=torch.float64)

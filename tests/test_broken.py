@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from colddiff import Claims, Degradation, Params, PixelMask, State, improved, naive
-from colddiff.kernels import level_at
-from colddiff.registry import register
+from colddiff.degradations.levels import level_at
 from colddiff.samplers import Restorer, Sampler
 from colddiff.testing import (
     DegradationContract,
@@ -27,6 +26,7 @@ from colddiff.testing import (
 )
 from colddiff.testing.degradations import DEGRADATION_CHECKS
 from colddiff.testing.failures import examples_of
+from colddiff.utils.config import register
 
 _calls = itertools.count(1)
 

@@ -14,10 +14,10 @@ import colddiff as cd
 from colddiff import viz
 from colddiff.calibration import Sample, measure_at, straightness
 from colddiff.degradations import Degradation
-from colddiff.seeds import generator_for
 from colddiff.snapshots import snapshots
 from colddiff.testing import check_degradation
 from colddiff.training import train
+from colddiff.utils.rng import generator_for
 
 PHOTOS = cd.load_data("photos")
 HELD_OUT = cd.load_data("photos", split="test")

@@ -15,7 +15,7 @@ from colddiff import (
     NoiseSchedule,
     QuadraticBetas,
 )
-from colddiff.registry import registered
+from colddiff.utils.config import registered
 
 BETAS = [LinearBetas(), QuadraticBetas(), CosineBetas(), CosineBetas(num_steps=7), BetaTable(values=(0.1, 0.9))]
 

@@ -15,8 +15,8 @@ import colddiff as cd
 from colddiff.checkpoint import FORMAT, load
 from colddiff.degradations import GaussianMask, GaussianNoise
 from colddiff.fast import pick_precision
-from colddiff.processes import pick_device
 from colddiff.training import train
+from colddiff.utils.distributed import pick_device
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +178,7 @@ def test_a_fitted_prior_without_its_tensors_is_refused(copy):
 
 def test_a_fresh_process_knows_every_network_that_a_config_may_name() -> None:
     code = (
-        "import colddiff; colddiff.load; from colddiff.registry import registered; "
+        "import colddiff; colddiff.load; from colddiff.utils.config import registered; "
         "print(*registered('colddiff.restorers'))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -13,14 +13,15 @@ import torch
 import yaml
 from PIL import Image
 
-from colddiff import cli, registry, restoring, training
+from colddiff import cli, restoring, training
 from colddiff.arguments import _list_arguments, _train_arguments
 from colddiff.checkpoint import load
 from colddiff.degradations import GaussianMask
 from colddiff.options import Command
-from colddiff.registry import registered
-from colddiff.texts import argument_texts
 from colddiff.training import train
+from colddiff.utils import config as config_module
+from colddiff.utils.config import registered
+from colddiff.utils.text import argument_texts
 
 TINY = ["--steps", "2", "--batch-size", "4", "--device", "cpu", "--warmup-steps", "1"]
 for field, value in tiny.NET.to_config().items():
@@ -94,7 +95,9 @@ def test_list_says_what_each_thing_is_and_names_plug_ins_without_importing_them(
     class Point:
         name = "fog"
 
-    monkeypatch.setattr(registry, "entry_points", lambda group: [Point()] if group == "colddiff.degradations" else [])
+    monkeypatch.setattr(
+        config_module, "entry_points", lambda group: [Point()] if group == "colddiff.degradations" else []
+    )
     assert colddiff("list", "--json") == 0
     told = json.loads(capsys.readouterr().out)
     assert told["degradations"]["fog"] == {"summary": "plug-in"} and "fog" not in told["priors"]

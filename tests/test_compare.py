@@ -13,13 +13,14 @@ from tiny import NET
 
 import colddiff.training
 from colddiff import contenders, load, load_data
-from colddiff.compare import GENERATING, RESTORING, TASKS, compare
+from colddiff.compare import TASKS, compare
 from colddiff.compared import Comparison
+from colddiff.contenders import GENERATING, RESTORING
 from colddiff.degradations import GaussianMask, GaussianNoise, Interpolate, IteratedBlur
 from colddiff.judges import together
 from colddiff.perception import features_of
-from colddiff.seeds import generator_for
-from colddiff.spreads import Row, Spread
+from colddiff.utils.rng import generator_for
+from colddiff.utils.statistics import Row, Spread
 
 module = import_module("colddiff.compare")  # the package may have a function of that name
 BLUR = IteratedBlur(num_steps=4, kernel_size=3)

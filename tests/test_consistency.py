@@ -9,8 +9,8 @@ import colddiff as cd
 from colddiff import SAMPLERS, cli, viz
 from colddiff.captured import captured
 from colddiff.consistency import EXACT, READ_OFF, ROUNDING, consistent, consistently
+from colddiff.degradations.base import KNOWN_TO
 from colddiff.grids import grid_within
-from colddiff.kernels import KNOWN_TO
 from colddiff.restoration import restore
 from colddiff.testing.failures import last, seeded
 

@@ -46,8 +46,8 @@ from colddiff import (
     from_callable,
     from_kornia,
 )
-from colddiff.registry import registered
 from colddiff.testing import DegradationContract, SamplerContract
+from colddiff.utils.config import registered
 
 TABLE = Table(values=(0.0, 0.1, 0.4, 1.0))
 

@@ -18,10 +18,10 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from colddiff import cli, commands, loop, snapshots, training
-from colddiff.files import UMASK, locked
-from colddiff.interruption import Interrupted, interruptible
 from colddiff.snapshots import best_snapshot, clear_away, last_good, save_snapshot, torn
 from colddiff.training import train
+from colddiff.utils.files import UMASK, locked
+from colddiff.utils.signals import Interrupted, interruptible
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from colddiff.data import ImageData, load_data
 from colddiff.degradations import GaussianBlur, IteratedBlur, PixelMask
 from colddiff.framing import Framing
 from colddiff.pictures import fit, read_image, read_images, to_tensor
-from colddiff.seeds import permutation
 from colddiff.splits import HELD_OUT, held_out
+from colddiff.utils.rng import permutation
 
 HELD = ["photos/6", "photos/19", "photos/41", "photos/50", "photos/55"]
 RED, CLEAR_RED = (255, 0, 0), (255, 0, 0, 0)

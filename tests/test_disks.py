@@ -11,9 +11,9 @@ import torch
 from runs import assert_same, names
 
 from colddiff import load, loop
-from colddiff.files import check_room, size_in_words
 from colddiff.snapshots import last_good, save_snapshot
 from colddiff.training import train
+from colddiff.utils.files import check_room, size_in_words
 
 
 @pytest.mark.parametrize("fails_at", range(0, 36, 5))

@@ -18,7 +18,7 @@ from PIL import Image
 from test_public_names import NAMES
 
 import colddiff as cd
-from colddiff.registry import registered
+from colddiff.utils.config import registered
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -21,9 +21,9 @@ from colddiff.degradations import Degradation, GaussianBlur
 from colddiff.doctor import by_heart, checkup, findings, machine, selfcheck
 from colddiff.doctor.cases import case_of
 from colddiff.doctor.findings import Finding, found
-from colddiff.registry import register
 from colddiff.snapshots import SUMS
 from colddiff.training import train
+from colddiff.utils.config import register
 
 
 @pytest.fixture(scope="module")

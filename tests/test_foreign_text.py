@@ -12,7 +12,7 @@ from colddiff.checkpoint import SHIPPED
 from colddiff.doctor import _shown, checkup
 from colddiff.doctor.findings import Finding
 from colddiff.runlog import TAIL, last_lines
-from colddiff.texts import printable
+from colddiff.utils.text import printable
 
 HOSTILE = "\x1b]0;owned\x07\x9b2J\u202eevil\r\n\x7f"
 

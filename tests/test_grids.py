@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from colddiff.degradations import GaussianMask, IteratedBlur
+from colddiff.degradations.schedules import Power
 from colddiff.grids import grid_within, steps_within, time_grid
-from colddiff.schedules import Power
 
 EVEN, UNEVEN = (
     GaussianMask(num_steps=8).level_times(),

@@ -16,13 +16,7 @@ from colddiff.testing import check_degradation
 
 deepinv = beside("deepinv")
 
-from colddiff.interop.deepinv import (  # noqa: E402  # which would fail without deepinv
-    as_denoiser,
-    as_generator,
-    as_physics,
-    as_reconstructor,
-    from_physics,
-)
+from colddiff.interop.deepinv import as_denoiser, as_generator, as_physics, as_reconstructor, from_physics  # noqa: E402  # which would fail without deepinv
 
 LINEAR = {
     "gaussian blur": cd.GaussianBlur(sigma_max=2.0),

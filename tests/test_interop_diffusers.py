@@ -26,14 +26,7 @@ from pipelines import NET, NOISE, OPERATORS, damaged, quiet, run_of, seeds  # no
 
 from colddiff.interop import diffusers as ours  # noqa: E402
 from colddiff.interop import diffusers_scheduler  # noqa: E402
-from colddiff.interop.diffusers import (  # noqa: E402
-    ColdPipeline,
-    ColdPrior,
-    ColdScheduler,
-    ColdUNet,
-    from_diffusers,
-    to_diffusers,
-)
+from colddiff.interop.diffusers import ColdPipeline, ColdPrior, ColdScheduler, ColdUNet, from_diffusers, to_diffusers  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,10 @@ from fake_hub import serving
 from huggingface_hub import constants
 
 import colddiff as cd
-from colddiff import registry
 from colddiff.checkpoint import load, save
 from colddiff.priors import Constant
 from colddiff.run import Run
+from colddiff.utils import config
 
 diffusers = pytest.importorskip("diffusers")
 
@@ -23,13 +23,7 @@ from pipelines import NET, OPERATORS, quiet, run_of  # noqa: E402
 
 from colddiff.interop import diffusers as ours  # noqa: E402
 from colddiff.interop import diffusers_parts, diffusers_scheduler  # noqa: E402
-from colddiff.interop.diffusers import (  # noqa: E402
-    ColdPipeline,
-    ColdScheduler,
-    ColdUNet,
-    from_diffusers,
-    to_diffusers,
-)
+from colddiff.interop.diffusers import ColdPipeline, ColdScheduler, ColdUNet, from_diffusers, to_diffusers  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +72,7 @@ def test_a_plug_in_is_imported_for_a_folder_only_if_it_is_trusted(trusted: bool,
         def load(self) -> object:
             raise AssertionError("imported")
 
-    monkeypatch.setattr(registry, "entry_points", lambda group, name=None: [Point()] if name == "fog" else [])
+    monkeypatch.setattr(config, "entry_points", lambda group, name=None: [Point()] if name == "fog" else [])
     changed(folder / "scheduler" / "scheduler_config.json", degradation={"type": "fog"})
     error, told = (AssertionError, "imported") if trusted else (LookupError, "import fogs yourself, or trust it")
     with pytest.raises(error, match=told):

@@ -18,13 +18,7 @@ diffusers = pytest.importorskip("diffusers")
 from pipelines import NET, NOISE, OPERATORS, damaged, quiet, run_of, seeds  # noqa: E402
 
 from colddiff.interop import diffusers_scheduler  # noqa: E402
-from colddiff.interop.diffusers import (  # noqa: E402
-    ColdPipeline,
-    ColdScheduler,
-    ColdUNet,
-    from_diffusers,
-    to_diffusers,
-)
+from colddiff.interop.diffusers import ColdPipeline, ColdScheduler, ColdUNet, from_diffusers, to_diffusers  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ from torch import nn
 
 from colddiff import loop
 from colddiff.guard import Guard
-from colddiff.interruption import Interrupted
 from colddiff.snapshots import last_good
 from colddiff.training import train
+from colddiff.utils.signals import Interrupted
 
 
 @pytest.mark.parametrize("fused", [True, False])

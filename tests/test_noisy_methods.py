@@ -23,11 +23,11 @@ from colddiff import (
     sample,
     time_grid,
 )
-from colddiff.degradations.blur_noise import BlurNoise
+from colddiff.degradations.operators.blur_noise import BlurNoise
 from colddiff.parametrization import Flow
-from colddiff.samplers import draw_noise
 from colddiff.testing import DegradationContract, SamplerContract
 from colddiff.unet import UNetConfig
+from colddiff.utils.rng import draw_noise
 
 GRID = time_grid(5)
 

@@ -26,10 +26,11 @@ from colddiff import (
     PixelNoise,
     QuadraticBetas,
     UniformNoise,
-    kernels,
 )
-from colddiff.separable import border_index
+from colddiff.degradations import levels
+from colddiff.degradations.spectral import border_index
 from colddiff.testing.failures import seeded
+from colddiff.utils import table_cache
 
 BORDERS = ("reflect", "circular", "symmetric")
 
@@ -111,7 +112,7 @@ def test_gaussian_blur_of_large_pictures_equals_the_spectral_form(border, images
     op = GaussianBlur(sigma_max=3, border=border)
     expected = op(x, t)
     monkeypatch.setattr(GaussianBlur, "largest_side", 8)
-    monkeypatch.setattr(kernels, "_TABLES", {})
+    monkeypatch.setattr(table_cache, "_TABLES", {})
     assert torch.equal(op(x, t)[0], x[0])
     assert distance(op(x, t), expected) < 1e-6
 
@@ -216,7 +217,7 @@ def test_pixelate_is_the_block_means_at_each_block_size_and_straight_between(
     h, w, largest_matrix, images, monkeypatch
 ) -> None:
     monkeypatch.setattr(Pixelate, "largest_side", largest_matrix)
-    monkeypatch.setattr(kernels, "_TABLES", {})
+    monkeypatch.setattr(table_cache, "_TABLES", {})
     x = images(2, 2, h, w)
     halvings = math.ceil(math.log2(max(h, w)))
     for k in range(halvings + 1):
@@ -432,16 +433,16 @@ def test_products_are_exact_inside_and_precision_settings_as_they_were_outside(i
 
 
 def test_tables_are_made_once_and_forgotten_when_memory_is_short(images, monkeypatch) -> None:
-    from colddiff import kernels
+    from colddiff.utils import table_cache
 
     built = []
-    monkeypatch.setattr(kernels, "_TABLES", {})
+    monkeypatch.setattr(table_cache, "_TABLES", {})
     monkeypatch.setattr(GaussianBlur, "tables", lambda self, like: built.append(self) or {"table": torch.zeros(100)})
     one, two = GaussianBlur(sigma_max=1), GaussianBlur(sigma_max=2)
     for op in (one, one, GaussianBlur(sigma_max=1.0), two, one):
         op.bind(like=images(1, 1, 4, 4))
     assert built == [one, two]
-    monkeypatch.setattr(kernels, "CACHE_BYTES", 500)
+    monkeypatch.setattr(table_cache, "CACHE_BYTES", 500)
     for op in (two, one, one):  # only the newest fits
         op.bind(like=images(1, 1, 4, 4))
     assert built == [one, two, one]
@@ -553,7 +554,7 @@ def test_a_hole_in_the_middle_serves_any_batch_and_needs_no_bind(images) -> None
 
 def test_a_severity_on_a_level_is_that_level() -> None:
     s = torch.tensor([0.0, 0.3, 0.5, 0.55, 1.0], dtype=torch.float64).reshape(-1, 1, 1, 1)
-    level, fraction = kernels.level_at(s, 10)
+    level, fraction = levels.level_at(s, 10)
     assert level.tolist() == [0, 3, 5, 5, 10]
     assert torch.allclose(fraction.flatten(), torch.tensor([0, 0, 0, 0.5, 0], dtype=torch.float64))
-    assert torch.equal(kernels.level_at(s.float(), 10)[0], level)
+    assert torch.equal(levels.level_at(s.float(), 10)[0], level)

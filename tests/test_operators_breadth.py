@@ -12,8 +12,8 @@ from PIL import Image
 from torch import Tensor
 
 from colddiff import Claims, Desaturate, Jpeg, JpegPillow, MotionBlur, SaltAndPepper, bind_observed, improved
-from colddiff.degradations import motion_blur
-from colddiff.kernels import jpeg_quality
+from colddiff.degradations.operators import motion_blur
+from colddiff.degradations.operators.jpeg import jpeg_quality
 from colddiff.testing.failures import last, seeded
 
 

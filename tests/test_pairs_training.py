@@ -18,10 +18,10 @@ from torch import nn
 from colddiff import Compose, GaussianBlur, Interpolate, cli, commands, load, train
 from colddiff.batches import Batches
 from colddiff.data import load_data
-from colddiff.interruption import Interrupted
 from colddiff.loop import Loop
 from colddiff.settings import data_for, prior_for
 from colddiff.snapshots import snapshots
+from colddiff.utils.signals import Interrupted
 
 CPU = torch.device("cpu")
 

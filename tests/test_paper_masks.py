@@ -8,12 +8,12 @@ from kornia.color import lab_to_rgb, rgb_to_lab
 from torch import Tensor
 
 from colddiff import Claims, Degradation, Power, bind_observed, improved, naive, one_shot
-from colddiff.degradations import radial
-from colddiff.degradations.colour_mask import ColourMask
-from colddiff.degradations.desaturate import Desaturate
-from colddiff.degradations.fade import Fade
-from colddiff.degradations.gaussian_mask import GaussianMask
-from colddiff.degradations.spiral import Spiral, spiral_order
+from colddiff.degradations.families import radial
+from colddiff.degradations.operators.colour_mask import ColourMask
+from colddiff.degradations.operators.desaturate import Desaturate
+from colddiff.degradations.operators.fade import Fade
+from colddiff.degradations.operators.gaussian_mask import GaussianMask
+from colddiff.degradations.operators.spiral import Spiral, spiral_order
 from colddiff.testing import DegradationContract
 
 MEAN = (1 / 3, 1 / 3, 1 / 3)

@@ -19,14 +19,14 @@ from colddiff import (
     QuadraticBetas,
     Resolution,
 )
-from colddiff.chains import AccumulatingSigma, DecreasingSigma
-from colddiff.degradations import separable
-from colddiff.degradations.animorph import Animorph
-from colddiff.degradations.snow import Snow, zoomed
-from colddiff.degradations.widening_blur import WideningBlur
+from colddiff.degradations.blur_schedules import AccumulatingSigma, DecreasingSigma
+from colddiff.degradations.families import separable
+from colddiff.degradations.operators.animorph import Animorph
+from colddiff.degradations.operators.snow import Snow, zoomed
+from colddiff.degradations.operators.widening_blur import WideningBlur
+from colddiff.degradations.spectral import border_index
 from colddiff.restoration import bind_observed
 from colddiff.samplers import improved, naive
-from colddiff.separable import border_index
 from colddiff.testing import DegradationContract
 
 

@@ -5,8 +5,8 @@ import tiny
 import torch
 from torch import nn
 
-from colddiff.chains import CosineBetas, QuadraticBetas
 from colddiff.degradations import GaussianNoise
+from colddiff.degradations.noise_schedules import CosineBetas, QuadraticBetas
 from colddiff.parametrization import Epsilon, Velocity
 from colddiff.unet import RestorerConfig
 

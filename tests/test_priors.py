@@ -31,9 +31,9 @@ from colddiff import (
     train,
 )
 from colddiff.priors import Fitted, GaussianMixture
-from colddiff.registry import registered
-from colddiff.tensors import read_tensors
 from colddiff.testing.failures import seeded
+from colddiff.utils.config import registered
+from colddiff.utils.safetensors_io import read_tensors
 
 
 def photos(n: int = 50) -> Tensor:

@@ -16,8 +16,8 @@ from runs import entries
 from safetensors.torch import load_file
 
 from colddiff import checkpoint
-from colddiff.processes import agreed, first_then_all, is_first, place, shared
 from colddiff.training import train
+from colddiff.utils.distributed import agreed, first_then_all, is_first, place, shared
 
 NETWORK = [
     word
@@ -127,7 +127,7 @@ from pathlib import Path
 
 import torch
 from colddiff.cli import leave
-from colddiff.processes import first_then_all, join, same_everywhere
+from colddiff.utils.distributed import first_then_all, join, same_everywhere
 
 join("cpu")
 rank = torch.distributed.get_rank()

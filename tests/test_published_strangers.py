@@ -16,7 +16,7 @@ import colddiff as cd
 from colddiff.checkpoint import SHIPPED
 from colddiff.publish import stage
 from colddiff.report import evaluate
-from colddiff.texts import unmarked
+from colddiff.utils.text import unmarked
 
 pytest.importorskip("huggingface_hub")
 

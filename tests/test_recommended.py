@@ -32,11 +32,11 @@ from colddiff.degradations import (
     PixelMask,
     PixelNoise,
 )
+from colddiff.degradations.schedules import Power
 from colddiff.publish import stage
 from colddiff.recommended import FILE, LEFT_ALONE, MOST_CALLS, MOST_STARTS, Recommended, Setting, recommended_in
 from colddiff.report import Report, evaluate, write_card
 from colddiff.samplers import SAMPLERS
-from colddiff.schedules import Power
 from colddiff.training import train
 from colddiff.ways import cells, walks
 

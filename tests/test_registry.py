@@ -26,8 +26,8 @@ from colddiff import (
     UNetConfig,
     UniformNoise,
 )
-from colddiff import registry as registry_module
-from colddiff.registry import lookup, plug_ins, register, registered, suggestion
+from colddiff.utils import config as registry_module
+from colddiff.utils.config import lookup, plug_ins, register, registered, suggestion
 
 VALUES = [
     GaussianBlur(sigma_max=3, schedule=Power(exponent=3)),

@@ -25,8 +25,9 @@ from colddiff.degradations import (
     PixelMask,
     PixelNoise,
 )
+from colddiff.measuring import PICTURED
 from colddiff.priors import StandardNormal
-from colddiff.report import PICTURED, evaluate, write_card
+from colddiff.report import evaluate, write_card
 from colddiff.training import train
 
 DATA = load_data("digits", split="test")

@@ -15,8 +15,8 @@ from colddiff.cli import main
 from colddiff.judges import Direction, direction, judges, together
 from colddiff.metrics import Summary, summary
 from colddiff.perception import kid
-from colddiff.published import RESTORATION
-from colddiff.reproduced_generation import GENERATION, WAYS, _blur, generation_table
+from colddiff.published import GENERATION, RESTORATION
+from colddiff.reproduced_generation import WAYS, _blur, generation_table
 from colddiff.reproduction import reproduce, runs_for
 from colddiff.settings import TrainConfig
 from colddiff.training import complete, trained

@@ -17,9 +17,9 @@ from runs import assert_same, entries, tensors_of
 from colddiff import checkpoint
 from colddiff.data import load_data
 from colddiff.degradations import GaussianBlur
-from colddiff.interruption import Interrupted
 from colddiff.loop import Loop
 from colddiff.training import train
+from colddiff.utils.signals import Interrupted
 
 
 @pytest.fixture

@@ -28,9 +28,10 @@ from colddiff import (
     time_grid,
     walk,
 )
-from colddiff.samplers import draw_noise, named_sampler
+from colddiff.samplers import named_sampler
 from colddiff.testing import Line
 from colddiff.testing.failures import last, seeded
+from colddiff.utils.rng import draw_noise
 
 NOISE = GaussianNoise(betas=LinearBetas(num_steps=50, beta_start=0.001, beta_end=0.2))
 

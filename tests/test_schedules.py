@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from colddiff import Bridge, Cosine, Exponential, Linear, Power, Schedule, Table
-from colddiff.registry import registered
+from colddiff.utils.config import registered
 
 SCHEDULES = [
     Linear(),

@@ -19,9 +19,9 @@ from colddiff import (
 from colddiff.data import ImageData
 from colddiff.framing import Framing
 from colddiff.parametrization import Epsilon, Velocity
-from colddiff.registry import registered
 from colddiff.settings import data_for, held_out_for, held_out_split, prior_for, restorer_for
 from colddiff.unet import RestorerConfig, UNetConfig
+from colddiff.utils.config import registered
 
 
 def data(channels=1, n=6, side=8):

@@ -20,13 +20,13 @@ from colddiff.data import load_data
 from colddiff.degradations import GaussianBlur, GaussianMask, Interpolate
 from colddiff.estimating import FEWEST, SHARE, fit_estimator, images_within, worth_fitting
 from colddiff.framing import Framing
-from colddiff.interruption import Interrupted
 from colddiff.recommended import Recommended, Setting
 from colddiff.restoring import Job, restore_files
 from colddiff.run import Run
 from colddiff.settling import Settled
 from colddiff.severity import BINS, FILE, Severity, SeverityEstimator, features, joined, posterior, targets
 from colddiff.training import train
+from colddiff.utils.signals import Interrupted
 
 CPU = torch.device("cpu")
 BLUR = GaussianBlur(sigma_max=3.0)

@@ -15,7 +15,7 @@ import pytest
 import tiny
 import torch
 
-from colddiff import processes, viz
+from colddiff import viz
 from colddiff.batches import Batches
 from colddiff.checkpoint import load
 from colddiff.cli import main
@@ -27,6 +27,7 @@ from colddiff.restoring import Job, restore_files
 from colddiff.settling import Settled
 from colddiff.severity import BINS, FILE, UNSURE, Severity, SeverityEstimator, features, posterior
 from colddiff.training import train
+from colddiff.utils import distributed
 
 CPU = torch.device("cpu")
 BLUR = GaussianBlur(sigma_max=3.0)
@@ -246,9 +247,9 @@ class Two:
             0,
             threading.local(),
         )
-        monkeypatch.setattr(processes, "place", lambda: (self.own.rank, 2))
-        monkeypatch.setattr(processes, "_from_all", self.all_say)
-        monkeypatch.setattr(processes, "AGREE_EVERY", 0.01)
+        monkeypatch.setattr(distributed, "place", lambda: (self.own.rank, 2))
+        monkeypatch.setattr(distributed, "_from_all", self.all_say)
+        monkeypatch.setattr(distributed, "AGREE_EVERY", 0.01)
 
     def all_say(self, value):
         self.said[self.own.rank] = value
@@ -275,7 +276,7 @@ def test_the_others_wait_for_the_first_in_many_short_turns(monkeypatch):
             time.sleep(0.005)
             done.append(told())
 
-    assert two.do(*[lambda: processes.first_alone(work, lambda: 0)] * 2) == [0, 0]
+    assert two.do(*[lambda: distributed.first_alone(work, lambda: 0)] * 2) == [0, 0]
     assert done == [0] * 20 and two.rounds > 12
 
 
@@ -288,7 +289,7 @@ def test_a_signal_to_another_process_ends_the_work_of_the_first(monkeypatch):
             signals[1] = 15 if len(done) > 5 else 0
             time.sleep(0.005)
 
-    ends = two.do(*[lambda rank=rank: processes.first_alone(work, lambda: signals[rank]) for rank in (0, 1)])
+    ends = two.do(*[lambda rank=rank: distributed.first_alone(work, lambda: signals[rank]) for rank in (0, 1)])
     assert ends == [15, 15] and 5 < len(done) < 100
 
 
@@ -300,7 +301,7 @@ def test_a_process_that_is_alone_hears_its_own_signal_at_once():
         signals[0] = 2
         done.append(told())
 
-    assert processes.first_alone(work, lambda: signals[0]) == 2 and done == [0, 2]
+    assert distributed.first_alone(work, lambda: signals[0]) == 2 and done == [0, 2]
 
 
 # --- files of others -------------------------------------------------------------------------------------------------
@@ -344,7 +345,7 @@ def test_several_processes_leave_what_one_does_and_stop_together(tmp_path):
         "rank = int(os.environ['RANK'])\n"
         "processes.AGREE_EVERY = 0.0\n"
         "if sys.argv[3] == 'stop' and rank == 1:\n"
-        "    told = processes.first_alone\n"
+        "    told = distributed.first_alone\n"
         "    training.first_alone = lambda *given: signal.raise_signal(signal.SIGTERM) or told(*given)\n"
         "training.train(tiny.config(sys.argv[2], steps=64), resume=sys.argv[4] == 'resume', progress=False)\n"
     )

@@ -17,9 +17,9 @@ from colddiff.batches import Batches
 from colddiff.data import ImageData
 from colddiff.degradations import Desaturate, Interpolate
 from colddiff.feed import Feed
-from colddiff.interruption import Interrupted
 from colddiff.loop import Loop, words
 from colddiff.training import train
+from colddiff.utils.signals import Interrupted
 
 
 @pytest.fixture

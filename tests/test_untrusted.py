@@ -16,13 +16,13 @@ from hostile import CONFIGS, FILES, OPERATORS, SECONDS, Bomb, one, operator, pac
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from colddiff import registry
 from colddiff.checkpoint import SHIPPED, load
 from colddiff.degradations import GaussianBlur
 from colddiff.perception import _classifier
 from colddiff.snapshots import load_snapshot
-from colddiff.tensors import load_weights, write_tensors
 from colddiff.unet import UNet, UNetConfig
+from colddiff.utils import config
+from colddiff.utils.safetensors_io import load_weights, write_tensors
 
 HEADROOM = 2**30  # that a refusal may take
 
@@ -140,7 +140,7 @@ def test_weights_in_other_fractions_are_taken(run: Path) -> None:
 @pytest.mark.parametrize("name", ["model", "prior", "features", "optimizer"])
 def test_a_file_that_is_larger_than_the_memory_is_refused_unread(name: str, run: Path, monkeypatch) -> None:
     file = run / f"{name}.safetensors"
-    monkeypatch.setattr("colddiff.tensors.free_memory", lambda: 10**6)
+    monkeypatch.setattr("colddiff.utils.safetensors_io.free_memory", lambda: 10**6)
     assert load(run, device="cpu").net is not None
     content = packed({"a": one(shape=(2**38,), end=2**40)})
     file.write_bytes(content)
@@ -252,6 +252,6 @@ def test_every_hostile_run_is_refused_within_two_seconds_and_a_gibibyte(tmp_path
 
 
 def test_files_spoiled_at_random_are_read_or_refused(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(registry, "entry_points", lambda *, group, name=None: [])
+    monkeypatch.setattr(config, "entry_points", lambda *, group, name=None: [])
     found = fuzz_readers.fuzz(10.0, 1, tmp_path, most=40)
     assert found.runs == 40 and not found.findings, found.findings

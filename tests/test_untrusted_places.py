@@ -11,12 +11,13 @@ import torch
 from hostile import Bomb, refusal, text
 
 import colddiff as cd
-from colddiff import cli, commands, registry
+from colddiff import cli, commands
 from colddiff.checkpoint import SHIPPED, load
 from colddiff.degradations import GaussianBlur
-from colddiff.files import write_whole
 from colddiff.official import import_official
 from colddiff.presets import preset
+from colddiff.utils import config
+from colddiff.utils.files import write_whole
 
 
 @pytest.fixture
@@ -113,7 +114,7 @@ PLACES = {
 def test_a_plug_in_is_not_imported_because_a_config_names_it(place: str, run: Path, monkeypatch, capsys) -> None:
     point = Point()
     monkeypatch.setattr(
-        registry, "entry_points", lambda *, group, name=None: [point] * (group == "colddiff.degradations")
+        config, "entry_points", lambda *, group, name=None: [point] * (group == "colddiff.degradations")
     )
     (run / "config.json").write_bytes(text(**PLACES[place]))
     told = refusal(load, run)
@@ -126,7 +127,7 @@ def test_a_plug_in_is_not_imported_because_a_config_names_it(place: str, run: Pa
 def test_a_plug_in_that_is_trusted_is_imported(run: Path, monkeypatch, capsys) -> None:
     point = Point()
     monkeypatch.setattr(
-        registry, "entry_points", lambda *, group, name=None: [point] * (group == "colddiff.degradations")
+        config, "entry_points", lambda *, group, name=None: [point] * (group == "colddiff.degradations")
     )
     (run / "config.json").write_bytes(text(**PLACES["degradation"]))
     assert load(run, device="cpu", trust_plugins=True).degradation == GaussianBlur(sigma_max=3.0) and point.asked

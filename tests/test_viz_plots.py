@@ -23,8 +23,8 @@ from colddiff import (
     Power,
     viz,
 )
-from colddiff.files import write_whole
-from colddiff.spreads import Row, Spread
+from colddiff.utils.files import write_whole
+from colddiff.utils.statistics import Row, Spread
 from colddiff.viz.spectra import gains
 from colddiff.viz.style import COLOURS, LOOKS, MARKERS, look
 

@@ -12,8 +12,8 @@ from typing import Any
 import gradio as gr
 
 from ..degradations.base import Degradation
-from ..registry import Configurable, field_types, lookup, plug_ins, registered
-from ..texts import argument_texts
+from ..utils.config import Configurable, field_types, lookup, plug_ins, registered
+from ..utils.text import argument_texts
 
 NOTHING = "none"
 # What stands in a field that has no default of use.

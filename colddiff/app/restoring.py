@@ -18,7 +18,7 @@ from ..grids import time_grid
 from ..priors import Empirical
 from ..run import Run
 from ..samplers import SAMPLERS, State
-from ..seeds import generator_for
+from ..utils.rng import generator_for
 from ..viz.differences import difference_map
 from ..viz.sheets import rgb
 from ..ways import walks

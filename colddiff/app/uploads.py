@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..framing import Framing
 from ..pictures import UNREADABLE, formats, reason, resized, to_tensor, without_warnings
-from ..texts import printable
+from ..utils.text import printable
 
 MOST_BYTES = "20mb"  # of a file
 MOST_PIXELS = 40_000_000  # that are decoded

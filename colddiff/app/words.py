@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from ..texts import printable
+from ..utils.text import printable
 
 # Two computations at once on the whole page; others wait, and none is turned away.
 COMPUTING: dict[str, Any] = {"concurrency_id": "computing", "concurrency_limit": 2}

@@ -12,13 +12,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..grids import float_times
-from ..kernels import cached_tables, computing_dtype, exact_float32, few_threads, is_told, moved, one_if_shared
-from ..registry import MOST_PARTS, Configurable
-from ..schedules import Linear, Schedule
+from ..utils.config import Configurable
+from ..utils.numerics import computing_dtype, exact_float32, few_threads
+from ..utils.table_cache import cached_tables
+from .levels import one_if_shared
+from .schedules import Linear, Schedule
+from .times import as_times
 
 Params = dict[str, Tensor]
 Images = Float[Tensor, "B C H W"]
+
+# What a picture tells of a clean image more exactly than this is taken from it, and no restorer is asked.
+KNOWN_TO = 0.02
 
 
 class Claims(Flag):
@@ -358,61 +363,6 @@ def check_images(x: Tensor) -> None:
         raise ValueError(f"expected images (B, C, H, W), got shape {tuple(x.shape)}; x[None] makes a batch of one")
 
 
-def as_times(t: Tensor | float, x: Tensor) -> Tensor:
-    """t as a float tensor (B,) on the device of x; times that are still on the CPU are checked to be in [0, 1]."""
-    t = float_times(t)
-    if t.dim() > 1 or (t.dim() == 1 and t.shape[0] not in (1, x.shape[0])):
-        raise ValueError(f"expected one time, or one per image ({x.shape[0]},), got shape {tuple(t.shape)}")
-    t = t if t.dim() else t.reshape(1)
-    # A look at the values of a GPU tensor would stall the device; in a traced graph it would break it.
-    if t.device.type == "cpu" and not torch.compiler.is_compiling():
-        values = one_if_shared(t).tolist()
-        if not all(0 <= value <= 1 for value in values):
-            raise ValueError(f"times must be in [0, 1], 0 clean and 1 fully degraded, got {values}")
-    t = t if t.device == x.device else t.to(x.device, non_blocking=True)
-    return t if t.shape[0] == x.shape[0] else t.expand(x.shape[0])
-
-
-# --- degradations made of others -------------------------------------------------------------------------------------
-
-
-def to_part(i: int, params: Params) -> Params:
-    """The params of part i under the names that they have in the whole: "i.name"."""
-    return {f"{i}.{name}": value for name, value in params.items()}
-
-
-def of_part(i: int, params: Params) -> Params:
-    """What part i is to see of the params of the whole."""
-    prefix = f"{i}."
-    return {name.removeprefix(prefix): value for name, value in params.items() if name.startswith(prefix)}
-
-
-def part_severity(part: Degradation, s: Tensor) -> Tensor:
-    """The severity of a part where the whole is at severity s, (B, 1, 1, 1): warped by the part's own schedule."""
-    return part.severity(s).to(s.dtype)
-
-
-def check_fill(fill: tuple[float, ...]) -> None:
-    """Raise unless a fill colour is one or several numbers in [0, 1]."""
-    if not fill or not all(0 <= value <= 1 for value in fill):
-        raise ValueError(f"fill must be one number, or one per channel, in [0, 1], got {str(fill)[:100]}")
-
-
-def check_parts(name: str, parts: tuple[Degradation, ...]) -> None:
-    """Raise for more parts than `MOST_PARTS`, those of the parts among them: each is computed at every step."""
-    count = sum(map(_size, parts))
-    if count > MOST_PARTS:
-        raise ValueError(f"{name} must have at most {MOST_PARTS} parts, those of its parts among them, got {count}")
-
-
-def _size(op: Degradation) -> int:
-    """How many degradations one is made of, itself among them."""
-    inner = [v for field in vars(op).values() for v in (field if isinstance(field, tuple) else (field,))]
-    return 1 + sum(_size(v) for v in inner if isinstance(v, Degradation))
-
-
-def fill_colour(fill: tuple[float, ...], like: Tensor) -> Tensor:
-    """A fill colour as (1, C or 1, 1, 1): one number for all channels, or one per channel."""
-    if len(fill) not in (1, like.shape[1]):
-        raise ValueError(f"fill must have 1 number or one per channel, {like.shape[1]}, got {fill}")
-    return moved(torch.tensor(fill, dtype=torch.float64).view(1, -1, 1, 1), like)
+def is_told(gain: Tensor, noise: Tensor | float) -> Tensor:
+    """Whether what is seen multiplied by `gain`, and off by `noise` (a standard deviation), is known to `KNOWN_TO`."""
+    return gain.abs() * KNOWN_TO >= noise

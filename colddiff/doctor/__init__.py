@@ -14,9 +14,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ..checkpoint import load
-from ..processes import pick_device
 from ..run import Run
-from ..texts import printable
+from ..utils.distributed import pick_device
+from ..utils.text import printable
 from . import checkup, machine
 from .by_heart import overfit
 from .cases import Case, case_of

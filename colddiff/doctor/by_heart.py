@@ -13,9 +13,9 @@ from torch import nn
 
 from ..loop import learning_rate
 from ..objective import adam, restoration_loss
-from ..seeds import seed_for
 from ..settings import TrainConfig
 from ..unet import RestorerConfig
+from ..utils.rng import seed_for
 from .cases import Case
 from .findings import Finding
 

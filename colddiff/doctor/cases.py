@@ -14,11 +14,11 @@ from ..batches import Batch, Batches
 from ..data import ImageData, load_data
 from ..embedded import EMBEDDED
 from ..reading import read_all
-from ..registry import field_types
 from ..run import Run
-from ..seeds import generator_for
 from ..settings import TrainConfig
 from ..sources import alone
+from ..utils.config import field_types
+from ..utils.rng import generator_for
 from .findings import one_line
 
 IMAGES = 8

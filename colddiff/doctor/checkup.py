@@ -15,15 +15,15 @@ from torch import Tensor
 
 from ..degradations.base import Degradation, Images
 from ..fast import TOLERANCE
-from ..files import read_json
 from ..loop import STARVED
 from ..run import Run
 from ..runlog import last_lines
 from ..snapshots import snapshots, torn
-from ..tensors import read_tensors
 from ..testing import Subject, degradation_promises
 from ..testing.degradations import DEGRADATION_CHECKS, random_images_for_required_params
 from ..testing.failures import NEEDS_GPU, describe, told_of
+from ..utils.files import read_json
+from ..utils.safetensors_io import read_tensors
 from .cases import Case
 from .findings import Finding, found
 

@@ -17,10 +17,10 @@ import psutil
 import torch
 from packaging.requirements import Requirement
 
-from ..budget import cpu_threads
 from ..fast import pick_precision
-from ..memory import GROUP, free_memory
-from ..processes import pick_device
+from ..utils.distributed import pick_device
+from ..utils.memory import GROUP, free_memory
+from ..utils.numerics import cpu_threads
 from .findings import Finding, Verdict
 
 LITTLE_MEMORY, LITTLE_DISK = 2, 1  # GiB below which work is likely to end early

@@ -16,13 +16,13 @@ from ..captured import WORTH_IT, captured
 from ..degradations.base import Degradation, Images
 from ..fast import DARK, SLOPE, TOLERANCE, FastRestorer, wrong_slope
 from ..grids import time_grid
-from ..kernels import exact_matmul
 from ..loop import GATE
 from ..objective import adam, loss_on, validation_loss
-from ..registry import registered
 from ..samplers import improved
-from ..seeds import generator_for
 from ..testing.failures import ROUNDING
+from ..utils.config import registered
+from ..utils.numerics import exact_matmul
+from ..utils.rng import generator_for
 from .cases import Case
 from .findings import Finding
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..degradations.base import Degradation, Images
-from ..degradations.gaussian_noise import GaussianNoise
+from ..degradations.operators.gaussian_noise import GaussianNoise
 from ..grids import grid_within
 from ..recommended import Setting
 from ..restoration import restore, suited_sampler

@@ -11,9 +11,9 @@ from deepinv.physics import LinearPhysics, Physics
 from deepinv.physics.generator import PhysicsGenerator
 from torch import Tensor
 
-from ..degradations.adapters import FromCallable, made
 from ..degradations.base import BoundDegradation, Claims, Degradation, Images, Params
-from ..grids import float_times
+from ..degradations.families.black_box import FromCallable, made
+from ..degradations.times import float_times
 from .drawing import Times, drawn, time_range
 
 Schedule = Callable[[float], Mapping[str, Tensor | float]]

@@ -14,22 +14,21 @@ from ..beginnings import begin
 from ..checkpoint import load, save
 from ..degradations.base import Images, Params
 from ..diffusers_unet import TIMESTEPS
-from ..files import read_json, write_text
 from ..grids import steps_within
 from ..kinds import as_batch
 from ..priors import Prior
 from ..restoration import suited_sampler
 from ..run import STEPS, Run
-from ..samplers import Generators
-from ..texts import unmarked
 from ..tiling import TILE, check_memory, tiled
+from ..utils.files import read_json, whole_folder, write_text
+from ..utils.rng import Generators
+from ..utils.text import unmarked
 from .diffusers_base import DiffusionPipeline, FromAnybody, ImagePipelineOutput
 from .diffusers_given import one_each, read_images
 from .diffusers_parts import ColdPrior as ColdPrior
 from .diffusers_parts import ColdUNet as ColdUNet
 from .diffusers_scheduler import ColdScheduler as ColdScheduler
 from .diffusers_scheduler import to_centred, to_unit
-from .folders import whole_folder
 
 INDEX = "model_index.json"
 MADE_OF = {(part.__module__, part.__name__) for part in (ColdUNet, ColdScheduler, ColdPrior)}

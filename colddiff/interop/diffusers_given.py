@@ -10,7 +10,7 @@ import torch
 from ..degradations.base import Images
 from ..kinds import as_batch
 from ..run import Run
-from ..samplers import Generators
+from ..utils.rng import Generators
 
 
 def one_each(generator: Generators, count: int) -> list[Any]:

@@ -14,8 +14,8 @@ from ..anonymous import without_folders
 from ..checkpoint import LONGEST_SIDE, MOST_CHANNELS
 from ..priors import Fitted, Prior
 from ..run import Run
-from ..tensors import read_tensors, write_tensors
 from ..unet import RestorerConfig
+from ..utils.safetensors_io import read_tensors, write_tensors
 
 # By name: diffusers looks for the base classes of a component in the module that a saved pipeline names.
 from .diffusers_base import BaseOutput, ConfigMixin, FromAnybody, ModelMixin, SchedulerMixin, register_to_config

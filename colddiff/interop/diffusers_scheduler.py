@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 
 from ..degradations.base import BoundDegradation, Degradation, Images, Params
-from ..degradations.gaussian_noise import GaussianNoise
+from ..degradations.levels import between_levels
+from ..degradations.operators.gaussian_noise import GaussianNoise
 from ..diffusers_unet import TIMESTEPS
 from ..grids import MOST_STEPS, time_grid
-from ..kernels import between_levels
 from ..parametrization import Epsilon, NoiseParametrization, Velocity
 from ..restoration import bind_observed
-from ..samplers import Generators, named_sampler, one_shot
+from ..samplers import named_sampler, one_shot
+from ..utils.rng import Generators
 
 # By name: diffusers looks for the base classes of a component in the module that a saved pipeline names.
 from .diffusers_base import BaseOutput, ConfigMixin, FromAnybody, SchedulerMixin, register_to_config

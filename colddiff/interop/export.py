@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from ..checkpoint import load
-from ..files import check_target
+from ..utils.files import check_target
 
 
 def export_run(run: str, out: str, format: str, overwrite: bool) -> None:

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from ..degradations.base import BoundDegradation
-from ..files import check_target, write_whole
 from ..run import Run
 from ..samplers import Sampler, improved, naive
+from ..utils.files import check_target, write_whole
 
 TOLERANCE = 1e-5  # of onnxruntime's answer, relative to the largest pixel, or to 1
 AXES = ("batch", "channels", "height", "width")

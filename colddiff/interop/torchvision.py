@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..degradations.adapters import FromCallable, made, torch_seeded
 from ..degradations.base import Claims, Degradation
+from ..degradations.families.black_box import FromCallable, made, torch_seeded
 from ..framing import Framing
 from ..kinds import as_batch
 from .drawing import Times, check_known, drawn, time_range

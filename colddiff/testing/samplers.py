@@ -10,12 +10,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ..chains import CosineBetas
 from ..degradations.base import BoundDegradation, Degradation, Images, Params
-from ..degradations.gaussian_blur import GaussianBlur
-from ..degradations.gaussian_noise import GaussianNoise
-from ..degradations.pixel_mask import PixelMask
-from ..degradations.uniform_noise import UniformNoise
+from ..degradations.noise_schedules import CosineBetas
+from ..degradations.operators.gaussian_blur import GaussianBlur
+from ..degradations.operators.gaussian_noise import GaussianNoise
+from ..degradations.operators.pixel_mask import PixelMask
+from ..degradations.operators.uniform_noise import UniformNoise
 from ..samplers import Sampler, State
 from .failures import describe, examples_of, last, name_of, parametrize, require, require_close, seeded, told_of
 

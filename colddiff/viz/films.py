@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..degradations.base import Degradation, Images, Params, as_times
+from ..degradations.base import Degradation, Images, Params
+from ..degradations.times import as_times
 from ..samplers import State
 from .sheets import CLOSE, labelled_rows
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..spreads import MEASURES, Row
+from ..utils.statistics import MEASURES, Row
 from .style import SMALL, TEXT, label_ends, look, name_axes, panels, scale, with_interval
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from ..files import write_whole
+from ..utils.files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..degradations.base import Degradation, Images
-from ..degradations.separable import SeparableLinear
+from ..degradations.families.separable import SeparableLinear
 from .films import film
 from .style import SMALL, name_axes, panels, scale
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..chains import NoiseSchedule
-from ..schedules import Schedule
+from ..degradations.noise_schedules import NoiseSchedule
+from ..degradations.schedules import Schedule
 from .style import COLOURS, DASHES, SMALL, name_axes, panels, scale
 
 if TYPE_CHECKING:
