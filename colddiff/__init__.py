@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from .beginnings import generate as generate
 from .consistency import consistent as consistent
+from .data.image_io import read_images as read_images
 from .degradations import Animorph as Animorph
 from .degradations import BlurNoise as BlurNoise
 from .degradations import BoundDegradation as BoundDegradation
@@ -55,7 +56,6 @@ from .degradations.schedules import Table as Table
 from .diffusers_unet import DiffusersRestorer as DiffusersRestorer
 from .diffusers_unet import DiffusersUNetConfig as DiffusersUNetConfig
 from .grids import time_grid as time_grid
-from .pictures import read_images as read_images
 from .priors import ChannelGaussian as ChannelGaussian
 from .priors import ChannelGMM as ChannelGMM
 from .priors import Constant as Constant
@@ -88,14 +88,14 @@ if TYPE_CHECKING:
     from . import presets as presets
     from .calibration import calibrate as calibrate
     from .checkpoint import load as load
-    from .data import ImageData as ImageData
-    from .data import from_images as from_images
-    from .data import load_data as load_data
+    from .data.dataset import ImageData as ImageData
+    from .data.dataset import from_images as from_images
+    from .data.dataset import load_data as load_data
+    from .data.streaming.dataset import stream_data as stream_data
     from .publish import push as push
     from .report import evaluate as evaluate
     from .run import Run as Run
     from .settings import TrainConfig as TrainConfig
-    from .streams import stream_data as stream_data
     from .training import train as train
     from .wasserstein import wasserstein_times as wasserstein_times
     from .wiener_unet import WienerUNetConfig as WienerUNetConfig
@@ -104,15 +104,15 @@ __version__ = "0.1.0"
 
 # Data, the training engine and the report are only loaded by those who use them.
 _LAZY = {
-    "ImageData": "data",
+    "ImageData": "data.dataset",
     "Run": "run",
     "calibrate": "calibration",
     "load": "checkpoint",
     "evaluate": "report",
-    "from_images": "data",
-    "load_data": "data",
+    "from_images": "data.dataset",
+    "load_data": "data.dataset",
     "push": "publish",
-    "stream_data": "streams",
+    "stream_data": "data.streaming.dataset",
     "TrainConfig": "settings",
     "train": "training",
     "wasserstein_times": "wasserstein",

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .data import ImageData
+from .data.dataset import ImageData
 from .degradations.base import Claims, Degradation, Images
 from .degradations.families.separable import SeparableLinear
 from .degradations.levels import level_at, on_levels, one_if_shared

@@ -9,9 +9,9 @@ import torch
 from kornia.geometry.transform import hflip
 from torch import Tensor
 
-from .data import ImageData
+from .data.dataset import ImageData
+from .data.streaming.dataset import StreamedData
 from .degradations.base import Degradation, Params
-from .streams import StreamedData
 from .utils.rng import draw_noise, generator_for
 
 

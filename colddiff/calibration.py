@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from . import metrics
-from .data import ImageData
+from .data.dataset import ImageData
 from .degradations.base import BoundDegradation, Degradation, Images, Params, check_images
 from .degradations.schedules import Linear, Table
 from .utils.config import suggestion

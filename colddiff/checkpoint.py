@@ -22,9 +22,9 @@ from . import parametrization as parametrization
 from . import resnet_unet as resnet_unet
 from . import wiener_unet as wiener_unet
 from .baselines import Baseline, baseline_for, baseline_from
+from .data.framing import Framing
 from .degradations.base import Degradation
 from .fast import pick_precision
-from .framing import Framing
 from .model_hub import downloaded, is_model_name
 from .priors import Fitted, Prior
 from .recommended import FILE as RECOMMENDED

@@ -14,9 +14,9 @@ from tqdm import tqdm
 
 from . import viz, worth
 from .checkpoint import load
-from .data import ImageData, beside, load_data
+from .data.builtin import EMBEDDED
+from .data.dataset import ImageData, beside, load_data
 from .defaults import make_default
-from .embedded import EMBEDDED
 from .generation import generated
 from .perception import not_ours_to_write, wants_training
 from .recommended import GOALS

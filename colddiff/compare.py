@@ -21,7 +21,7 @@ from .beginnings import begin
 from .checkpoint import load
 from .compared import Comparison, files_of
 from .contenders import GENERATING, RESTORING, Method
-from .data import ImageData, load_data
+from .data.dataset import ImageData, load_data
 from .degradations.base import Degradation
 from .degradations.operators.gaussian_blur import GaussianBlur
 from .degradations.operators.iterated_blur import IteratedBlur

@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from . import viz
-from .data import load_data
+from .data.dataset import load_data
 from .degradations.base import Degradation
 from .report import Report, evaluate, write_card
 from .run import Run

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from .data import ImageData
+from .data.dataset import ImageData
 from .perception import FEWEST, Perception, features_of, fid, kid, with_error
 from .run import Run
 from .samplers import Sampler

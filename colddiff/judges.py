@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from .data import ImageData
+from .data.dataset import ImageData
 from .metrics import Summary, summary
 from .perception import FEWEST, INSTALL_METRICS, Perception, inception, kid
 from .run import Run

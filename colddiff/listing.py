@@ -7,7 +7,7 @@ from typing import Any
 
 from . import presets
 from .checkpoint import shipped
-from .embedded import EMBEDDED
+from .data.builtin import EMBEDDED
 from .samplers import SAMPLERS
 from .utils.config import Configurable, field_types, plug_ins, registered
 

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from . import metrics
 from .baselines import Baseline
-from .data import ImageData
+from .data.dataset import ImageData
 from .perception import Perception, features_of
 from .restoration import restore
 from .run import Run

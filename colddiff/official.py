@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from .checkpoint import load, save
+from .data.framing import Framing
 from .degradations.operators.iterated_blur import IteratedBlur
-from .framing import Framing
 from .official_unets import STEPS, OfficialConfig
 from .priors import Fitted, Prior
 from .run import Run

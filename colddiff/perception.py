@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from .checkpoint import SHIPPED
-from .data import ImageData
+from .data.dataset import ImageData
 from .model_hub import is_cached
 from .run import Run
 from .turns import FEWEST_TRAINING, TurnClassifier, train_classifier

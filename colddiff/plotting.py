@@ -16,13 +16,13 @@ from . import viz
 from .beginnings import begin
 from .calibration import T_MIN, MetricName, calibrate, measure_at, straightness
 from .checkpoint import load
-from .data import load_data
+from .data.dataset import load_data
+from .data.framing import Framing
+from .data.image_io import to_tensor
 from .degradations.base import Degradation
 from .degradations.noise_schedules import NoiseSchedule
 from .degradations.schedules import Schedule
-from .framing import Framing
 from .grids import time_grid
-from .pictures import to_tensor
 from .restoration import suited_sampler
 from .run import Run
 from .samplers import State, walk

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import metrics
-from .data import ImageData
+from .data.dataset import ImageData
 from .run import Run
 
 

@@ -15,10 +15,10 @@ from PIL import Image
 from .anonymous import machine_path, without_folders
 from .card import model_card
 from .checkpoint import load
-from .embedded import EMBEDDED
+from .data.builtin import EMBEDDED
+from .data.image_io import naming, without_warnings
 from .generation import Generation
 from .model_hub import FILES, is_cached
-from .pictures import naming, without_warnings
 from .priors import Empirical
 from .recommended import FILE as RECOMMENDED
 from .recommended import recommended_in

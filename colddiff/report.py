@@ -17,7 +17,7 @@ from .anonymous import without_folders
 from .baselines import Baseline, baseline_for, kind_for
 from .card import model_card
 from .conclusion import Tried, conclude, recommend
-from .data import ImageData
+from .data.dataset import ImageData
 from .defaults import known_by_now, make_default
 from .generation import Generation, check_generation
 from .measuring import PICTURED, Kept, measure

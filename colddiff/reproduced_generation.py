@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from . import viz
-from .data import ImageData, load_data
+from .data.dataset import ImageData, load_data
 from .degradations.blur_schedules import ExponentialSigma
 from .degradations.noise_schedules import CosineBetas
 from .degradations.operators.gaussian_noise import GaussianNoise

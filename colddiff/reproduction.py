@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from . import viz
 from .baselines import baseline_for
-from .data import ImageData, load_data
+from .data.dataset import ImageData, load_data
 from .judges import Direction, Judges, check_images, direction, feature_sense, together
 from .measuring import PICTURED, Kept, measure
 from .metrics import summary

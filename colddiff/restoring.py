@@ -15,10 +15,10 @@ from tqdm import tqdm
 
 from . import metrics, viz
 from .consistency import READ_OFF
-from .framing import Framing
+from .data.decoding import listed
+from .data.framing import Framing
+from .data.image_io import IMAGE_SUFFIXES, astray, to_tensor
 from .grids import steps_within, time_grid
-from .pictures import IMAGE_SUFFIXES, astray, to_tensor
-from .reading import listed
 from .recommended import Setting
 from .run import Run
 from .samplers import Restorer, Sampler

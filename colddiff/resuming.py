@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from .data import ImageData
+from .data.dataset import ImageData
+from .data.streaming.dataset import StreamedData
 from .settings import FREE_TO_CHANGE, TrainConfig
 from .snapshots import last_good, snapshots
-from .streams import StreamedData
 from .utils.distributed import tell
 from .utils.files import read_json
 

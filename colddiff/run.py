@@ -16,13 +16,13 @@ from .baselines import Baseline
 from .beginnings import begin, generate, in_parts
 from .captured import captured
 from .consistency import READ_OFF, ROUNDING, consistently
+from .data.convert import as_batch, mapped
+from .data.framing import Framing
 from .degradations.base import Degradation, Images
 from .degradations.times import float_times
 from .each import apart, of_each
 from .fast import FastRestorer
-from .framing import Framing
 from .grids import grid_instead, grid_within, steps_within, time_grid
-from .kinds import as_batch, mapped
 from .priors import Prior
 from .recommended import Recommended, Setting, check_goal
 from .restoration import restore, suited_sampler

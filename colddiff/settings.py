@@ -9,16 +9,16 @@ import torch
 from torch import Tensor
 
 from .calibration import MetricName
-from .data import ImageData, beside, cut, load_data
+from .data.dataset import ImageData, beside, cut, load_data
+from .data.framing import Framing
+from .data.streaming.dataset import StreamedData, stream_data
 from .degradations.base import Degradation
 from .degradations.operators.gaussian_noise import GaussianNoise
 from .degradations.operators.interpolate import Interpolate
 from .diffusers_unet import DiffusersUNetConfig
-from .framing import Framing
 from .official_unets import OfficialConfig
 from .parametrization import Epsilon, Flow, NoiseParametrization, Velocity
 from .priors import Empirical, Fitted, Prior
-from .streams import StreamedData, stream_data
 from .unet import RestorerConfig, UNetConfig
 from .utils.config import Configurable, register
 from .wiener_unet import WienerUNetConfig

@@ -22,7 +22,8 @@ from .baselines import baseline_for
 from .batches import Batches
 from .budget import steps_in
 from .calibration import calibrate
-from .data import ImageData
+from .data.dataset import ImageData
+from .data.streaming.dataset import StreamedData
 from .estimating import fit_estimator, images_within, worth_fitting
 from .fast import CompiledModel, pick_precision
 from .feed import Feed
@@ -35,7 +36,6 @@ from .runlog import Log, tensorboard_writer
 from .settings import TrainConfig, images_for, in_memory, prior_for, restorer_for
 from .severity import FILE as SEVERITY
 from .snapshots import check_disk, clear_away, load_snapshot, saving, snapshots
-from .streams import StreamedData
 from .unet import RestorerConfig
 from .utils.distributed import agreed, first_alone, is_first, join, place
 from .utils.files import LARGEST_JSON, locked, read_json, size_in_words

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from .data import ImageData
-from .splits import held_out
+from .data.dataset import ImageData
+from .data.splits import held_out
 from .utils.numerics import exact_matmul
 
 STEPS = 300

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from . import metrics
 from .calibration import STILL, Sample, refined
-from .data import ImageData
+from .data.dataset import ImageData
 from .degradations.base import BoundDegradation, Degradation, Images, Params
 from .grids import grid_within, on_levels
 

@@ -15,7 +15,7 @@ from PIL import Image
 from skimage.data import astronaut, chelsea
 
 import colddiff as cd
-from colddiff.pictures import fit, to_tensor
+from colddiff.data.image_io import fit, to_tensor
 from colddiff.restoration import suited_sampler
 from colddiff.utils.config import registered
 from colddiff.viz import grid

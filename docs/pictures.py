@@ -11,7 +11,7 @@ from skimage.data import astronaut, chelsea
 
 import colddiff as cd
 from colddiff import paper
-from colddiff.pictures import fit, to_tensor
+from colddiff.data.image_io import fit, to_tensor
 from colddiff.utils.statistics import Row, Spread
 from colddiff.viz import curves, labelled_rows, save
 

@@ -10,7 +10,7 @@ from skimage.data import astronaut
 
 from colddiff import metrics, viz
 from colddiff.data import load_data
-from colddiff.pictures import read_image, to_tensor
+from colddiff.data.image_io import read_image, to_tensor
 
 
 def distort(pixels: torch.Tensor, d: float, u: torch.Tensor) -> torch.Tensor:

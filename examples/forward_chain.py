@@ -9,7 +9,7 @@ from skimage.data import astronaut
 
 import colddiff as cd
 from colddiff import viz
-from colddiff.pictures import fit, to_tensor
+from colddiff.data.image_io import fit, to_tensor
 
 SCHEDULES = {"linear": cd.LinearBetas(), "quadratic": cd.QuadraticBetas(), "cosine": cd.CosineBetas()}
 TIMES = torch.tensor([0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0], dtype=torch.float64)

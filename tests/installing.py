@@ -29,8 +29,8 @@ SMOKE: dict[str, list[list[str]]] = {
         ["-c", "import colddiff as cd, importlib.metadata as m; assert cd.__version__ == m.version('colddiff')"],
         ["-c", "from importlib.resources import files; assert (files('colddiff') / 'py.typed').is_file()"],
     ],
-    "parquet": [["-c", "import pyarrow, colddiff.tables"]],
-    "datasets": [["-c", "import datasets, colddiff.hub"]],
+    "parquet": [["-c", "import pyarrow, colddiff.data.streaming.parquet"]],
+    "datasets": [["-c", "import datasets, colddiff.data.huggingface"]],
     "diffusers": [["export", "digits", "pipeline"]],
     "metrics": [
         ["eval", "digits", "digits", "--images", "40", "--steps", "2", "--start", "1", "--perception", "classifier"]

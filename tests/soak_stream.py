@@ -28,8 +28,8 @@ from PIL import Image
 
 from colddiff import Desaturate
 from colddiff.batches import Batches
+from colddiff.data.streaming.dataset import stream_data
 from colddiff.feed import Feed
-from colddiff.streams import stream_data
 
 SHARDS, DISTINCT, SIDE, BATCH = 20, 256, 64, 64
 PROCESSES, WORKERS = 2, 2

@@ -13,8 +13,8 @@ from PIL import Image
 
 import colddiff as cd
 from colddiff.beginnings import begin, begin_between
+from colddiff.data.framing import Framing
 from colddiff.degradations.base import Degradation
-from colddiff.framing import Framing
 from colddiff.run import Run
 from colddiff.utils.config import field_types, registered
 

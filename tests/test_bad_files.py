@@ -10,7 +10,7 @@ import pytest
 from bad import COMMANDS, RUN, encoded, inside, lines_of, picture
 
 from colddiff import from_images, load_data
-from colddiff.framing import Framing
+from colddiff.data.framing import Framing
 from colddiff.restoring import Job, restore_files
 from colddiff.utils.text import printable
 

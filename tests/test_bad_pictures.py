@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
 from colddiff import from_images, load_data
-from colddiff.framing import Framing
-from colddiff.pictures import IMAGE_SUFFIXES, read_images
+from colddiff.data.framing import Framing
+from colddiff.data.image_io import IMAGE_SUFFIXES, read_images
 
 examples = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 

@@ -11,8 +11,8 @@ import torch
 from PIL import EpsImagePlugin, Image
 
 from colddiff.data import ImageData, from_images, load_data
-from colddiff.framing import Framing
-from colddiff.pictures import UNREADABLE, formats, read_image, scaled
+from colddiff.data.framing import Framing
+from colddiff.data.image_io import UNREADABLE, formats, read_image, scaled
 
 RED = (255, 0, 0)
 

@@ -10,7 +10,7 @@ from folders import numbers
 from PIL import Image
 
 from colddiff.data import load_data
-from colddiff.hub import is_hub_name
+from colddiff.data.huggingface import is_hub_name
 
 datasets = pytest.importorskip("datasets")
 huggingface_hub = pytest.importorskip("huggingface_hub")

@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 
 from colddiff import GaussianBlur, GaussianMask, Interpolate, PixelMask, PixelNoise
-from colddiff.framing import Framing
-from colddiff.kinds import TOGETHER, mapped
+from colddiff.data.convert import TOGETHER, mapped
+from colddiff.data.framing import Framing
 from colddiff.testing.failures import seeded
 
 READ = Framing().read

@@ -17,10 +17,10 @@ from colddiff.checkpoint import load
 from colddiff.commands import inspect_run
 from colddiff.convnext_unet import ConvNextUNetConfig
 from colddiff.data import from_images
+from colddiff.data.framing import Framing
 from colddiff.degradations import GaussianBlur, GaussianMask, IteratedBlur
 from colddiff.degradations.base import Degradation
 from colddiff.degradations.blur_schedules import ConstantSigma
-from colddiff.framing import Framing
 from colddiff.official import import_official
 from colddiff.priors import ChannelGaussian, Constant
 from colddiff.report import evaluate

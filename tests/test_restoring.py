@@ -14,8 +14,8 @@ from torch import nn
 
 from colddiff import GaussianBlur, GaussianNoise, Interpolate, PixelMask, PixelNoise, cli, metrics, restoring, tiling
 from colddiff.checkpoint import load, save
-from colddiff.framing import Framing
-from colddiff.pictures import read_images
+from colddiff.data.framing import Framing
+from colddiff.data.image_io import read_images
 from colddiff.recommended import Recommended, Setting
 from colddiff.restoring import Job, restore_files
 from colddiff.run import Run

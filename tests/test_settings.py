@@ -17,7 +17,7 @@ from colddiff import (
     UniformNoise,
 )
 from colddiff.data import ImageData
-from colddiff.framing import Framing
+from colddiff.data.framing import Framing
 from colddiff.parametrization import Epsilon, Velocity
 from colddiff.settings import data_for, held_out_for, held_out_split, prior_for, restorer_for
 from colddiff.unet import RestorerConfig, UNetConfig

@@ -17,9 +17,9 @@ from colddiff.checkpoint import load
 from colddiff.cli import main
 from colddiff.commands import MOST_LINES
 from colddiff.data import load_data
+from colddiff.data.framing import Framing
 from colddiff.degradations import GaussianBlur, GaussianMask, Interpolate
 from colddiff.estimating import FEWEST, SHARE, fit_estimator, images_within, worth_fitting
-from colddiff.framing import Framing
 from colddiff.recommended import Recommended, Setting
 from colddiff.restoring import Job, restore_files
 from colddiff.run import Run

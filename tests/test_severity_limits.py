@@ -20,9 +20,9 @@ from colddiff.batches import Batches
 from colddiff.checkpoint import load
 from colddiff.cli import main
 from colddiff.data import load_data
+from colddiff.data.framing import Framing
 from colddiff.degradations import GaussianBlur, Interpolate
 from colddiff.estimating import CHEAP, FEWEST, SPARED, fit_estimator, worth_fitting
-from colddiff.framing import Framing
 from colddiff.restoring import Job, restore_files
 from colddiff.settling import Settled
 from colddiff.severity import BINS, FILE, UNSURE, Severity, SeverityEstimator, features, posterior

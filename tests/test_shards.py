@@ -13,11 +13,11 @@ import torch
 from archives import archive, numbered, png
 from PIL import Image
 
-from colddiff import shards as shared
-from colddiff import tars
-from colddiff.shards import Aside, Recent, block_shuffle, spread
-from colddiff.splits import members
-from colddiff.tars import index_tars, tar_files, told_split
+from colddiff.data.splits import members
+from colddiff.data.streaming import shards as shared
+from colddiff.data.streaming import webdataset
+from colddiff.data.streaming.shards import Aside, Recent, block_shuffle, spread
+from colddiff.data.streaming.webdataset import index_tars, tar_files, told_split
 
 
 def indexed(*files: Path):
@@ -150,7 +150,7 @@ def test_every_picture_is_found_by_its_row(tmp_path):
 
 
 def test_blocks_are_runs_of_one_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(tars, "BLOCK", 4)
+    monkeypatch.setattr(webdataset, "BLOCK", 4)
     files = [numbered(tmp_path / f"{k}.tar", range(n)) for k, n in enumerate((9, 4, 0, 1))]
     assert indexed(*files).blocks.tolist() == [0, 4, 8, 9, 13, 14]
 

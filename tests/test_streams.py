@@ -11,10 +11,11 @@ from archives import archive, numbered, png
 from folders import numbers as in_memory
 from folders import parquet, pictures
 
-from colddiff import hub, streams, tables, tars
-from colddiff.data import ImageData, load_data
-from colddiff.splits import is_held_out
-from colddiff.streams import stream_data
+from colddiff.data import ImageData, huggingface, load_data
+from colddiff.data.splits import is_held_out
+from colddiff.data.streaming import dataset, webdataset
+from colddiff.data.streaming import parquet as parquet_module
+from colddiff.data.streaming.dataset import stream_data
 
 
 def numbers(images: torch.Tensor) -> list[int]:
@@ -28,7 +29,7 @@ def everything(data) -> list[int]:
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """250 pictures in tar files of many lengths."""
-    monkeypatch.setattr(tars, "BLOCK", 8)
+    monkeypatch.setattr(webdataset, "BLOCK", 8)
     first = 0
     for k, length in enumerate((40, 1, 0, 90, 64, 55)):
         numbered(tmp_path / f"{k}.tar", range(first, first + length))
@@ -160,12 +161,12 @@ def test_a_size_is_needed_where_pictures_differ_and_decided_where_they_do_not(tm
 
 
 def test_colour_is_decided_once_for_all(tmp_path, monkeypatch):
-    monkeypatch.setattr(streams, "LOOKED_AT", 2)
+    monkeypatch.setattr(dataset, "LOOKED_AT", 2)
     content = {f"{i}.png": png(i, mode="RGB" if i == 1 else "L") for i in range(4)}
     file = archive(tmp_path / "x.tar", content)
     grey = stream_data(file, split="all")
     assert grey.shape[0] == 1 and grey.framing.colour == "grey" and everything(grey) == [0, 1, 2, 3]
-    monkeypatch.setattr(streams, "LOOKED_AT", 4)
+    monkeypatch.setattr(dataset, "LOOKED_AT", 4)
     rgb = stream_data(file, split="all")
     assert rgb.shape[0] == 3 and rgb.framing.colour == "rgb" and rgb[:].shape == (4, 3, 8, 8)
     assert stream_data(file, split="all", colour="grey").shape[0] == 1
@@ -223,7 +224,7 @@ def test_within_a_broken_stretch_pictures_from_elsewhere_stand_in_the_same_for_w
     data, again = (stream_data(file, split="all", bad_share=1) for _ in range(2))
     read: list[int] = []
     monkeypatch.setattr(
-        type(data.shards), "raw", lambda self, row, raw=tars.Tars.raw: read.append(row) or raw(self, row)
+        type(data.shards), "raw", lambda self, row, raw=webdataset.Tars.raw: read.append(row) or raw(self, row)
     )
     stood_in = numbers(data[20:170])
     assert len(read) < 150 * 25 and len({*stood_in}) > 30
@@ -235,14 +236,14 @@ def test_a_search_for_another_picture_has_an_end_and_leaves_out_none_of_few(tmp_
     few = stream_data(spoiled(tmp_path / "few.tar", set(range(100)) - {7}, 100), split="all", bad_share=1)
     assert numbers(few[8:9]) == [7]
     data = stream_data(spoiled(tmp_path / "x.tar", set(range(50, 200))), split="all", bad_share=1)
-    monkeypatch.setattr(streams, "_framed", lambda *_: float("nothing"))
+    monkeypatch.setattr(dataset, "_framed", lambda *_: float("nothing"))
     assert numbers(data[:0]) == []
     with pytest.raises(ValueError, match=r"100 images from all over '.*x.tar' are unreadable, as x.tar: 060"):
         _ = data[60:61]
 
 
 def test_a_picture_of_another_size_is_broken_where_none_was_given(tmp_path, monkeypatch):
-    monkeypatch.setattr(streams, "LOOKED_AT", 2)
+    monkeypatch.setattr(dataset, "LOOKED_AT", 2)
     file = archive(tmp_path / "x.tar", {f"{i}.png": png(i, (9, 8) if i == 1 else (8, 8)) for i in range(4)})
     data = stream_data(file, split="all")
     with pytest.warns(UserWarning, match=r"1.png \(it is 8 x 9 pixels, others are 8 x 8: give an image size\)"):
@@ -288,7 +289,7 @@ def remote(monkeypatch):
     pytest.importorskip("pyarrow")
     fsspec = pytest.importorskip("fsspec")
     memory = fsspec.filesystem("memory")
-    monkeypatch.setattr("colddiff.shards.PAUSES", (0.0, 0.0))
+    monkeypatch.setattr("colddiff.data.streaming.shards.PAUSES", (0.0, 0.0))
 
     def put(file, values, tmp_path):
         parquet(tmp_path / file, values)
@@ -301,7 +302,7 @@ def remote(monkeypatch):
 
 def test_a_data_set_of_the_hub_is_read_where_it_is(remote, tmp_path, monkeypatch):
     files = {"train": [remote(f"{k}.parquet", range(40 * k, 40 * k + 40), tmp_path) for k in range(3)]}
-    monkeypatch.setattr(streams, "hub_files", lambda name: files)
+    monkeypatch.setattr(dataset, "hub_files", lambda name: files)
     monkeypatch.chdir(tmp_path)
     data = stream_data("owner/set")
     held = in_memory(data.held_out(99))
@@ -312,18 +313,18 @@ def test_a_data_set_of_the_hub_is_read_where_it_is(remote, tmp_path, monkeypatch
 
 
 def test_what_is_far_away_is_asked_for_again_and_then_named(remote, tmp_path, monkeypatch):
-    address, opened, failing = remote("x.parquet", range(8), tmp_path), tables._opened, []
+    address, opened, failing = remote("x.parquet", range(8), tmp_path), parquet_module._opened, []
 
     def unsteady(file):
         if failing:
             raise failing.pop()
         return opened(file)
 
-    monkeypatch.setattr(streams, "hub_files", lambda name: {"train": [address]})
+    monkeypatch.setattr(dataset, "hub_files", lambda name: {"train": [address]})
     monkeypatch.chdir(tmp_path)
     data = stream_data("owner/set", split="all")
     data.shards.recent.kept.clear()
-    monkeypatch.setattr(tables, "_opened", unsteady)
+    monkeypatch.setattr(parquet_module, "_opened", unsteady)
     failing += [ConnectionError("reset"), RuntimeError("the hub is busy")]
     assert everything(data) == list(range(8)) and not failing
     data.shards.recent.kept.clear()
@@ -336,9 +337,9 @@ def test_what_is_far_away_is_asked_for_again_and_then_named(remote, tmp_path, mo
 
 def test_what_is_not_there_is_not_waited_for(monkeypatch):
     pytest.importorskip("pyarrow")
-    monkeypatch.setattr("colddiff.shards.PAUSES", (600.0,))
+    monkeypatch.setattr("colddiff.data.streaming.shards.PAUSES", (600.0,))
     with pytest.raises(OSError, match=r"the shard 'memory://hub/none.parquet' cannot be read"):
-        tables.footer_of("memory://hub/none.parquet")
+        parquet_module.footer_of("memory://hub/none.parquet")
 
 
 @pytest.mark.parametrize("missing", [False, True])
@@ -380,7 +381,7 @@ def test_missing_pictures_of_a_table_are_broken_ones(tmp_path):
 def test_a_row_group_is_read_once_for_all_who_want_it(tmp_path, monkeypatch):
     pytest.importorskip("pyarrow")
     parquet(tmp_path / "x.parquet", range(16))
-    data, opened, read = stream_data(tmp_path, split="all"), tables._opened, []
+    data, opened, read = stream_data(tmp_path, split="all"), parquet_module._opened, []
     data.shards.recent.kept.clear()
     meet = threading.Barrier(4)
 
@@ -392,7 +393,7 @@ def test_a_row_group_is_read_once_for_all_who_want_it(tmp_path, monkeypatch):
         meet.wait()
         return numbers(data[k::4])
 
-    monkeypatch.setattr(tables, "_opened", counted)
+    monkeypatch.setattr(parquet_module, "_opened", counted)
     with ThreadPoolExecutor(4) as pool:
         assert sorted(chain(*pool.map(ask, range(4)))) == list(range(16))
     assert len(read) == 4  # of four rows
@@ -424,7 +425,7 @@ def builder(monkeypatch, tmp_path):
 
 def test_the_files_of_a_data_set_are_asked_for_and_not_downloaded(builder):
     builder["owner/set", "small"] = {"train": ["hf://datasets/owner/set@1/a.parquet"], "test": []}
-    assert tables.hub_files("owner/set:small") == {"train": ["hf://datasets/owner/set@1/a.parquet"], "test": []}
+    assert parquet_module.hub_files("owner/set:small") == {"train": ["hf://datasets/owner/set@1/a.parquet"], "test": []}
 
 
 def test_other_files_of_the_hub_are_told(builder):
@@ -443,7 +444,7 @@ def test_a_hub_that_does_not_answer_is_one_line(builder):
 
 
 def test_a_slip_in_the_name_of_a_folder_never_goes_to_the_network(tmp_path, monkeypatch):
-    monkeypatch.setattr(streams, "hub_files", lambda name: pytest.fail("asked the hub"))
+    monkeypatch.setattr(dataset, "hub_files", lambda name: pytest.fail("asked the hub"))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data" / "shards").mkdir(parents=True)
     with pytest.raises(FileNotFoundError, match="did you mean 'data/shards'"):
@@ -451,4 +452,4 @@ def test_a_slip_in_the_name_of_a_folder_never_goes_to_the_network(tmp_path, monk
 
 
 def test_hub_names_are_those_of_load_data():
-    assert streams.is_hub_name is hub.is_hub_name
+    assert dataset.is_hub_name is huggingface.is_hub_name

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import viz
+from ..data.framing import Framing
 from ..degradations.base import BoundDegradation, Degradation
-from ..framing import Framing
 from .controls import controls, operator, operators, snippet
 from .uploads import Shelf, read
 from .words import COMPUTING, picture_in, picture_out, told

@@ -6,9 +6,9 @@ import numpy as np
 from PIL import Image
 
 from .. import viz
-from ..embedded import EMBEDDED
-from ..framing import Framing
-from ..pictures import fit
+from ..data.builtin import EMBEDDED
+from ..data.framing import Framing
+from ..data.image_io import fit
 from ..run import Run
 
 PHOTOGRAPHS = ("astronaut", "cat", "coffee", "rocket")

@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 
 from .. import metrics, viz
-from ..framing import Framing
+from ..data.framing import Framing
+from ..data.image_io import rgb
 from ..grids import time_grid
 from ..priors import Empirical
 from ..run import Run
 from ..samplers import SAMPLERS, State
 from ..utils.rng import generator_for
 from ..viz.differences import difference_map
-from ..viz.sheets import rgb
 from ..ways import walks
 from .examples import suited_pictures
 from .racing import race_plot

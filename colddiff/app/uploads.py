@@ -10,8 +10,8 @@ from uuid import uuid4
 from PIL import Image
 from torch import Tensor
 
-from ..framing import Framing
-from ..pictures import UNREADABLE, formats, reason, resized, to_tensor, without_warnings
+from ..data.framing import Framing
+from ..data.image_io import UNREADABLE, formats, reason, resized, to_tensor, without_warnings
 from ..utils.text import printable
 
 MOST_BYTES = "20mb"  # of a file

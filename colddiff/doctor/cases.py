@@ -11,12 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..batches import Batch, Batches
-from ..data import ImageData, load_data
-from ..embedded import EMBEDDED
-from ..reading import read_all
+from ..data.builtin import EMBEDDED
+from ..data.dataset import ImageData, load_data
+from ..data.decoding import read_all
+from ..data.sources import alone
 from ..run import Run
 from ..settings import TrainConfig
-from ..sources import alone
 from ..utils.config import field_types
 from ..utils.rng import generator_for
 from .findings import one_line

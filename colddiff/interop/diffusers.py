@@ -12,10 +12,10 @@ from torch import Tensor
 
 from ..beginnings import begin
 from ..checkpoint import load, save
+from ..data.convert import as_batch
 from ..degradations.base import Images, Params
 from ..diffusers_unet import TIMESTEPS
 from ..grids import steps_within
-from ..kinds import as_batch
 from ..priors import Prior
 from ..restoration import suited_sampler
 from ..run import STEPS, Run

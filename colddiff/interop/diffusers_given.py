@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
+from ..data.convert import as_batch
 from ..degradations.base import Images
-from ..kinds import as_batch
 from ..run import Run
 from ..utils.rng import Generators
 

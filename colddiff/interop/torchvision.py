@@ -9,10 +9,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ..data.convert import as_batch
+from ..data.framing import Framing
 from ..degradations.base import Claims, Degradation
 from ..degradations.families.black_box import FromCallable, made, torch_seeded
-from ..framing import Framing
-from ..kinds import as_batch
 from .drawing import Times, check_known, drawn, time_range
 
 try:

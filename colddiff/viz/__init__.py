@@ -1,5 +1,6 @@
 """Pictures: sheets and strips of images, animations, maps of differences, and plots (which need matplotlib)."""
 
+from ..data.image_io import to_image as to_image
 from .differences import difference as difference
 from .differences import difference_map as difference_map
 from .films import film as film
@@ -13,7 +14,6 @@ from .sheets import grid as grid
 from .sheets import labelled_rows as labelled_rows
 from .sheets import picture_format as picture_format
 from .sheets import save as save
-from .sheets import to_image as to_image
 from .spectra import frequencies as frequencies
 from .straight import calibration as calibration
 from .warps import schedules as schedules

@@ -9,7 +9,8 @@ from jaxtyping import Float
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from .sheets import CLOSE, GAP, font_for, labelled_rows, rgb, to_image
+from ..data.image_io import rgb, to_image
+from .sheets import CLOSE, GAP, font_for, labelled_rows
 
 # Blue to red across near-white, which all eyes tell apart; and from white through orange to dark for what has no sign.
 SIGNED = ((5, 48, 97), (67, 147, 195), (247, 247, 247), (214, 96, 77), (103, 0, 31))

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
@@ -14,25 +13,12 @@ from ..utils.files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+from ..data.image_io import to_image
 
 GAP = 2  # pixels between pictures
 SIDE = 64  # pixels that a picture needs above a time
 CLOSE = 128  # and where it is looked at closely, or has a name
 LONGEST = {"JPEG": 65500, "WEBP": 16383, "GIF": 65535, "TGA": 65535, "AVIF": 65536}  # sides of a format, in pixels
-
-
-def to_image(x: Tensor) -> Image.Image:
-    """A picture from x, (C, H, W) in [0, 1], clamped and rounded to 8 bits; of more channels the first 3, of 2 one."""
-    shown = x[: 3 if len(x) >= 3 else 1]
-    pixels = (shown.detach().float().cpu().clamp(0, 1) * 255).round().to(torch.uint8)
-    return Image.fromarray(pixels[0].numpy() if len(pixels) == 1 else pixels.permute(1, 2, 0).numpy())
-
-
-def rgb(x: Tensor) -> Tensor:
-    """Images (..., C, H, W) as (..., 3, H, W): the first 3 channels, or the first one three times."""
-    if x.shape[-3] >= 3:
-        return x[..., :3, :, :]
-    return x[..., :1, :, :].expand(*x.shape[:-3], 3, *x.shape[-2:])
 
 
 def grid(images: Tensor, columns: int | None = None, *, zoom: int = 1) -> Image.Image:
@@ -126,9 +112,6 @@ def picture_format(path: str | Path) -> str:
     if kind not in Image.SAVE:
         raise ValueError(f"cannot write {Path(path).name!r} as a picture: name it .png, .jpg or .gif")
     return kind
-
-
-# --- helpers ---------------------------------------------------------------------------------------------------------
 
 
 def _save_plot(plot: Figure, path: Path) -> Path:

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from .pictures import IMAGE_SUFFIXES
+from ...utils.files import size_in_words
+from ...utils.text import printable
+from ..image_io import IMAGE_SUFFIXES
+from ..splits import SPLITS, entry_name
 from .shards import Aside, patiently
-from .splits import SPLITS, entry_name
-from .utils.files import size_in_words
-from .utils.text import printable
 
 BLOCK = 256  # consecutive samples that an order keeps near each other, so that a disk reads ahead
 PACKED = re.compile(r"\.(tgz|tbz2?|txz|tar\.\w+)$", re.IGNORECASE)

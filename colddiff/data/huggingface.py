@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from .utils.huggingface import HUB_NAME, line_of, silenced
+from ..utils.huggingface import HUB_NAME, line_of, silenced
 
 
 def is_hub_name(source: str) -> bool:

@@ -13,11 +13,16 @@ from contextlib import ExitStack, contextmanager
 from functools import cache
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
+
+if TYPE_CHECKING:
+    pass
+
 
 IMAGE_SUFFIXES = {
     ".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".avif", ".jp2", ".tga", ".ppm",
@@ -205,3 +210,17 @@ def tiles(image: Image.Image, size: int) -> list[Image.Image]:
     left, top = (image.width - columns * size) // 2, (image.height - rows * size) // 2
     corners = [(left + i * size, top + j * size) for j in range(rows) for i in range(columns)]
     return [image.crop((x, y, x + size, y + size)) for x, y in corners]
+
+
+def to_image(x: Tensor) -> Image.Image:
+    """A picture from x, (C, H, W) in [0, 1], clamped and rounded to 8 bits; of more channels the first 3, of 2 one."""
+    shown = x[: 3 if len(x) >= 3 else 1]
+    pixels = (shown.detach().float().cpu().clamp(0, 1) * 255).round().to(torch.uint8)
+    return Image.fromarray(pixels[0].numpy() if len(pixels) == 1 else pixels.permute(1, 2, 0).numpy())
+
+
+def rgb(x: Tensor) -> Tensor:
+    """Images (..., C, H, W) as (..., 3, H, W): the first 3 channels, or the first one three times."""
+    if x.shape[-3] >= 3:
+        return x[..., :3, :, :]
+    return x[..., :1, :, :].expand(*x.shape[:-3], 3, *x.shape[-2:])

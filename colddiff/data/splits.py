@@ -12,7 +12,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from .pictures import IMAGE_SUFFIXES
+from .image_io import IMAGE_SUFFIXES
 
 ARRAY_SUFFIXES = {".npy", ".npz"}
 TABLE_SUFFIXES = {".parquet", *ARRAY_SUFFIXES}

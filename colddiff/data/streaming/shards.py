@@ -14,8 +14,8 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from .pictures import reason
-from .splits import is_held_out, members
+from ..image_io import reason
+from ..splits import is_held_out, members
 
 CACHE_BYTES = 256 * 2**20  # of blocks that stay in memory, per process
 WINDOW = 8192  # rows that are shuffled at a time

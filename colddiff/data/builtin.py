@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from .framing import Framing
-from .pictures import to_tensor
+from .image_io import to_tensor
 from .splits import held_out
 
 

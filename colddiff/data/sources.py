@@ -14,11 +14,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .embedded import EMBEDDED
+from ..utils.config import suggestion
+from ..utils.text import printable
+from .builtin import EMBEDDED
+from .decoding import Named
 from .framing import Framing
-from .hub import downloaded, image_rows, is_hub_name, is_saved, saved
-from .pictures import astray
-from .reading import Named
+from .huggingface import downloaded, image_rows, is_hub_name, is_saved, saved
+from .image_io import astray
 from .splits import (
     ARRAY_SUFFIXES,
     TABLE_SUFFIXES,
@@ -32,8 +34,6 @@ from .splits import (
     pairs,
     row_names,
 )
-from .utils.config import suggestion
-from .utils.text import printable
 
 MOST_CHANNELS = 4  # of an array that does not say where it has them
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .framing import Framing, Raw, width_height
-from .pictures import UNREADABLE, reason, without_warnings
+from .image_io import UNREADABLE, reason, without_warnings
 
 Named = tuple[str, Raw]  # a picture, and what to call it in a message
 

@@ -13,8 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .pictures import naming, to_tensor
-from .viz import to_image
+from .image_io import naming, to_image, to_tensor
 
 FARTHEST = 16.0  # from 0 that floats in [0, 1] may be with noise on them
 TOGETHER = 32  # pictures of one size that are treated as one batch

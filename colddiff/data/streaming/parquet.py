@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from .hub import datasets_package
+from ...utils.huggingface import HUB_NAME, line_of, silenced
+from ..huggingface import datasets_package
+from ..splits import entry_name, row_names
 from .shards import CACHE_BYTES, WINDOW, Aside, Recent, patiently
-from .splits import entry_name, row_names
-from .utils.huggingface import HUB_NAME, line_of, silenced
 
 FOOTERS = 16  # read at a time
 

@@ -10,13 +10,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from .embedded import EMBEDDED
+from ..utils.config import suggestion
+from ..utils.rng import permutation
+from .builtin import EMBEDDED
+from .decoding import listed, read_all
 from .framing import Framing
-from .reading import listed, read_all
 from .sources import Source, alone, in_memory, in_memory_pairs, in_pairs
 from .splits import SPLITS, members, row_names
-from .utils.config import suggestion
-from .utils.rng import permutation
 
 
 @dataclass(frozen=True)

@@ -13,18 +13,18 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from .data import ImageData
-from .embedded import EMBEDDED
-from .framing import Framing
-from .hub import is_hub_name, is_saved
-from .pictures import UNREADABLE, reason
-from .reading import MOST_NAMES, read_all
+from ...utils.config import suggestion
+from ...utils.rng import generator_for
+from ..builtin import EMBEDDED
+from ..dataset import ImageData
+from ..decoding import MOST_NAMES, read_all
+from ..framing import Framing
+from ..huggingface import is_hub_name, is_saved
+from ..image_io import UNREADABLE, reason
+from ..splits import SPLITS, choose, locate, named
+from .parquet import hub_files, index_tables
 from .shards import Shards, block_shuffle, spread
-from .splits import SPLITS, choose, locate, named
-from .tables import hub_files, index_tables
-from .tars import index_tars, tar_files, told_split
-from .utils.config import suggestion
-from .utils.rng import generator_for
+from .webdataset import index_tars, tar_files, told_split
 
 LOOKED_AT = 256  # pictures that decide size and colour
 SURE = 100  # pictures after which a share of them tells something

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .pictures import centre, fit, naming, read_image, resized, scaled, tiles, to_tensor
-from .utils.config import Configurable, register
+from ..utils.config import Configurable, register
+from .image_io import centre, fit, naming, read_image, resized, scaled, tiles, to_tensor
 
 # What a picture comes as: a file, its bytes, an open image, or pixels (C, H, W) uint8.
 Raw = str | Path | bytes | Image.Image | Tensor

@@ -1,0 +1,1 @@
+"""Data sets that need not fit into memory."""
