@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 import colddiff as cd
-from colddiff.captured import captured
 from colddiff.fast import FastRestorer
-from colddiff.samplers import Restorer
+from colddiff.samplers.base import Restorer
+from colddiff.samplers.cuda_graph import captured
 
 from .cases import bound, images
 from .levers import BF16, FP32, Lever, as_we_ship

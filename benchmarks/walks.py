@@ -18,7 +18,7 @@ from torch import Tensor
 
 import colddiff as cd
 from colddiff import metrics
-from colddiff.consistency import EXACT
+from colddiff.samplers.consistency import EXACT
 
 from .walk_pages import Line, write_pages
 

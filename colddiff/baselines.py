@@ -17,7 +17,7 @@ from .degradations.families.separable import SeparableLinear
 from .degradations.levels import level_at, on_levels, one_if_shared
 from .degradations.spectral import apply_axes
 from .degradations.times import as_times
-from .restoration import bind_observed
+from .samplers.unknown_params import bind_observed
 from .utils.table_cache import cached_tables
 from .wiener import ROUNDING_VARIANCE, moments, shrinkage, spectral_moments, wiener_estimate
 

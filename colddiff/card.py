@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .anonymous import hub_dataset, without_folders
-from .priors import Empirical
 from .recommended import FILE as RECOMMENDED
 from .run import Run
+from .samplers.priors import Empirical
 from .utils.text import unmarked
 
 PAPER = "https://arxiv.org/abs/2208.09392"

@@ -26,10 +26,11 @@ from .data.framing import Framing
 from .degradations.base import Degradation
 from .fast import pick_precision
 from .model_hub import downloaded, is_model_name
-from .priors import Fitted, Prior
 from .recommended import FILE as RECOMMENDED
 from .recommended import Recommended, recommended_in
 from .run import Run
+from .samplers.priors import Fitted, Prior
+from .samplers.sample import walks
 from .severity import FILE as SEVERITY
 from .severity import read_estimator
 from .unet import RestorerConfig
@@ -37,7 +38,6 @@ from .utils.config import Configurable, names_of
 from .utils.distributed import pick_device
 from .utils.files import read_json, write_json
 from .utils.safetensors_io import check_memory, check_weights, load_weights, read_tensors, write_tensors
-from .ways import walks
 
 FORMAT = 2
 SHIPPED = Path(__file__).parent / "shipped"

@@ -17,7 +17,6 @@ from torch import Tensor
 from tqdm import tqdm
 
 from . import metrics, paper
-from .beginnings import begin
 from .checkpoint import load
 from .compared import Comparison, files_of
 from .contenders import GENERATING, RESTORING, Method
@@ -30,9 +29,11 @@ from .generation import nearest
 from .judges import Judges, judges, together
 from .measuring import PICTURED
 from .perception import FEWEST, INSTALL_METRICS, features_of, fid
-from .priors import LowresGMM
 from .run import Run
-from .samplers import State, walk
+from .samplers.base import State
+from .samplers.generation import begin
+from .samplers.priors import LowresGMM
+from .samplers.sample import walk
 from .settings import Size, TrainConfig, data_for, held_out_for, in_memory
 from .training import complete, trained
 from .turns import FEWEST_TRAINING

@@ -12,7 +12,7 @@ from .data.dataset import load_data
 from .degradations.base import Degradation
 from .report import Report, evaluate, write_card
 from .run import Run
-from .samplers import walk
+from .samplers.sample import walk
 from .settings import TrainConfig
 from .training import complete, trained
 from .utils.rng import generator_for

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from .data.dataset import ImageData
 from .perception import FEWEST, Perception, features_of, fid, kid, with_error
 from .run import Run
-from .samplers import Sampler
+from .samplers.base import Sampler
 from .utils.distributed import is_first, place, shared
 from .utils.numerics import exact_matmul
 from .utils.rng import generator_for

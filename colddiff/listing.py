@@ -8,7 +8,7 @@ from typing import Any
 from . import presets
 from .checkpoint import shipped
 from .data.builtin import EMBEDDED
-from .samplers import SAMPLERS
+from .samplers.algorithms import SAMPLERS
 from .utils.config import Configurable, field_types, plug_ins, registered
 
 GROUPS = {

@@ -18,13 +18,14 @@ from . import viz
 from .batches import Batches
 from .fast import CompiledModel, FastRestorer
 from .feed import Feed
-from .grids import time_grid
 from .guard import Guard
 from .objective import restoration_loss, validation_loss
-from .restoration import restore, suited_sampler
 from .resuming import Standing
 from .runlog import Log
-from .samplers import Restorer, named_sampler
+from .samplers.base import Restorer
+from .samplers.sample import named_sampler
+from .samplers.time_grid import time_grid
+from .samplers.unknown_params import restore, suited_sampler
 from .settings import TrainConfig
 from .snapshots import last_good, load_snapshot, save_snapshot, saving
 from .utils.distributed import AGREE_EVERY, agreed, is_first, place, tell

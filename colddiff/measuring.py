@@ -13,9 +13,10 @@ from . import metrics
 from .baselines import Baseline
 from .data.dataset import ImageData
 from .perception import Perception, features_of
-from .restoration import restore
 from .run import Run
-from .samplers import SAMPLERS, restorer_calls, sample
+from .samplers.algorithms import SAMPLERS
+from .samplers.sample import restorer_calls, sample
+from .samplers.unknown_params import restore
 from .utils.distributed import is_first, place, shared
 from .utils.rng import generator_for
 from .ways import Cell

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .batches import Batch, Batches
 from .degradations.base import Degradation
-from .samplers import improved
+from .samplers.algorithms import improved
 from .settings import TrainConfig
 
 VALIDATION_IMAGES = 256

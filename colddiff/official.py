@@ -17,8 +17,8 @@ from .checkpoint import load, save
 from .data.framing import Framing
 from .degradations.operators.iterated_blur import IteratedBlur
 from .official_unets import STEPS, OfficialConfig
-from .priors import Fitted, Prior
 from .run import Run
+from .samplers.priors import Fitted, Prior
 from .settings import TrainConfig
 
 EXPECTED = ("step", "model", "ema")

@@ -13,7 +13,6 @@ from PIL import Image
 from torch import Tensor
 
 from . import viz
-from .beginnings import begin
 from .calibration import T_MIN, MetricName, calibrate, measure_at, straightness
 from .checkpoint import load
 from .data.dataset import load_data
@@ -22,10 +21,12 @@ from .data.image_io import to_tensor
 from .degradations.base import Degradation
 from .degradations.noise_schedules import NoiseSchedule
 from .degradations.schedules import Schedule
-from .grids import time_grid
-from .restoration import suited_sampler
 from .run import Run
-from .samplers import State, walk
+from .samplers.base import State
+from .samplers.generation import begin
+from .samplers.sample import walk
+from .samplers.time_grid import time_grid
+from .samplers.unknown_params import suited_sampler
 from .utils.config import plug_ins, registered, suggestion
 from .utils.distributed import pick_device
 from .utils.files import check_target, read_json

@@ -19,11 +19,11 @@ from .data.builtin import EMBEDDED
 from .data.image_io import naming, without_warnings
 from .generation import Generation
 from .model_hub import FILES, is_cached
-from .priors import Empirical
 from .recommended import FILE as RECOMMENDED
 from .recommended import recommended_in
 from .report import Report
 from .run import Run
+from .samplers.priors import Empirical
 from .utils.files import check_plain, read_json, write_json, write_text
 from .utils.huggingface import is_repository, quietly, why
 from .utils.text import unmarked

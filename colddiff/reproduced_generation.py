@@ -20,9 +20,9 @@ from .generation import compare, generated
 from .judges import Judges, check_images, feature_sense, together
 from .metrics import summary
 from .perception import Perception, features_of, fid
-from .priors import SYMMETRY_BREAKING, ChannelGaussian
 from .published import GENERATION
 from .run import Run
+from .samplers.priors import SYMMETRY_BREAKING, ChannelGaussian
 from .settings import Size, TrainConfig
 from .training import trained
 from .utils.files import check_target, write_text

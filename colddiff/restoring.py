@@ -14,15 +14,15 @@ from torch import Tensor
 from tqdm import tqdm
 
 from . import metrics, viz
-from .consistency import READ_OFF
 from .data.decoding import listed
 from .data.framing import Framing
 from .data.image_io import IMAGE_SUFFIXES, astray, to_tensor
-from .grids import steps_within, time_grid
 from .recommended import Setting
 from .run import Run
-from .samplers import Restorer, Sampler
-from .settling import Settled
+from .samplers.base import Restorer, Sampler
+from .samplers.consistency import READ_OFF
+from .samplers.early_stopping import Settled
+from .samplers.time_grid import steps_within, time_grid
 from .severity import Severity
 from .tiling import TILE, tile_count
 from .utils.files import check_target, write_json

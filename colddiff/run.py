@@ -13,21 +13,24 @@ import torch
 from torch import Tensor, nn
 
 from .baselines import Baseline
-from .beginnings import begin, generate, in_parts
-from .captured import captured
-from .consistency import READ_OFF, ROUNDING, consistently
 from .data.convert import as_batch, mapped
 from .data.framing import Framing
 from .degradations.base import Degradation, Images
 from .degradations.times import float_times
 from .each import apart, of_each
 from .fast import FastRestorer
-from .grids import grid_instead, grid_within, steps_within, time_grid
-from .priors import Prior
+from .models.batching import in_parts
 from .recommended import Recommended, Setting, check_goal
-from .restoration import restore, suited_sampler
-from .samplers import Restorer, Sampler, State, named_sampler, one_shot, walk
-from .settling import Settled
+from .samplers.algorithms import one_shot
+from .samplers.base import Restorer, Sampler, State
+from .samplers.consistency import READ_OFF, ROUNDING, consistently
+from .samplers.cuda_graph import captured
+from .samplers.early_stopping import Settled
+from .samplers.generation import begin, generate
+from .samplers.priors import Prior
+from .samplers.sample import named_sampler, walk
+from .samplers.time_grid import grid_instead, grid_within, steps_within, time_grid
+from .samplers.unknown_params import restore, suited_sampler
 from .severity import Severity, SeverityEstimator, joined
 from .tiling import TILE, check_memory, tiled
 from .utils.rng import Generators

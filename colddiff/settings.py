@@ -18,7 +18,7 @@ from .degradations.operators.interpolate import Interpolate
 from .diffusers_unet import DiffusersUNetConfig
 from .official_unets import OfficialConfig
 from .parametrization import Epsilon, Flow, NoiseParametrization, Velocity
-from .priors import Empirical, Fitted, Prior
+from .samplers.priors import Empirical, Fitted, Prior
 from .unet import RestorerConfig, UNetConfig
 from .utils.config import Configurable, register
 from .wiener_unet import WienerUNetConfig

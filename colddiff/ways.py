@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from .degradations.base import Degradation
-from .grids import grid_within, steps_within
+from .samplers.sample import walks
+from .samplers.time_grid import grid_within, steps_within
 
 
 @dataclass(frozen=True)
@@ -71,24 +72,6 @@ def cells(
         if not degradation.deterministic:
             longest = grids[max(grids)]
             yield from (Cell(f"{name} (oracle)", start, *longest) for name in ("naive", "improved"))
-
-
-def walks(sampler: str, degradation: Degradation, conditional: bool = False) -> bool:
-    """Whether the sampler of a name gets all that it needs where a degradation is undone.
-
-    Args:
-        sampler: its name.
-        degradation: what is undone.
-        conditional: whether it starts from a prior, beside a picture: params are known then.
-    """
-    known = conditional or degradation.deterministic or degradation.observable or degradation.estimable
-    needs = {
-        **dict.fromkeys(("improved", "heun", "multistep"), known),
-        "estimated": degradation.estimable,
-        "ddpm": degradation.refreshable,
-        "momentum": type(degradation).noise_scale is not Degradation.noise_scale,
-    }
-    return needs.get(sampler, True)
 
 
 def _grid(steps: int, start: float, levels: Tensor | None) -> tuple[Tensor, int]:

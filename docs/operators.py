@@ -16,7 +16,7 @@ from skimage.data import astronaut, chelsea
 
 import colddiff as cd
 from colddiff.data.image_io import fit, to_tensor
-from colddiff.restoration import suited_sampler
+from colddiff.samplers.unknown_params import suited_sampler
 from colddiff.utils.config import registered
 from colddiff.viz import grid
 

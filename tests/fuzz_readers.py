@@ -32,8 +32,8 @@ from tiny import config as tiny_config
 from colddiff.checkpoint import load
 from colddiff.degradations import Compose, GaussianBlur, GaussianNoise, OneOf, PixelMask
 from colddiff.perception import FILE, _classifier
-from colddiff.priors import LowresGMM
 from colddiff.recommended import MOST_CALLS, Recommended, Setting
+from colddiff.samplers.priors import LowresGMM
 from colddiff.severity import SeverityEstimator
 from colddiff.snapshots import load_snapshot, snapshots
 from colddiff.training import train

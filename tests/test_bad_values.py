@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from colddiff import GaussianBlur, GaussianNoise, PixelMask, PixelNoise, from_images, load, sample
 from colddiff.checkpoint import SHIPPED
 from colddiff.degradations.base import Degradation
-from colddiff.grids import MOST_STEPS, time_grid
-from colddiff.restoration import restore
-from colddiff.samplers import SAMPLERS
+from colddiff.samplers.algorithms import SAMPLERS
+from colddiff.samplers.time_grid import MOST_STEPS, time_grid
+from colddiff.samplers.unknown_params import restore
 from colddiff.utils.config import field_types, registered
 
 examples = settings(max_examples=60, deadline=None, derandomize=True, database=None)

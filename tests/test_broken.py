@@ -14,7 +14,7 @@ from torch import Tensor
 
 from colddiff import Claims, Degradation, Params, PixelMask, State, improved, naive
 from colddiff.degradations.levels import level_at
-from colddiff.samplers import Restorer, Sampler
+from colddiff.samplers.base import Restorer, Sampler
 from colddiff.testing import (
     DegradationContract,
     check_degradation,

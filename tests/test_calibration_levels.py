@@ -7,7 +7,7 @@ import torch
 
 import colddiff as cd
 from colddiff.calibration import measure_at, straightness
-from colddiff.grids import grid_within, time_grid
+from colddiff.samplers.time_grid import grid_within, time_grid
 
 PHOTOS = cd.load_data("photos")[:24]
 CHAINS = {T: cd.calibrate(cd.IteratedBlur(num_steps=T, kernel_size=5), PHOTOS) for T in (1, 10, 20)}

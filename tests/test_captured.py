@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from colddiff import SAMPLERS, GaussianBlur, GaussianMask, GaussianNoise, Interpolate, walk
-from colddiff.captured import captured
-from colddiff.restoration import restore
-from colddiff.samplers import State
+from colddiff.samplers.base import State
+from colddiff.samplers.cuda_graph import captured
+from colddiff.samplers.unknown_params import restore
 from colddiff.testing.failures import seeded
 
 LONG = 9  # steps, enough for a recording

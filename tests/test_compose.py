@@ -29,7 +29,7 @@ from colddiff import (
     sample,
     time_grid,
 )
-from colddiff.restoration import restore, suited_sampler
+from colddiff.samplers.unknown_params import restore, suited_sampler
 from colddiff.testing.failures import seeded
 from colddiff.training import train
 

@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 import colddiff as cd
 from colddiff import SAMPLERS, cli, viz
-from colddiff.captured import captured
-from colddiff.consistency import EXACT, READ_OFF, ROUNDING, consistent, consistently
 from colddiff.degradations.base import KNOWN_TO
-from colddiff.grids import grid_within
-from colddiff.restoration import restore
+from colddiff.samplers.consistency import EXACT, READ_OFF, ROUNDING, consistent, consistently
+from colddiff.samplers.cuda_graph import captured
+from colddiff.samplers.time_grid import grid_within
+from colddiff.samplers.unknown_params import restore
 from colddiff.testing.failures import last, seeded
 
 CALLS = ["one_shot", "naive", "improved", "heun", "multistep"]

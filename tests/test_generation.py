@@ -14,7 +14,7 @@ from colddiff.data import ImageData, load_data
 from colddiff.degradations import GaussianNoise
 from colddiff.generation import check_generation, compare, nearest
 from colddiff.perception import Perception
-from colddiff.priors import StandardNormal
+from colddiff.samplers.priors import StandardNormal
 
 CPU = torch.device("cpu")
 TRAIN = load_data("digits", split="train")

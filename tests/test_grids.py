@@ -7,7 +7,7 @@ import torch
 
 from colddiff.degradations import GaussianMask, IteratedBlur
 from colddiff.degradations.schedules import Power
-from colddiff.grids import grid_within, steps_within, time_grid
+from colddiff.samplers.time_grid import grid_within, steps_within, time_grid
 
 EVEN, UNEVEN = (
     GaussianMask(num_steps=8).level_times(),

@@ -16,8 +16,8 @@ import colddiff as cd
 from colddiff.checkpoint import load
 from colddiff.degradations import GaussianBlur, GaussianMask, Snow
 from colddiff.parametrization import Epsilon, Flow, Velocity
-from colddiff.priors import Constant, StandardNormal
 from colddiff.run import Run
+from colddiff.samplers.priors import Constant, StandardNormal
 from colddiff.wiener_unet import WienerUNetConfig
 
 diffusers = pytest.importorskip("diffusers")

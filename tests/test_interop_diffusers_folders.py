@@ -13,8 +13,8 @@ from huggingface_hub import constants
 
 import colddiff as cd
 from colddiff.checkpoint import load, save
-from colddiff.priors import Constant
 from colddiff.run import Run
+from colddiff.samplers.priors import Constant
 from colddiff.utils import config
 
 diffusers = pytest.importorskip("diffusers")

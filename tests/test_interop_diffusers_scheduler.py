@@ -9,9 +9,9 @@ from torch import Tensor
 
 import colddiff as cd
 from colddiff.degradations import GaussianNoise
-from colddiff.priors import StandardNormal
 from colddiff.run import Run
-from colddiff.samplers import SAMPLERS
+from colddiff.samplers.algorithms import SAMPLERS
+from colddiff.samplers.priors import StandardNormal
 
 diffusers = pytest.importorskip("diffusers")
 

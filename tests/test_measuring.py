@@ -10,7 +10,7 @@ from torch import nn
 import colddiff as cd
 from colddiff.measuring import measure
 from colddiff.perception import Perception
-from colddiff.priors import Uniform
+from colddiff.samplers.priors import Uniform
 from colddiff.ways import Cell
 
 DATA = cd.load_data("digits")

@@ -27,10 +27,10 @@ from colddiff.anonymous import without_folders
 from colddiff.cli import main
 from colddiff.degradations import Desaturate
 from colddiff.model_hub import is_model_name
-from colddiff.priors import Empirical
 from colddiff.publish import stage
 from colddiff.recommended import recommended_in
 from colddiff.report import evaluate, write_card
+from colddiff.samplers.priors import Empirical
 from colddiff.severity import SeverityEstimator
 from colddiff.training import train
 

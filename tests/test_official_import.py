@@ -22,9 +22,9 @@ from colddiff.degradations import GaussianBlur, GaussianMask, IteratedBlur
 from colddiff.degradations.base import Degradation
 from colddiff.degradations.blur_schedules import ConstantSigma
 from colddiff.official import import_official
-from colddiff.priors import ChannelGaussian, Constant
 from colddiff.report import evaluate
 from colddiff.resnet_unet import ResNetUNetConfig
+from colddiff.samplers.priors import ChannelGaussian, Constant
 from colddiff.settings import TrainConfig
 from colddiff.unet import RestorerConfig, UNetConfig
 

@@ -25,8 +25,8 @@ from colddiff.degradations.operators.animorph import Animorph
 from colddiff.degradations.operators.snow import Snow, zoomed
 from colddiff.degradations.operators.widening_blur import WideningBlur
 from colddiff.degradations.spectral import border_index
-from colddiff.restoration import bind_observed
-from colddiff.samplers import improved, naive
+from colddiff.samplers.algorithms import improved, naive
+from colddiff.samplers.unknown_params import bind_observed
 from colddiff.testing import DegradationContract
 
 

@@ -30,7 +30,7 @@ from colddiff import (
     generate,
     train,
 )
-from colddiff.priors import Fitted, GaussianMixture
+from colddiff.samplers.priors import Fitted, GaussianMixture
 from colddiff.testing.failures import seeded
 from colddiff.utils.config import registered
 from colddiff.utils.safetensors_io import read_tensors

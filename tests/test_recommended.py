@@ -36,9 +36,10 @@ from colddiff.degradations.schedules import Power
 from colddiff.publish import stage
 from colddiff.recommended import FILE, LEFT_ALONE, MOST_CALLS, MOST_STARTS, Recommended, Setting, recommended_in
 from colddiff.report import Report, evaluate, write_card
-from colddiff.samplers import SAMPLERS
+from colddiff.samplers.algorithms import SAMPLERS
+from colddiff.samplers.sample import walks
 from colddiff.training import train
-from colddiff.ways import cells, walks
+from colddiff.ways import cells
 
 DATA = load_data("digits", split="test")
 SETTINGS = {

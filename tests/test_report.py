@@ -26,8 +26,8 @@ from colddiff.degradations import (
     PixelNoise,
 )
 from colddiff.measuring import PICTURED
-from colddiff.priors import StandardNormal
 from colddiff.report import evaluate, write_card
+from colddiff.samplers.priors import StandardNormal
 from colddiff.training import train
 
 DATA = load_data("digits", split="test")

@@ -19,7 +19,7 @@ from colddiff import (
     sample,
     time_grid,
 )
-from colddiff.restoration import restore
+from colddiff.samplers.unknown_params import restore
 from colddiff.testing.failures import seeded
 
 

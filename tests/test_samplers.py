@@ -28,7 +28,7 @@ from colddiff import (
     time_grid,
     walk,
 )
-from colddiff.samplers import named_sampler
+from colddiff.samplers.sample import named_sampler
 from colddiff.testing import Line
 from colddiff.testing.failures import last, seeded
 from colddiff.utils.rng import draw_noise

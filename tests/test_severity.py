@@ -23,7 +23,7 @@ from colddiff.estimating import FEWEST, SHARE, fit_estimator, images_within, wor
 from colddiff.recommended import Recommended, Setting
 from colddiff.restoring import Job, restore_files
 from colddiff.run import Run
-from colddiff.settling import Settled
+from colddiff.samplers.early_stopping import Settled
 from colddiff.severity import BINS, FILE, Severity, SeverityEstimator, features, joined, posterior, targets
 from colddiff.training import train
 from colddiff.utils.signals import Interrupted

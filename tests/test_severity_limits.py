@@ -24,7 +24,7 @@ from colddiff.data.framing import Framing
 from colddiff.degradations import GaussianBlur, Interpolate
 from colddiff.estimating import CHEAP, FEWEST, SPARED, fit_estimator, worth_fitting
 from colddiff.restoring import Job, restore_files
-from colddiff.settling import Settled
+from colddiff.samplers.early_stopping import Settled
 from colddiff.severity import BINS, FILE, UNSURE, Severity, SeverityEstimator, features, posterior
 from colddiff.training import train
 from colddiff.utils import distributed

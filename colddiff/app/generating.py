@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from .. import viz
-from ..beginnings import begin, begin_between
-from ..restoration import suited_sampler
 from ..run import Run
-from ..samplers import walk
+from ..samplers.generation import begin, begin_between
+from ..samplers.sample import walk
+from ..samplers.unknown_params import suited_sampler
 from .restoring import able, describe
 from .uploads import Shelf
 from .words import COMPUTING, picture_out, told

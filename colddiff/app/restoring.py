@@ -15,13 +15,14 @@ from torch import Tensor
 from .. import metrics, viz
 from ..data.framing import Framing
 from ..data.image_io import rgb
-from ..grids import time_grid
-from ..priors import Empirical
 from ..run import Run
-from ..samplers import SAMPLERS, State
+from ..samplers.algorithms import SAMPLERS
+from ..samplers.base import State
+from ..samplers.priors import Empirical
+from ..samplers.sample import walks
+from ..samplers.time_grid import time_grid
 from ..utils.rng import generator_for
 from ..viz.differences import difference_map
-from ..ways import walks
 from .examples import suited_pictures
 from .racing import race_plot
 from .uploads import Shelf, read

@@ -11,14 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..captured import TOLERANCE as REPLAYED
-from ..captured import WORTH_IT, captured
 from ..degradations.base import Degradation, Images
 from ..fast import DARK, SLOPE, TOLERANCE, FastRestorer, wrong_slope
-from ..grids import time_grid
 from ..loop import GATE
 from ..objective import adam, loss_on, validation_loss
-from ..samplers import improved
+from ..samplers.algorithms import improved
+from ..samplers.cuda_graph import TOLERANCE as REPLAYED
+from ..samplers.cuda_graph import WORTH_IT, captured
+from ..samplers.time_grid import time_grid
 from ..testing.failures import ROUNDING
 from ..utils.config import registered
 from ..utils.numerics import exact_matmul

@@ -11,11 +11,12 @@ from torch import Tensor
 
 from ..degradations.base import Degradation, Images
 from ..degradations.operators.gaussian_noise import GaussianNoise
-from ..grids import grid_within
 from ..recommended import Setting
-from ..restoration import restore, suited_sampler
 from ..run import STEPS, Run
-from ..samplers import Restorer, Sampler, named_sampler, walk
+from ..samplers.base import Restorer, Sampler
+from ..samplers.sample import named_sampler, walk
+from ..samplers.time_grid import grid_within
+from ..samplers.unknown_params import restore, suited_sampler
 
 try:
     from deepinv.models import Denoiser, Reconstructor

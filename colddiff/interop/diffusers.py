@@ -10,15 +10,15 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from ..beginnings import begin
 from ..checkpoint import load, save
 from ..data.convert import as_batch
 from ..degradations.base import Images, Params
 from ..diffusers_unet import TIMESTEPS
-from ..grids import steps_within
-from ..priors import Prior
-from ..restoration import suited_sampler
 from ..run import STEPS, Run
+from ..samplers.generation import begin
+from ..samplers.priors import Prior
+from ..samplers.time_grid import steps_within
+from ..samplers.unknown_params import suited_sampler
 from ..tiling import TILE, check_memory, tiled
 from ..utils.files import read_json, whole_folder, write_text
 from ..utils.rng import Generators

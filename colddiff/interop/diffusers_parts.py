@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ..anonymous import without_folders
 from ..checkpoint import LONGEST_SIDE, MOST_CHANNELS
-from ..priors import Fitted, Prior
 from ..run import Run
+from ..samplers.priors import Fitted, Prior
 from ..unet import RestorerConfig
 from ..utils.safetensors_io import read_tensors, write_tensors
 

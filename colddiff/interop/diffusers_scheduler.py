@@ -13,10 +13,11 @@ from ..degradations.base import BoundDegradation, Degradation, Images, Params
 from ..degradations.levels import between_levels
 from ..degradations.operators.gaussian_noise import GaussianNoise
 from ..diffusers_unet import TIMESTEPS
-from ..grids import MOST_STEPS, time_grid
 from ..parametrization import Epsilon, NoiseParametrization, Velocity
-from ..restoration import bind_observed
-from ..samplers import named_sampler, one_shot
+from ..samplers.algorithms import one_shot
+from ..samplers.sample import named_sampler
+from ..samplers.time_grid import MOST_STEPS, time_grid
+from ..samplers.unknown_params import bind_observed
 from ..utils.rng import Generators
 
 # By name: diffusers looks for the base classes of a component in the module that a saved pipeline names.

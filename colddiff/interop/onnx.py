@@ -19,7 +19,8 @@ from torch.export import Dim, ExportedProgram
 
 from ..degradations.base import BoundDegradation
 from ..run import Run
-from ..samplers import Sampler, improved, naive
+from ..samplers.algorithms import improved, naive
+from ..samplers.base import Sampler
 from ..utils.files import check_target, write_whole
 
 TOLERANCE = 1e-5  # of onnxruntime's answer, relative to the largest pixel, or to 1

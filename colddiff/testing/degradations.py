@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..degradations.base import BoundDegradation, Claims, Degradation, Images, Params
-from ..samplers import improved, naive
+from ..samplers.algorithms import improved, naive
 from .failures import (
     NEEDS_GPU,
     describe,

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..degradations.base import Degradation
-from ..samplers import Sampler, State
+from ..samplers.base import Sampler, State
 
 # What float64 rounding may do to an image in [0, 1]; a broken promise is far above it.
 ROUNDING = 1e-9

@@ -16,7 +16,7 @@ from ..degradations.operators.gaussian_blur import GaussianBlur
 from ..degradations.operators.gaussian_noise import GaussianNoise
 from ..degradations.operators.pixel_mask import PixelMask
 from ..degradations.operators.uniform_noise import UniformNoise
-from ..samplers import Sampler, State
+from ..samplers.base import Sampler, State
 from .failures import describe, examples_of, last, name_of, parametrize, require, require_close, seeded, told_of
 
 

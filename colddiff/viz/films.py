@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..degradations.base import Degradation, Images, Params
 from ..degradations.times import as_times
-from ..samplers import State
+from ..samplers.base import State
 from .sheets import CLOSE, labelled_rows
 
 STRIP = 8  # pictures from t = 0 to t = 1

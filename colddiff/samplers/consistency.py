@@ -9,9 +9,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from .degradations.base import BoundDegradation, Degradation, Images
-from .samplers import Restorer, Sampler, State
-from .utils.rng import Generators
+from ..degradations.base import BoundDegradation, Degradation, Images
+from ..utils.rng import Generators
+from .base import Restorer, Sampler, State
 
 ROUNDING = 1 / 255 / 12**0.5  # standard deviation of what 8-bit levels are off by
 EXACT = 2e-8  # of what float32 is, between 1/2 and 1

@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from .degradations.base import BoundDegradation, Claims, Degradation, Images, check_images
-from .degradations.times import as_times, float_times
-from .grids import check_grid
-from .samplers import Restorer, Sampler, State, improved, one_shot, walk
-from .utils.numerics import computing_dtype
-from .utils.rng import Generators
+from ..degradations.base import BoundDegradation, Claims, Degradation, Images, check_images
+from ..degradations.times import as_times, float_times
+from ..utils.numerics import computing_dtype
+from ..utils.rng import Generators
+from .algorithms import improved, one_shot
+from .base import Restorer, Sampler, State
+from .sample import walk
+from .time_grid import check_grid
 
 
 def restore(

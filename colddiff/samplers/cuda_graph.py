@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from .degradations.base import BoundDegradation, Images
-from .samplers import Restorer, Sampler, State
-from .utils.rng import Generators
+from ..degradations.base import BoundDegradation, Images
+from ..utils.rng import Generators
+from .base import Restorer, Sampler, State
 
 Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 WARM_UP = 3  # calls before the recording, which let libraries pick their kernels and `FastRestorer` look at an answer

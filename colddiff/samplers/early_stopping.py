@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .samplers import Restorer
+from .base import Restorer
 
 HALF_A_LEVEL = 1 / 510  # of 8 bits
 

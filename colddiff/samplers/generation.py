@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from .degradations.base import BoundDegradation, Degradation, Images
+from ..degradations.base import BoundDegradation, Degradation, Images
+from ..utils.rng import draw_noise
+from .algorithms import improved
+from .base import Restorer, Sampler
 from .priors import Prior, Shape
-from .samplers import Restorer, Sampler, improved, sample
-from .utils.rng import draw_noise
+from .sample import sample
 
 
 def generate(
@@ -45,33 +47,6 @@ def generate(
     """
     D, x = begin(degradation, prior, shape, generators, device)
     return sample(R, D, x, steps=steps, sampler=sampler, generator=generators)
-
-
-def in_parts(
-    make: Callable[[Sequence[torch.Generator]], Images], seeds: Sequence[int], size: int, *, fewer: bool
-) -> Images:
-    """Images by seed, always so many at a time, the last ones padded: the last bits of a network depend on the number.
-
-    Args:
-        make: new images from CPU generators, one for each.
-        seeds: of the images, at least one.
-        size: images at a time.
-        fewer: halve that where a GPU has no room.
-    """
-    made, left = [], list(seeds)
-    while left:
-        part = left[:size]
-        padded = part + part[-1:] * (size - len(part))
-        try:
-            images = make([torch.Generator().manual_seed(seed) for seed in padded])
-        except torch.OutOfMemoryError:
-            if not fewer or size == 1:
-                raise
-            size = (size + 1) // 2
-            continue
-        made.append(images[: len(part)])
-        left = left[size:]
-    return torch.cat(made)
 
 
 def begin(

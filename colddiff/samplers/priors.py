@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .degradations.base import Images
-from .utils.config import Configurable, measured, register
+from ..degradations.base import Images
+from ..utils.config import Configurable, measured, register
 
 Shape = tuple[int, int, int]
 

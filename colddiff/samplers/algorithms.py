@@ -1,53 +1,16 @@
-"""The samplers: each walks a grid of times from damaged to clean using nothing but a restorer and a degradation."""
+"""The sampling algorithms, each a generator over a grid of times, and the table of them by name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from itertools import pairwise
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from .degradations.base import BoundDegradation, Images, check_images
-from .degradations.times import float_times
-from .grids import check_grid, time_grid
-from .utils.config import suggestion
-from .utils.rng import Generators, draw_noise
-
-Restorer = Callable[[Tensor, Tensor], Tensor]
-
-
-@dataclass(frozen=True)
-class State:
-    """Where a sampler stands after a step.
-
-    Args:
-        x: the image at time t, (B, C, H, W); not clamped.
-        x0: the restorer's answer that led here, (B, C, H, W).
-        t: the time of x, (B,).
-    """
-
-    x: Tensor
-    x0: Tensor
-    t: Tensor
-
-
-class Sampler(Protocol):
-    """A generator function that yields a `State` at each time of an explicit grid but the first.
-
-    Args:
-        R: any callable `(x, t) -> x0_hat` with t (B,).
-        D: a degradation bound to the params of x.
-        x: images (B, C, H, W) at times[0]; not written to.
-        times: decreasing from damaged to clean, (K + 1,) or one column per image (K + 1, B).
-        generator: of the sampler's own noise, if it has any: a CPU generator, or one per image.
-    """
-
-    def __call__(
-        self, R: Restorer, D: BoundDegradation, x: Images, times: Tensor, *, generator: Generators = None
-    ) -> Iterator[State]: ...
+from ..degradations.base import BoundDegradation, Images
+from ..utils.rng import Generators, draw_noise
+from .base import Restorer, Sampler, State
 
 
 @torch.no_grad()
@@ -253,87 +216,6 @@ SAMPLERS: dict[str, Sampler] = {
     "momentum": momentum,
     "ihdm": perturbed(0.0125),
 }
-
-
-def sample(
-    R: Restorer,
-    D: BoundDegradation,
-    x: Images,
-    *,
-    steps: int | None = None,
-    times: Tensor | Sequence[float] | None = None,
-    start: float | Tensor = 1.0,
-    sampler: Sampler | str = improved,
-    generator: Generators = None,
-) -> Images:
-    """The last image of a sampler's walk from x, which is at time `start`, to 0.
-
-    Args:
-        R: any callable `(x, t) -> x0_hat` with t (B,).
-        D: a degradation bound to the params of x.
-        x: images (B, C, H, W) at time `start`, or at times[0].
-        steps: how many equal steps of time; snapped to the operator's levels where it has some.
-        times: an explicit, strictly decreasing grid instead, (K + 1,) or one column per image (K + 1, B).
-        start: the time of x in (0, 1], one for all or one per image (B,).
-        sampler: a sampler, or its name in `SAMPLERS`.
-        generator: a sampler's own noise: a CPU generator, or one per image.
-
-    Returns:
-        Images (B, C, H, W), not clamped.
-    """
-    for state in walk(R, D, x, steps=steps, times=times, start=start, sampler=sampler, generator=generator):
-        x = state.x
-    return x
-
-
-def walk(
-    R: Restorer,
-    D: BoundDegradation,
-    x: Images,
-    *,
-    steps: int | None = None,
-    times: Tensor | Sequence[float] | None = None,
-    start: float | Tensor = 1.0,
-    sampler: Sampler | str = improved,
-    generator: Generators = None,
-) -> Iterator[State]:
-    """`sample`, one `State` after another: for progress bars, trajectories and stopping early.
-
-    Its arguments are those of `sample`; they are checked before the first step.
-    """
-    if not isinstance(D, BoundDegradation):
-        raise TypeError("D must be bound to its params: D = degradation.bind(degradation.draw(x), like=x)")
-    check_images(x)
-    sampler = named_sampler(sampler)
-    if (steps is None) == (times is None):
-        raise ValueError("give either steps (a number) or times (a decreasing grid), and not both")
-    if times is None:
-        assert steps is not None
-        times = time_grid(steps, start, levels=D.degradation.level_times())
-    grid = float_times(times)
-    check_grid(grid, len(x))
-    return sampler(R, D, x, grid, generator=generator)
-
-
-def named_sampler(sampler: Sampler | str) -> Sampler:
-    """The sampler of that name, or the sampler itself.
-
-    Raises:
-        LookupError: no such name. TypeError: neither a sampler nor a name.
-    """
-    if not isinstance(sampler, str):
-        if not callable(sampler):
-            raise TypeError(f"expected a sampler or the name of one ({', '.join(SAMPLERS)}), got {sampler!r}")
-        return sampler
-    if sampler not in SAMPLERS:
-        known = ", ".join(SAMPLERS)
-        raise LookupError(f"no sampler is named {sampler!r}{suggestion(sampler, SAMPLERS)}; known: {known}")
-    return SAMPLERS[sampler]
-
-
-def restorer_calls(sampler: str, steps: int) -> int:
-    """How often the sampler of that name asks the restorer on a grid of so many steps."""
-    return {"one_shot": 1, "heun": 2 * steps - 1}.get(sampler, steps)
 
 
 def _where_later(s: Tensor, t: Tensor, moved: Images, x: Images) -> Images:

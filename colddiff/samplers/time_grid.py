@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .degradations.times import _shortly, float_times
+from ..degradations.times import _shortly, float_times
 
 MOST_STEPS = 10**6
 

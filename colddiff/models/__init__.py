@@ -1,0 +1,1 @@
+"""Restorers, untrained and trained."""
