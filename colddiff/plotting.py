@@ -107,7 +107,7 @@ def plot_frequencies(degradation: Any, image: str | None, out: str, image_size: 
     x = None
     if image is not None:
         x = _read(Framing(size=image_size), image)
-    elif not viz.spectra.known(op):
+    elif not viz.frequency_plots.known(op):
         count, side = PHOTOS
         x = load_data("photos", split="all", size=image_size or side)[:count]
     viz.save(viz.frequencies(op, x, generator=generator_for(seed, "degrade")), out)

@@ -34,7 +34,7 @@ from colddiff import (
 )
 from colddiff.degradations.families import black_box
 from colddiff.testing import check_degradation
-from colddiff.testing.failures import seeded
+from colddiff.testing.reporting import seeded
 from colddiff.utils.config import registered
 
 

@@ -25,7 +25,7 @@ from colddiff.testing import (
     sampler_promises,
 )
 from colddiff.testing.degradations import DEGRADATION_CHECKS
-from colddiff.testing.failures import examples_of
+from colddiff.testing.reporting import examples_of
 from colddiff.utils.config import register
 
 _calls = itertools.count(1)

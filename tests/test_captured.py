@@ -10,7 +10,7 @@ from colddiff import SAMPLERS, GaussianBlur, GaussianMask, GaussianNoise, Interp
 from colddiff.samplers.base import State
 from colddiff.samplers.cuda_graph import captured
 from colddiff.samplers.unknown_params import restore
-from colddiff.testing.failures import seeded
+from colddiff.testing.reporting import seeded
 
 LONG = 9  # steps, enough for a recording
 OPERATORS = [GaussianBlur(), GaussianMask(), GaussianNoise(), Interpolate(to=GaussianBlur())]

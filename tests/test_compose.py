@@ -30,7 +30,7 @@ from colddiff import (
     time_grid,
 )
 from colddiff.samplers.unknown_params import restore, suited_sampler
-from colddiff.testing.failures import seeded
+from colddiff.testing.reporting import seeded
 from colddiff.training import train
 
 NOISE = GaussianNoise(betas=LinearBetas(num_steps=10, beta_start=0.01, beta_end=0.4))

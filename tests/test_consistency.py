@@ -12,7 +12,7 @@ from colddiff.samplers.consistency import EXACT, READ_OFF, ROUNDING, consistent,
 from colddiff.samplers.cuda_graph import captured
 from colddiff.samplers.time_grid import grid_within
 from colddiff.samplers.unknown_params import restore
-from colddiff.testing.failures import last, seeded
+from colddiff.testing.reporting import last, seeded
 
 CALLS = ["one_shot", "naive", "improved", "heun", "multistep"]
 KEPT = [

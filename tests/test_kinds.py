@@ -9,7 +9,7 @@ from PIL import Image
 from colddiff import GaussianBlur, GaussianMask, Interpolate, PixelMask, PixelNoise
 from colddiff.data.convert import TOGETHER, mapped
 from colddiff.data.framing import Framing
-from colddiff.testing.failures import seeded
+from colddiff.testing.reporting import seeded
 
 READ = Framing().read
 

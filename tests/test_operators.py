@@ -29,7 +29,7 @@ from colddiff import (
 )
 from colddiff.degradations import levels
 from colddiff.degradations.spectral import border_index
-from colddiff.testing.failures import seeded
+from colddiff.testing.reporting import seeded
 from colddiff.utils import table_cache
 
 BORDERS = ("reflect", "circular", "symmetric")

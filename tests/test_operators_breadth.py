@@ -14,7 +14,7 @@ from torch import Tensor
 from colddiff import Claims, Desaturate, Jpeg, JpegPillow, MotionBlur, SaltAndPepper, bind_observed, improved
 from colddiff.degradations.operators import motion_blur
 from colddiff.degradations.operators.jpeg import jpeg_quality
-from colddiff.testing.failures import last, seeded
+from colddiff.testing.reporting import last, seeded
 
 
 def distance(a: Tensor, b: Tensor) -> float:

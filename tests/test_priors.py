@@ -31,7 +31,7 @@ from colddiff import (
     train,
 )
 from colddiff.samplers.priors import Fitted, GaussianMixture
-from colddiff.testing.failures import seeded
+from colddiff.testing.reporting import seeded
 from colddiff.utils.config import registered
 from colddiff.utils.safetensors_io import read_tensors
 

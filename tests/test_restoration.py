@@ -20,7 +20,7 @@ from colddiff import (
     time_grid,
 )
 from colddiff.samplers.unknown_params import restore
-from colddiff.testing.failures import seeded
+from colddiff.testing.reporting import seeded
 
 
 def structured(n: int = 4, h: int = 24, w: int = 20) -> Tensor:

@@ -30,7 +30,7 @@ from colddiff import (
 )
 from colddiff.samplers.sample import named_sampler
 from colddiff.testing import Line
-from colddiff.testing.failures import last, seeded
+from colddiff.testing.reporting import last, seeded
 from colddiff.utils.rng import draw_noise
 
 NOISE = GaussianNoise(betas=LinearBetas(num_steps=50, beta_start=0.001, beta_end=0.2))

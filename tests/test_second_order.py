@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from colddiff import SAMPLERS, GaussianBlur, Pixelate, PixelMask, PixelNoise, improved, sample, time_grid
 from colddiff.recommended import Setting
 from colddiff.samplers.sample import restorer_calls
-from colddiff.testing.failures import seeded
+from colddiff.testing.reporting import seeded
 
 SECOND = ["heun", "multistep"]
 

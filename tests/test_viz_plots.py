@@ -25,7 +25,7 @@ from colddiff import (
 )
 from colddiff.utils.files import write_whole
 from colddiff.utils.statistics import Row, Spread
-from colddiff.viz.spectra import gains
+from colddiff.viz.frequency_plots import gains
 from colddiff.viz.style import COLOURS, LOOKS, MARKERS, look
 
 BORDERS = ("reflect", "symmetric", "circular")

@@ -21,7 +21,7 @@ from ..runlog import last_lines
 from ..snapshots import snapshots, torn
 from ..testing import Subject, degradation_promises
 from ..testing.degradations import DEGRADATION_CHECKS, random_images_for_required_params
-from ..testing.failures import NEEDS_GPU, describe, told_of
+from ..testing.reporting import NEEDS_GPU, describe, told_of
 from ..utils.files import read_json
 from ..utils.safetensors_io import read_tensors
 from .cases import Case

@@ -19,7 +19,7 @@ from ..samplers.algorithms import improved
 from ..samplers.cuda_graph import TOLERANCE as REPLAYED
 from ..samplers.cuda_graph import WORTH_IT, captured
 from ..samplers.time_grid import time_grid
-from ..testing.failures import ROUNDING
+from ..testing.reporting import ROUNDING
 from ..utils.config import registered
 from ..utils.numerics import exact_matmul
 from ..utils.rng import generator_for

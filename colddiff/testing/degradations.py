@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..degradations.base import BoundDegradation, Claims, Degradation, Images, Params
 from ..samplers.algorithms import improved, naive
-from .failures import (
+from .reporting import (
     NEEDS_GPU,
     describe,
     examples_of,

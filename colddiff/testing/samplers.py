@@ -17,7 +17,7 @@ from ..degradations.operators.gaussian_noise import GaussianNoise
 from ..degradations.operators.pixel_mask import PixelMask
 from ..degradations.operators.uniform_noise import UniformNoise
 from ..samplers.base import Sampler, State
-from .failures import describe, examples_of, last, name_of, parametrize, require, require_close, seeded, told_of
+from .reporting import describe, examples_of, last, name_of, parametrize, require, require_close, seeded, told_of
 
 
 def check_sampler(sampler: Sampler, *, calls_per_step: int = 1, forgiving: bool = False) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..degradations.base import Degradation, Images
 from ..degradations.families.separable import SeparableLinear
-from .films import film
+from .film_strips import film
 from .style import SMALL, name_axes, panels, scale
 
 if TYPE_CHECKING:
