@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from colddiff.fast import FastRestorer, pick_precision
+from colddiff.models.precision import FastRestorer, pick_precision
 from colddiff.samplers.cuda_graph import Recorded
 
 LARGEST_ERROR = 0.1  # of a valid lever: distance from eager float32, over what the network adds to its input

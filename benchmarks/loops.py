@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import colddiff as cd
-from colddiff.fast import FastRestorer
+from colddiff.models.precision import FastRestorer
 from colddiff.samplers.base import Restorer
 from colddiff.samplers.cuda_graph import captured
 

@@ -51,8 +51,10 @@ from .degradations.schedules import Linear as Linear
 from .degradations.schedules import Power as Power
 from .degradations.schedules import Schedule as Schedule
 from .degradations.schedules import Table as Table
-from .diffusers_unet import DiffusersRestorer as DiffusersRestorer
-from .diffusers_unet import DiffusersUNetConfig as DiffusersUNetConfig
+from .models.networks.diffusers_unet import DiffusersRestorer as DiffusersRestorer
+from .models.networks.diffusers_unet import DiffusersUNetConfig as DiffusersUNetConfig
+from .models.networks.unet import UNet as UNet
+from .models.networks.unet import UNetConfig as UNetConfig
 from .samplers.algorithms import SAMPLERS as SAMPLERS
 from .samplers.algorithms import estimated as estimated
 from .samplers.algorithms import heun as heun
@@ -79,35 +81,33 @@ from .samplers.sample import sample as sample
 from .samplers.sample import walk as walk
 from .samplers.time_grid import time_grid as time_grid
 from .samplers.unknown_params import bind_observed as bind_observed
-from .unet import UNet as UNet
-from .unet import UNetConfig as UNetConfig
 from .utils.config import register as register
 
 if TYPE_CHECKING:
     from . import paper as paper
     from . import presets as presets
     from .calibration import calibrate as calibrate
-    from .checkpoint import load as load
     from .data.dataset import ImageData as ImageData
     from .data.dataset import from_images as from_images
     from .data.dataset import load_data as load_data
     from .data.streaming.dataset import stream_data as stream_data
+    from .models.networks.wiener_unet import WienerUNetConfig as WienerUNetConfig
+    from .models.run import Run as Run
+    from .models.serialization import load as load
     from .publish import push as push
     from .report import evaluate as evaluate
-    from .run import Run as Run
     from .settings import TrainConfig as TrainConfig
     from .training import train as train
     from .wasserstein import wasserstein_times as wasserstein_times
-    from .wiener_unet import WienerUNetConfig as WienerUNetConfig
 
 __version__ = "0.1.0"
 
 # Data, the training engine and the report are only loaded by those who use them.
 _LAZY = {
     "ImageData": "data.dataset",
-    "Run": "run",
+    "Run": "models.run",
     "calibrate": "calibration",
-    "load": "checkpoint",
+    "load": "models.serialization",
     "evaluate": "report",
     "from_images": "data.dataset",
     "load_data": "data.dataset",
@@ -116,7 +116,7 @@ _LAZY = {
     "TrainConfig": "settings",
     "train": "training",
     "wasserstein_times": "wasserstein",
-    "WienerUNetConfig": "wiener_unet",
+    "WienerUNetConfig": "models.networks.wiener_unet",
 }
 _MODULES = ("paper", "presets")
 

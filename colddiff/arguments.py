@@ -10,10 +10,10 @@ from jsonargparse import ArgumentParser
 
 from . import app, commands, demo, doctor, experiments, listing, plotting, publish
 from .interop.export import export_run
+from .models.tiling import TILE
 from .options import SWITCH, Command, device_and_seed, image_size, speed, trust
 from .plot_arguments import PLOTS
 from .settings import Size, TrainConfig
-from .tiling import TILE
 from .utils.config import Configurable, field_types
 from .utils.text import argument_texts
 

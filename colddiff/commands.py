@@ -13,16 +13,16 @@ from typing import Any
 from tqdm import tqdm
 
 from . import viz, worth
-from .checkpoint import load
 from .data.builtin import EMBEDDED
 from .data.dataset import ImageData, beside, load_data
 from .defaults import make_default
 from .generation import generated
+from .models.recommended import GOALS
+from .models.run import Run
+from .models.serialization import load
 from .perception import not_ours_to_write, wants_training
-from .recommended import GOALS
 from .report import evaluate, report_files, write_card
 from .restoring import Job, restore_files
-from .run import Run
 from .runlog import last_lines
 from .settings import TrainConfig, held_out_for
 from .training import train

@@ -17,7 +17,6 @@ from torch import Tensor
 from tqdm import tqdm
 
 from . import metrics, paper
-from .checkpoint import load
 from .compared import Comparison, files_of
 from .contenders import GENERATING, RESTORING, Method
 from .data.dataset import ImageData, load_data
@@ -28,8 +27,10 @@ from .degradations.schedules import Exponential
 from .generation import nearest
 from .judges import Judges, judges, together
 from .measuring import PICTURED
+from .models.networks.unet import RestorerConfig
+from .models.run import Run
+from .models.serialization import load
 from .perception import FEWEST, INSTALL_METRICS, features_of, fid
-from .run import Run
 from .samplers.base import State
 from .samplers.generation import begin
 from .samplers.priors import LowresGMM
@@ -37,7 +38,6 @@ from .samplers.sample import walk
 from .settings import Size, TrainConfig, data_for, held_out_for, in_memory
 from .training import complete, trained
 from .turns import FEWEST_TRAINING
-from .unet import RestorerConfig
 from .utils.config import suggestion
 from .utils.distributed import pick_device
 from .utils.files import read_json

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from .metrics import Summary, summary
-from .recommended import GOALS, LEFT_ALONE, MOST_CALLS, Setting
+from .models.recommended import GOALS, LEFT_ALONE, MOST_CALLS, Setting
 
 QUESTION = "Is iterating worth it?"
 LEAVE = "leave the picture as it is"

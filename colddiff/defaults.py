@@ -6,10 +6,10 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from .checkpoint import recommended_for
+from .models.recommended import MOST_STARTS, Recommended
+from .models.run import Run
+from .models.serialization import recommended_for
 from .perception import why_not_saved
-from .recommended import MOST_STARTS, Recommended
-from .run import Run
 from .utils.files import same_place
 from .utils.text import printable
 

@@ -13,8 +13,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .batches import Batch, Batches
+from .models.time_estimator import SeverityEstimator, features, targets
 from .settings import TrainConfig
-from .severity import SeverityEstimator, features, targets
 from .utils.numerics import exact_matmul
 from .utils.rng import generator_for, seed_for
 

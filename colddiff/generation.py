@@ -14,8 +14,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .data.dataset import ImageData
+from .models.run import Run
 from .perception import FEWEST, Perception, features_of, fid, kid, with_error
-from .run import Run
 from .samplers.base import Sampler
 from .utils.distributed import is_first, place, shared
 from .utils.numerics import exact_matmul

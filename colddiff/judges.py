@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from .data.dataset import ImageData
 from .metrics import Summary, summary
+from .models.run import Run
 from .perception import FEWEST, INSTALL_METRICS, Perception, inception, kid
-from .run import Run
 from .turns import TurnClassifier, train_classifier
 from .utils.rng import seed_for
 from .utils.safetensors_io import load_weights, write_tensors

@@ -6,8 +6,8 @@ import json as jsonlib
 from typing import Any
 
 from . import presets
-from .checkpoint import shipped
 from .data.builtin import EMBEDDED
+from .models.serialization import shipped
 from .samplers.algorithms import SAMPLERS
 from .utils.config import Configurable, field_types, plug_ins, registered
 

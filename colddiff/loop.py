@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from . import viz
 from .batches import Batches
-from .fast import CompiledModel, FastRestorer
 from .feed import Feed
 from .guard import Guard
+from .models.precision import CompiledModel, FastRestorer
 from .objective import restoration_loss, validation_loss
 from .resuming import Standing
 from .runlog import Log

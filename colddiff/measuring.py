@@ -10,10 +10,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from . import metrics
-from .baselines import Baseline
 from .data.dataset import ImageData
+from .models.baselines import Baseline
+from .models.run import Run
 from .perception import Perception, features_of
-from .run import Run
 from .samplers.algorithms import SAMPLERS
 from .samplers.sample import restorer_calls, sample
 from .samplers.unknown_params import restore

@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .checkpoint import load, save
 from .data.framing import Framing
 from .degradations.operators.iterated_blur import IteratedBlur
-from .official_unets import STEPS, OfficialConfig
-from .run import Run
+from .models.networks.paper_unet import STEPS, OfficialConfig
+from .models.run import Run
+from .models.serialization import load, save
 from .samplers.priors import Fitted, Prior
 from .settings import TrainConfig
 

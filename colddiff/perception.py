@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .checkpoint import SHIPPED
 from .data.dataset import ImageData
-from .model_hub import is_cached
-from .run import Run
+from .models.hub import is_cached
+from .models.run import Run
+from .models.serialization import SHIPPED
 from .turns import FEWEST_TRAINING, TurnClassifier, train_classifier
 from .utils.config import suggestion
 from .utils.numerics import exact_matmul

@@ -14,14 +14,14 @@ from torch import Tensor
 
 from . import viz
 from .calibration import T_MIN, MetricName, calibrate, measure_at, straightness
-from .checkpoint import load
 from .data.dataset import load_data
 from .data.framing import Framing
 from .data.image_io import to_tensor
 from .degradations.base import Degradation
 from .degradations.noise_schedules import NoiseSchedule
 from .degradations.schedules import Schedule
-from .run import Run
+from .models.run import Run
+from .models.serialization import load
 from .samplers.base import State
 from .samplers.generation import begin
 from .samplers.sample import walk

@@ -6,7 +6,7 @@ from typing import Any
 
 from . import metrics
 from .data.dataset import ImageData
-from .run import Run
+from .models.run import Run
 
 
 def protocol_of(run: Run, data: ImageData, n: int, eight_bit: bool, chain: bool, seed: int) -> dict[str, Any]:

@@ -12,17 +12,17 @@ from typing import Any
 
 from PIL import Image
 
-from .anonymous import machine_path, without_folders
-from .card import model_card
-from .checkpoint import load
 from .data.builtin import EMBEDDED
 from .data.image_io import naming, without_warnings
 from .generation import Generation
-from .model_hub import FILES, is_cached
-from .recommended import FILE as RECOMMENDED
-from .recommended import recommended_in
+from .models.card import model_card
+from .models.hub import FILES, is_cached
+from .models.recommended import FILE as RECOMMENDED
+from .models.recommended import recommended_in
+from .models.redaction import machine_path, without_folders
+from .models.run import Run
+from .models.serialization import load
 from .report import Report
-from .run import Run
 from .samplers.priors import Empirical
 from .utils.files import check_plain, read_json, write_json, write_text
 from .utils.huggingface import is_repository, quietly, why

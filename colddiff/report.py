@@ -13,18 +13,18 @@ import torch
 from torch import Tensor, nn
 
 from . import metrics, viz, worth
-from .anonymous import without_folders
-from .baselines import Baseline, baseline_for, kind_for
-from .card import model_card
 from .conclusion import Tried, conclude, recommend
 from .data.dataset import ImageData
 from .defaults import known_by_now, make_default
 from .generation import Generation, check_generation
 from .measuring import PICTURED, Kept, measure
+from .models.baselines import Baseline, baseline_for, kind_for
+from .models.card import model_card
+from .models.recommended import LONGEST_NAME, Recommended
+from .models.redaction import without_folders
+from .models.run import Run
 from .perception import Perception, choose, fid, kid, with_error
 from .protocol import protocol_of
-from .recommended import LONGEST_NAME, Recommended
-from .run import Run
 from .utils.distributed import first_then_all, same_everywhere
 from .utils.files import write_text
 from .ways import Cell, cells

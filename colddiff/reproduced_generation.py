@@ -19,9 +19,9 @@ from .degradations.operators.iterated_blur import IteratedBlur
 from .generation import compare, generated
 from .judges import Judges, check_images, feature_sense, together
 from .metrics import summary
+from .models.run import Run
 from .perception import Perception, features_of, fid
 from .published import GENERATION
-from .run import Run
 from .samplers.priors import SYMMETRY_BREAKING, ChannelGaussian
 from .settings import Size, TrainConfig
 from .training import trained

@@ -15,21 +15,21 @@ from torch import Tensor
 from tqdm import tqdm
 
 from . import viz
-from .baselines import baseline_for
 from .data.dataset import ImageData, load_data
 from .judges import Direction, Judges, check_images, direction, feature_sense, together
 from .measuring import PICTURED, Kept, measure
 from .metrics import summary
+from .models.baselines import baseline_for
+from .models.networks.unet import UNetConfig
+from .models.networks.wiener_unet import FLOAT32_NOISE, WienerUNetConfig
+from .models.run import Run
 from .perception import Perception, fid
 from .presets import PRESETS, Preset
 from .published import RESTORATION, Numbers
-from .run import Run
 from .settings import Size, TrainConfig
 from .training import complete, trained
-from .unet import UNetConfig
 from .utils.files import check_target, write_text
 from .ways import cells
-from .wiener_unet import FLOAT32_NOISE, WienerUNetConfig
 
 BLURRED = "deblur"
 NAMES = {

@@ -17,14 +17,14 @@ from . import metrics, viz
 from .data.decoding import listed
 from .data.framing import Framing
 from .data.image_io import IMAGE_SUFFIXES, astray, to_tensor
-from .recommended import Setting
-from .run import Run
+from .models.recommended import Setting
+from .models.run import Run
+from .models.tiling import TILE, tile_count
+from .models.time_estimator import Severity
 from .samplers.base import Restorer, Sampler
 from .samplers.consistency import READ_OFF
 from .samplers.early_stopping import Settled
 from .samplers.time_grid import steps_within, time_grid
-from .severity import Severity
-from .tiling import TILE, tile_count
 from .utils.files import check_target, write_json
 from .utils.rng import generator_for
 from .utils.text import printable

@@ -15,13 +15,13 @@ from .data.streaming.dataset import StreamedData, stream_data
 from .degradations.base import Degradation
 from .degradations.operators.gaussian_noise import GaussianNoise
 from .degradations.operators.interpolate import Interpolate
-from .diffusers_unet import DiffusersUNetConfig
-from .official_unets import OfficialConfig
-from .parametrization import Epsilon, Flow, NoiseParametrization, Velocity
+from .models.networks.diffusers_unet import DiffusersUNetConfig
+from .models.networks.paper_unet import OfficialConfig
+from .models.networks.parametrization import Epsilon, Flow, NoiseParametrization, Velocity
+from .models.networks.unet import RestorerConfig, UNetConfig
+from .models.networks.wiener_unet import WienerUNetConfig
 from .samplers.priors import Empirical, Fitted, Prior
-from .unet import RestorerConfig, UNetConfig
 from .utils.config import Configurable, register
-from .wiener_unet import WienerUNetConfig
 
 Size = Literal["0.3M", "1M", "5M", "15M", "35M", "60M"]
 FITTED_TO = 10_000  # images, at most

@@ -17,26 +17,26 @@ from accelerate import Accelerator
 from torch import nn
 from tqdm import tqdm
 
-from . import checkpoint
-from .baselines import baseline_for
 from .batches import Batches
 from .budget import steps_in
 from .calibration import calibrate
 from .data.dataset import ImageData
 from .data.streaming.dataset import StreamedData
 from .estimating import fit_estimator, images_within, worth_fitting
-from .fast import CompiledModel, pick_precision
 from .feed import Feed
 from .guard import Guard
 from .loop import Loop, average
+from .models import serialization
+from .models.baselines import baseline_for
+from .models.networks.unet import RestorerConfig
+from .models.precision import CompiledModel, pick_precision
+from .models.run import Run
+from .models.time_estimator import FILE as SEVERITY
 from .objective import adam, loss_on, restoration_loss
 from .resuming import Standing, changed, check_same_data, environment, starting_point, tell_environment, told_of_data
-from .run import Run
 from .runlog import Log, tensorboard_writer
 from .settings import TrainConfig, images_for, in_memory, prior_for, restorer_for
-from .severity import FILE as SEVERITY
 from .snapshots import check_disk, clear_away, load_snapshot, saving, snapshots
-from .unet import RestorerConfig
 from .utils.distributed import agreed, first_alone, is_first, join, place
 from .utils.files import LARGEST_JSON, locked, read_json, size_in_words
 from .utils.numerics import cpu_threads
@@ -81,7 +81,7 @@ def train(
             loop.run(stopped)
             estimate(stopped)
         accelerator.wait_for_everyone()
-        return checkpoint.load(run_dir, device=config.device, net=None if net is None else loop.ema)
+        return serialization.load(run_dir, device=config.device, net=None if net is None else loop.ema)
 
 
 def trained(
@@ -97,7 +97,7 @@ def trained(
         return train(config, data=data, held_out=held_out, resume=resume, progress=progress)
     if data is not None:
         check_same_data(Path(config.out), read_json(Path(config.out) / "config.json")["data"], data)
-    return checkpoint.load(config.out, device=config.device)
+    return serialization.load(config.out, device=config.device)
 
 
 def complete(config: TrainConfig) -> bool:
@@ -176,7 +176,7 @@ def _prepared(
 
     def publish() -> None:
         told = described | {"precision": now.precision, "step": now.step}
-        checkpoint.save(run_dir, ema.state_dict(), told, prior, baseline)
+        serialization.save(run_dir, ema.state_dict(), told, prior, baseline)
 
     if start is not None and rank == 0:
         publish()  # the checkpoint may have been the last thing that was written

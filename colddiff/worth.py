@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from .recommended import Recommended
+from .models.recommended import Recommended
 from .viz.style import FAINT, INK, SMALL, look, name_axes, panels, scale, with_interval
 
 if TYPE_CHECKING:

@@ -29,12 +29,12 @@ import torch
 from mutations import mutated
 from tiny import config as tiny_config
 
-from colddiff.checkpoint import load
 from colddiff.degradations import Compose, GaussianBlur, GaussianNoise, OneOf, PixelMask
+from colddiff.models.recommended import MOST_CALLS, Recommended, Setting
+from colddiff.models.serialization import load
+from colddiff.models.time_estimator import SeverityEstimator
 from colddiff.perception import FILE, _classifier
-from colddiff.recommended import MOST_CALLS, Recommended, Setting
 from colddiff.samplers.priors import LowresGMM
-from colddiff.severity import SeverityEstimator
 from colddiff.snapshots import load_snapshot, snapshots
 from colddiff.training import train
 from colddiff.turns import TurnClassifier

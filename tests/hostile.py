@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from colddiff.checkpoint import SHIPPED
+from colddiff.models.serialization import SHIPPED
 
 
 def text(**changes) -> bytes:

@@ -8,8 +8,8 @@ from torch import Tensor
 
 import colddiff as cd
 from colddiff.degradations import GaussianBlur, GaussianMask, GaussianNoise, Interpolate, IteratedBlur, PixelMask, Snow
-from colddiff.run import Run
-from colddiff.unet import UNetConfig
+from colddiff.models.networks.unet import UNetConfig
+from colddiff.models.run import Run
 
 diffusers = pytest.importorskip("diffusers")
 

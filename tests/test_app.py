@@ -14,7 +14,7 @@ from PIL import Image
 import colddiff as cd
 from colddiff.data.framing import Framing
 from colddiff.degradations.base import Degradation
-from colddiff.run import Run
+from colddiff.models.run import Run
 from colddiff.samplers.generation import begin, begin_between
 from colddiff.utils.config import field_types, registered
 

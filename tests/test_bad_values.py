@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from colddiff import GaussianBlur, GaussianNoise, PixelMask, PixelNoise, from_images, load, sample
-from colddiff.checkpoint import SHIPPED
 from colddiff.degradations.base import Degradation
+from colddiff.models.serialization import SHIPPED
 from colddiff.samplers.algorithms import SAMPLERS
 from colddiff.samplers.time_grid import MOST_STEPS, time_grid
 from colddiff.samplers.unknown_params import restore

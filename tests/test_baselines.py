@@ -9,9 +9,7 @@ import tiny
 import torch
 import torch.nn.functional as F
 
-from colddiff import load, wiener
-from colddiff.baselines import BASELINES, Bicubic, MeanFill, Wiener, baseline_for, kind_for
-from colddiff.checkpoint import SHIPPED
+from colddiff import load
 from colddiff.conclusion import Tried, conclude
 from colddiff.data import ImageData, load_data
 from colddiff.degradations import (
@@ -32,10 +30,13 @@ from colddiff.degradations.blur_schedules import LinearSigma
 from colddiff.degradations.families.separable import SeparableLinear, spectral
 from colddiff.degradations.schedules import Power
 from colddiff.degradations.spectral import from_spectrum, spectral_basis
+from colddiff.models import wiener
+from colddiff.models.baselines import BASELINES, Bicubic, MeanFill, Wiener, baseline_for, kind_for
+from colddiff.models.serialization import SHIPPED
+from colddiff.models.wiener import ROUNDING_VARIANCE
 from colddiff.report import evaluate
 from colddiff.training import train
 from colddiff.utils.config import register
-from colddiff.wiener import ROUNDING_VARIANCE
 
 DIGITS, TEST = load_data("digits"), load_data("digits", split="test")
 HALF, END = torch.tensor([0.5], dtype=torch.float64), torch.tensor([1.0], dtype=torch.float64)

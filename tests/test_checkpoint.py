@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import colddiff as cd
-from colddiff.checkpoint import FORMAT, load
 from colddiff.degradations import GaussianMask, GaussianNoise
-from colddiff.fast import pick_precision
+from colddiff.models.precision import pick_precision
+from colddiff.models.serialization import FORMAT, load
 from colddiff.training import train
 from colddiff.utils.distributed import pick_device
 

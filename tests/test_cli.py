@@ -15,8 +15,8 @@ from PIL import Image
 
 from colddiff import cli, restoring, training
 from colddiff.arguments import _list_arguments, _train_arguments
-from colddiff.checkpoint import load
 from colddiff.degradations import GaussianMask
+from colddiff.models.serialization import load
 from colddiff.options import Command
 from colddiff.training import train
 from colddiff.utils import config as config_module

@@ -3,7 +3,7 @@
 import torch
 
 from colddiff.conclusion import Tried, conclude, recommend
-from colddiff.recommended import LEFT_ALONE, MOST_CALLS, Setting
+from colddiff.models.recommended import LEFT_ALONE, MOST_CALLS, Setting
 
 DAMAGED = torch.linspace(0.2, 0.6, 50, dtype=torch.float64)
 WOBBLE = torch.where(torch.arange(50) % 2 == 0, 0.01, -0.01)

@@ -11,11 +11,11 @@ from torch import Tensor
 
 import colddiff as cd
 from colddiff import DiffusersRestorer, DiffusersUNetConfig
-from colddiff.checkpoint import load
 from colddiff.data import ImageData
+from colddiff.models.networks.unet import RestorerConfig
+from colddiff.models.serialization import load
 from colddiff.settings import restorer_for
 from colddiff.training import train
-from colddiff.unet import RestorerConfig
 
 diffusers = pytest.importorskip("diffusers")
 
@@ -49,7 +49,7 @@ def loud(net: torch.nn.Module) -> torch.nn.Module:
 
 def test_it_is_known_by_name_without_diffusers() -> None:
     code = (
-        "import sys, colddiff; from colddiff.unet import RestorerConfig; "
+        "import sys, colddiff; from colddiff.models.networks.unet import RestorerConfig; "
         "print(RestorerConfig.from_config('diffusers_unet').layers_per_block, 'diffusers' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

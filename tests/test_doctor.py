@@ -15,12 +15,13 @@ from packaging.requirements import Requirement
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from colddiff import cli, doctor, fast
-from colddiff.checkpoint import load
+from colddiff import cli, doctor
 from colddiff.degradations import Degradation, GaussianBlur
 from colddiff.doctor import by_heart, checkup, findings, machine, selfcheck
 from colddiff.doctor.cases import case_of
 from colddiff.doctor.findings import Finding, found
+from colddiff.models import precision
+from colddiff.models.serialization import load
 from colddiff.snapshots import SUMS
 from colddiff.training import train
 from colddiff.utils.config import register
@@ -175,7 +176,7 @@ def test_a_sound_machine_has_sound_fast_paths(digits):
 
 @pytest.mark.parametrize(("factor", "said"), [(1.05, "5.0e-02 off"), (math.nan, "not finite")])
 def test_a_fast_path_that_is_wrong_is_found(digits, monkeypatch, factor, said):
-    monkeypatch.setattr(fast, "in_bfloat16", lambda net: lambda *given: factor * net(*given))
+    monkeypatch.setattr(precision, "in_bfloat16", lambda net: lambda *given: factor * net(*given))
     told = by_name(selfcheck.network_paths(digits, compile=False))
     assert told["bf16 weights"].verdict == "warning" and said in told["bf16 weights"].measured
     assert told["eager bf16"].verdict == "ok"

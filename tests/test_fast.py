@@ -8,8 +8,8 @@ from tiny import config
 from torch import nn
 
 from colddiff import TrainConfig, UNetConfig, train
-from colddiff.fast import CompiledModel, FastRestorer, wrong_slope
-from colddiff.unet import UNet
+from colddiff.models.networks.unet import UNet
+from colddiff.models.precision import CompiledModel, FastRestorer, wrong_slope
 
 LAST = torch.tensor([3])
 

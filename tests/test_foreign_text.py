@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from colddiff import cli
-from colddiff.checkpoint import SHIPPED
 from colddiff.doctor import _shown, checkup
 from colddiff.doctor.findings import Finding
+from colddiff.models.serialization import SHIPPED
 from colddiff.runlog import TAIL, last_lines
 from colddiff.utils.text import printable
 

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 import colddiff as cd
-from colddiff.recommended import Recommended, Setting
-from colddiff.run import Run
+from colddiff.models.recommended import Recommended, Setting
+from colddiff.models.run import Run
 from colddiff.testing import check_degradation
 
 deepinv = beside("deepinv")

@@ -13,12 +13,12 @@ import torch
 from PIL import Image
 
 import colddiff as cd
-from colddiff.checkpoint import load
 from colddiff.degradations import GaussianBlur, GaussianMask, Snow
-from colddiff.parametrization import Epsilon, Flow, Velocity
-from colddiff.run import Run
+from colddiff.models.networks.parametrization import Epsilon, Flow, Velocity
+from colddiff.models.networks.wiener_unet import WienerUNetConfig
+from colddiff.models.run import Run
+from colddiff.models.serialization import load
 from colddiff.samplers.priors import Constant, StandardNormal
-from colddiff.wiener_unet import WienerUNetConfig
 
 diffusers = pytest.importorskip("diffusers")
 

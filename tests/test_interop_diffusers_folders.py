@@ -12,8 +12,8 @@ from fake_hub import serving
 from huggingface_hub import constants
 
 import colddiff as cd
-from colddiff.checkpoint import load, save
-from colddiff.run import Run
+from colddiff.models.run import Run
+from colddiff.models.serialization import load, save
 from colddiff.samplers.priors import Constant
 from colddiff.utils import config
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 import colddiff as cd
 from colddiff.degradations import GaussianNoise
-from colddiff.run import Run
+from colddiff.models.run import Run
 from colddiff.samplers.algorithms import SAMPLERS
 from colddiff.samplers.priors import StandardNormal
 

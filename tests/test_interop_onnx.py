@@ -13,8 +13,8 @@ from torch import Tensor, nn
 import colddiff as cd
 from colddiff.interop import onnx as interop
 from colddiff.interop.onnx import export_onnx, export_program
-from colddiff.run import Run
-from colddiff.unet import UNetConfig
+from colddiff.models.networks.unet import UNetConfig
+from colddiff.models.run import Run
 
 ort = pytest.importorskip("onnxruntime")
 onnx = pytest.importorskip("onnx")
@@ -191,7 +191,7 @@ def test_every_kind_of_network_becomes_a_file(kind: str, tmp_path: Path) -> None
     elif kind == "wiener_unet":
         run = alive(run_of(cd.WienerUNetConfig(net=GREY).fitted_for(blur, 1, (8, 8), True, 0.0).build(), blur))
     else:
-        from colddiff.parametrization import Epsilon, Flow
+        from colddiff.models.networks.parametrization import Epsilon, Flow
 
         config = Epsilon(net=GREY) if kind == "epsilon" else Flow(net=GREY)
         run = alive(run_of(config.build(), cd.GaussianNoise()))

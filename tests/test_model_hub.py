@@ -22,16 +22,16 @@ from folders import pictures
 from huggingface_hub import constants
 
 import colddiff as cd
-from colddiff import model_hub
-from colddiff.anonymous import without_folders
 from colddiff.cli import main
 from colddiff.degradations import Desaturate
-from colddiff.model_hub import is_model_name
+from colddiff.models import hub as hub_module
+from colddiff.models.hub import is_model_name
+from colddiff.models.recommended import recommended_in
+from colddiff.models.redaction import without_folders
+from colddiff.models.time_estimator import SeverityEstimator
 from colddiff.publish import stage
-from colddiff.recommended import recommended_in
 from colddiff.report import evaluate, write_card
 from colddiff.samplers.priors import Empirical
-from colddiff.severity import SeverityEstimator
 from colddiff.training import train
 
 NAME = "alice/blur"
@@ -185,8 +185,8 @@ def test_nothing_but_the_files_of_a_run_is_asked_for(there):
     evil = dict.fromkeys(("model.py", "weights.pkl", "pytorch_model.bin", "sub/config.json"), b"import os")
     there.put(NAME, there.files(NAME) | evil)
     folder = cd.load(NAME, device="cpu").path
-    assert sorted(there.downloads()) == sorted(model_hub.FILES)
-    assert {file.name for file in folder.iterdir()} == {*model_hub.FILES}
+    assert sorted(there.downloads()) == sorted(hub_module.FILES)
+    assert {file.name for file in folder.iterdir()} == {*hub_module.FILES}
     assert not [path for _, path in there.asked if path.endswith((".py", ".pkl", ".bin", "sub/config.json", ".md"))]
 
 

@@ -24,9 +24,9 @@ from colddiff import (
     time_grid,
 )
 from colddiff.degradations.operators.blur_noise import BlurNoise
-from colddiff.parametrization import Flow
+from colddiff.models.networks.parametrization import Flow
+from colddiff.models.networks.unet import UNetConfig
 from colddiff.testing import DegradationContract, SamplerContract
-from colddiff.unet import UNetConfig
 from colddiff.utils.rng import draw_noise
 
 GRID = time_grid(5)

@@ -13,20 +13,20 @@ from test_official_unets import slow_convnext, slow_resnet
 from torch import Tensor
 
 import colddiff as cd
-from colddiff.checkpoint import load
 from colddiff.commands import inspect_run
-from colddiff.convnext_unet import ConvNextUNetConfig
 from colddiff.data import from_images
 from colddiff.data.framing import Framing
 from colddiff.degradations import GaussianBlur, GaussianMask, IteratedBlur
 from colddiff.degradations.base import Degradation
 from colddiff.degradations.blur_schedules import ConstantSigma
+from colddiff.models.networks.convnext_unet import ConvNextUNetConfig
+from colddiff.models.networks.resnet_unet import ResNetUNetConfig
+from colddiff.models.networks.unet import RestorerConfig, UNetConfig
+from colddiff.models.serialization import load
 from colddiff.official import import_official
 from colddiff.report import evaluate
-from colddiff.resnet_unet import ResNetUNetConfig
 from colddiff.samplers.priors import ChannelGaussian, Constant
 from colddiff.settings import TrainConfig
-from colddiff.unet import RestorerConfig, UNetConfig
 
 STEPS, TAPS, SIGMA = 4, 3, 0.7
 BLUR = IteratedBlur(num_steps=STEPS, kernel_size=TAPS, sigmas=ConstantSigma(sigma=SIGMA))

@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from colddiff.convnext_unet import ChannelNorm, ConvNextBlock, ConvNextUNetConfig, LinearAttention
-from colddiff.official_unets import OfficialConfig, Sinusoids, time_label
-from colddiff.resnet_unet import PixelAttention, ResNetBlock, ResNetUNetConfig, enlarge, shrink
-from colddiff.unet import RestorerConfig
+from colddiff.models.networks.convnext_unet import ChannelNorm, ConvNextBlock, ConvNextUNetConfig, LinearAttention
+from colddiff.models.networks.paper_unet import OfficialConfig, Sinusoids, time_label
+from colddiff.models.networks.resnet_unet import PixelAttention, ResNetBlock, ResNetUNetConfig, enlarge, shrink
+from colddiff.models.networks.unet import RestorerConfig
 
 CONVNEXT = ConvNextUNetConfig(channels=2, dim=8, multipliers=(1, 2, 3), num_steps=10)
 RESNET = ResNetUNetConfig(channels=2, ch=32, multipliers=(1, 2, 2), blocks=2, num_steps=10)

@@ -7,7 +7,7 @@ import tiny
 import torch
 
 import colddiff as cd
-from colddiff.recommended import Recommended, Setting
+from colddiff.models.recommended import Recommended, Setting
 
 X0 = cd.load_data("digits")[:3]
 BLUR = cd.GaussianBlur(sigma_max=3.0)

@@ -7,8 +7,8 @@ from torch import nn
 
 from colddiff.degradations import GaussianNoise
 from colddiff.degradations.noise_schedules import CosineBetas, QuadraticBetas
-from colddiff.parametrization import Epsilon, Velocity
-from colddiff.unet import RestorerConfig
+from colddiff.models.networks.parametrization import Epsilon, Velocity
+from colddiff.models.networks.unet import RestorerConfig
 
 NOISES = [GaussianNoise(), GaussianNoise(betas=QuadraticBetas()), GaussianNoise(betas=CosineBetas())]
 

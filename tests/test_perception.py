@@ -14,9 +14,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from colddiff import perception, turns
-from colddiff.checkpoint import load
 from colddiff.data import ImageData, load_data
 from colddiff.degradations import GaussianBlur
+from colddiff.models.serialization import load
 from colddiff.perception import FILE, choose, features_of, fid, kid, wants_training, with_error
 from colddiff.turns import TurnClassifier, train_classifier
 

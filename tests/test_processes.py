@@ -15,7 +15,7 @@ import torch
 from runs import entries
 from safetensors.torch import load_file
 
-from colddiff import checkpoint
+from colddiff.models import serialization
 from colddiff.training import train
 from colddiff.utils.distributed import agreed, first_then_all, is_first, place, shared
 
@@ -118,7 +118,7 @@ def test_two_processes_stop_at_the_same_step_and_save(tmp_path):
         if "stopped after" in line
     }
     assert len(steps) == 1, told
-    assert checkpoint.load(out, device="cpu").config["step"] == int(steps.pop())
+    assert serialization.load(out, device="cpu").config["step"] == int(steps.pop())
 
 
 WORK = """
@@ -192,7 +192,7 @@ def test_a_process_alone_does_all_by_itself():
 
 
 def test_an_image_is_the_same_to_the_last_bit_whatever_is_drawn_beside_it():
-    run = checkpoint.load("digits", device="cpu")
+    run = serialization.load("digits", device="cpu")
     many = run.sample(21, steps=3, seed=5)
     for seeds in ([5], [8, 5], range(7, 20), np.arange(6, 9), torch.arange(6, 8)):
         images = run.sample(seeds, steps=3)

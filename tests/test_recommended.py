@@ -15,8 +15,6 @@ from hostile import CONFIGS
 from torch import nn
 
 from colddiff import perception
-from colddiff import run as runs
-from colddiff.checkpoint import SHIPPED, load, save
 from colddiff.cli import main
 from colddiff.commands import train_restorer
 from colddiff.conclusion import Tried, recommend
@@ -33,8 +31,10 @@ from colddiff.degradations import (
     PixelNoise,
 )
 from colddiff.degradations.schedules import Power
+from colddiff.models import run as runs
+from colddiff.models.recommended import FILE, LEFT_ALONE, MOST_CALLS, MOST_STARTS, Recommended, Setting, recommended_in
+from colddiff.models.serialization import SHIPPED, load, save
 from colddiff.publish import stage
-from colddiff.recommended import FILE, LEFT_ALONE, MOST_CALLS, MOST_STARTS, Recommended, Setting, recommended_in
 from colddiff.report import Report, evaluate, write_card
 from colddiff.samplers.algorithms import SAMPLERS
 from colddiff.samplers.sample import walks

@@ -13,7 +13,6 @@ import torch
 from torch import nn
 
 from colddiff import commands, turns
-from colddiff.checkpoint import SHIPPED
 from colddiff.cli import main
 from colddiff.data import ImageData, load_data
 from colddiff.degradations import (
@@ -26,6 +25,7 @@ from colddiff.degradations import (
     PixelNoise,
 )
 from colddiff.measuring import PICTURED
+from colddiff.models.serialization import SHIPPED
 from colddiff.report import evaluate, write_card
 from colddiff.samplers.priors import StandardNormal
 from colddiff.training import train

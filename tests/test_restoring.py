@@ -12,13 +12,14 @@ import torch
 from PIL import Image
 from torch import nn
 
-from colddiff import GaussianBlur, GaussianNoise, Interpolate, PixelMask, PixelNoise, cli, metrics, restoring, tiling
-from colddiff.checkpoint import load, save
+from colddiff import GaussianBlur, GaussianNoise, Interpolate, PixelMask, PixelNoise, cli, metrics, restoring
 from colddiff.data.framing import Framing
 from colddiff.data.image_io import read_images
-from colddiff.recommended import Recommended, Setting
+from colddiff.models import tiling
+from colddiff.models.recommended import Recommended, Setting
+from colddiff.models.run import Run
+from colddiff.models.serialization import load, save
 from colddiff.restoring import Job, restore_files
-from colddiff.run import Run
 
 
 class Negative(nn.Module):
@@ -578,7 +579,7 @@ def test_a_mistake_ends_in_one_line_and_leaves_nothing(arguments, told, saved, t
 
 
 def test_a_picture_that_is_too_large_for_the_memory_ends_in_one_line(saved, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("colddiff.tiling.free_memory", lambda: 1000)
+    monkeypatch.setattr("colddiff.models.tiling.free_memory", lambda: 1000)
     assert command("restore", saved(), picture(tmp_path / "a.png"), "--out", tmp_path / "out") == 2
     assert "restoring 1 images of 7 x 5 px takes about" in capsys.readouterr().err
 

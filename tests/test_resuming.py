@@ -14,10 +14,10 @@ import torch
 from folders import pictures
 from runs import assert_same, entries, tensors_of
 
-from colddiff import checkpoint
 from colddiff.data import load_data
 from colddiff.degradations import GaussianBlur
 from colddiff.loop import Loop
+from colddiff.models import serialization
 from colddiff.training import train
 from colddiff.utils.signals import Interrupted
 
@@ -101,7 +101,7 @@ def test_a_signal_ends_the_command_with_its_code_and_a_run_that_loads(signum, co
         _, told = process.communicate(timeout=60)
     assert process.returncode == code, told
     assert "everything is saved, go on with --resume" in told and "Traceback" not in told
-    run = checkpoint.load(out, device="cpu")
+    run = serialization.load(out, device="cpu")
     assert run.config["step"] >= 1 and run.restore(torch.rand(1, 1, 8, 8)).isfinite().all()
     assert not [*out.rglob("*.part*")]
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from colddiff import SAMPLERS, GaussianBlur, Pixelate, PixelMask, PixelNoise, improved, sample, time_grid
-from colddiff.recommended import Setting
+from colddiff.models.recommended import Setting
 from colddiff.samplers.sample import restorer_calls
 from colddiff.testing.reporting import seeded
 

@@ -18,9 +18,9 @@ from colddiff import (
 )
 from colddiff.data import ImageData
 from colddiff.data.framing import Framing
-from colddiff.parametrization import Epsilon, Velocity
+from colddiff.models.networks.parametrization import Epsilon, Velocity
+from colddiff.models.networks.unet import RestorerConfig, UNetConfig
 from colddiff.settings import data_for, held_out_for, held_out_split, prior_for, restorer_for
-from colddiff.unet import RestorerConfig, UNetConfig
 from colddiff.utils.config import registered
 
 

@@ -13,18 +13,18 @@ from safetensors.torch import load_file, save_file
 
 from colddiff import viz
 from colddiff.batches import Batches
-from colddiff.checkpoint import load
 from colddiff.cli import main
 from colddiff.commands import MOST_LINES
 from colddiff.data import load_data
 from colddiff.data.framing import Framing
 from colddiff.degradations import GaussianBlur, GaussianMask, Interpolate
 from colddiff.estimating import FEWEST, SHARE, fit_estimator, images_within, worth_fitting
-from colddiff.recommended import Recommended, Setting
+from colddiff.models.recommended import Recommended, Setting
+from colddiff.models.run import Run
+from colddiff.models.serialization import load
+from colddiff.models.time_estimator import BINS, FILE, Severity, SeverityEstimator, features, joined, posterior, targets
 from colddiff.restoring import Job, restore_files
-from colddiff.run import Run
 from colddiff.samplers.early_stopping import Settled
-from colddiff.severity import BINS, FILE, Severity, SeverityEstimator, features, joined, posterior, targets
 from colddiff.training import train
 from colddiff.utils.signals import Interrupted
 

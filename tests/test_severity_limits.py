@@ -17,15 +17,15 @@ import torch
 
 from colddiff import viz
 from colddiff.batches import Batches
-from colddiff.checkpoint import load
 from colddiff.cli import main
 from colddiff.data import load_data
 from colddiff.data.framing import Framing
 from colddiff.degradations import GaussianBlur, Interpolate
 from colddiff.estimating import CHEAP, FEWEST, SPARED, fit_estimator, worth_fitting
+from colddiff.models.serialization import load
+from colddiff.models.time_estimator import BINS, FILE, UNSURE, Severity, SeverityEstimator, features, posterior
 from colddiff.restoring import Job, restore_files
 from colddiff.samplers.early_stopping import Settled
-from colddiff.severity import BINS, FILE, UNSURE, Severity, SeverityEstimator, features, posterior
 from colddiff.training import train
 from colddiff.utils import distributed
 

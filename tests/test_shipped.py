@@ -11,8 +11,8 @@ from PIL import Image
 
 import colddiff as cd
 from colddiff import metrics, viz
-from colddiff.checkpoint import SHIPPED, shipped
 from colddiff.data import load_data
+from colddiff.models.serialization import SHIPPED, shipped
 
 LARGEST = 300 * 1024
 

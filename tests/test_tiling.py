@@ -9,8 +9,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from colddiff import GaussianBlur, tiling
-from colddiff.tiling import GRID, OVERLAP, TILE, check_memory, spans, tiled, window
+from colddiff import GaussianBlur
+from colddiff.models import tiling
+from colddiff.models.tiling import GRID, OVERLAP, TILE, check_memory, spans, tiled, window
 from colddiff.utils import memory
 
 

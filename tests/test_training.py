@@ -15,13 +15,14 @@ from safetensors.torch import load_file
 from torch import nn
 
 import colddiff as cd
-from colddiff import checkpoint, loop
+from colddiff import loop
 from colddiff.batches import Batches
 from colddiff.data import ImageData, from_images, load_data
 from colddiff.degradations import GaussianBlur, GaussianNoise, Interpolate, PixelNoise
 from colddiff.loop import average, learning_rate
+from colddiff.models import serialization
+from colddiff.models.networks.parametrization import Epsilon
 from colddiff.objective import restoration_loss
-from colddiff.parametrization import Epsilon
 from colddiff.settings import TrainConfig, images_for, prior_for, restorer_for
 from colddiff.snapshots import snapshots
 from colddiff.training import train
@@ -80,7 +81,7 @@ def test_noise_and_velocity_are_trained_and_restore(predict, restorer, tmp_path)
     assert sum(losses[-5:]) < 0.95 * sum(losses[:5])
     x0 = load_data("digits", split="test")[:64]
     x = run.degradation(x0, 0.1, run.degradation.draw(x0, torch.Generator().manual_seed(0)))
-    restored = checkpoint.load(config.out, device="cpu").restore(x, start=0.1, sampler="one_shot")
+    restored = serialization.load(config.out, device="cpu").restore(x, start=0.1, sampler="one_shot")
     assert (restored - x0).square().mean() < (x - x0).square().mean()
 
 
@@ -117,11 +118,11 @@ def test_a_network_of_ones_own_is_trained_and_loaded(own):
     losses = entries(Path(config.out), "loss")
     assert sum(losses[-5:]) < sum(losses[:5])
     assert run.config["restorer"] is None
-    again = checkpoint.load(config.out, device="cpu", net=OwnNet())
+    again = serialization.load(config.out, device="cpu", net=OwnNet())
     x = torch.rand(2, 1, 8, 8)
     assert torch.equal(again.restore(x), run.restore(x))
     with pytest.raises(ValueError, match=r"load\(path, net=...\)"):
-        checkpoint.load(config.out)
+        serialization.load(config.out)
 
 
 def test_the_average_has_the_running_means_of_the_network(own):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from colddiff import UNet, UNetConfig
-from colddiff.unet import SIZES, norm
+from colddiff.models.networks.unet import SIZES, norm
 
 TINY = UNetConfig(channels=3, width=8, multipliers=(1, 2), blocks=1)
 

@@ -16,11 +16,11 @@ from hostile import CONFIGS, FILES, OPERATORS, SECONDS, Bomb, one, operator, pac
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from colddiff.checkpoint import SHIPPED, load
 from colddiff.degradations import GaussianBlur
+from colddiff.models.networks.unet import UNet, UNetConfig
+from colddiff.models.serialization import SHIPPED, load
 from colddiff.perception import _classifier
 from colddiff.snapshots import load_snapshot
-from colddiff.unet import UNet, UNetConfig
 from colddiff.utils import config
 from colddiff.utils.safetensors_io import load_weights, write_tensors
 
@@ -145,7 +145,7 @@ def test_a_file_that_is_larger_than_the_memory_is_refused_unread(name: str, run:
     content = packed({"a": one(shape=(2**38,), end=2**40)})
     file.write_bytes(content)
     os.truncate(file, len(content) + 2**40)  # of holes
-    for module in ("checkpoint", "tensors"):
+    for module in ("models.serialization", "utils.safetensors_io"):
         monkeypatch.setattr(f"colddiff.{module}.check_weights", lambda *_: None)  # a config is quickly made to fit
     assert "takes " in (told := refusal(READERS[name], run)) and "TB of memory, and 1 MB is free" in told
 
@@ -202,7 +202,7 @@ def test_moments_of_another_shape_never_reach_the_optimizer(run: Path) -> None:
 CHILD = """
 import json, resource, sys, time, warnings
 from pathlib import Path
-from colddiff.checkpoint import load
+from colddiff.models.serialization import load
 import test_untrusted as told
 from hostile import REFUSED
 warnings.simplefilter("ignore")

@@ -12,8 +12,8 @@ from hostile import Bomb, refusal, text
 
 import colddiff as cd
 from colddiff import cli, commands
-from colddiff.checkpoint import SHIPPED, load
 from colddiff.degradations import GaussianBlur
+from colddiff.models.serialization import SHIPPED, load
 from colddiff.official import import_official
 from colddiff.presets import preset
 from colddiff.utils import config

@@ -9,7 +9,7 @@ import torch
 from colddiff import viz, worth
 from colddiff.data import load_data
 from colddiff.degradations import PixelMask
-from colddiff.recommended import Recommended, Setting
+from colddiff.models.recommended import Recommended, Setting
 from colddiff.report import evaluate, report_files
 
 DATA = load_data("digits", split="test")

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from threading import Event
 
-from ..checkpoint import load
-from ..run import Run
+from ..models.run import Run
+from ..models.serialization import load
 from .offline import is_own, stay_offline
 from .uploads import MOST_BYTES
 

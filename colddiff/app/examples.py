@@ -9,7 +9,7 @@ from .. import viz
 from ..data.builtin import EMBEDDED
 from ..data.framing import Framing
 from ..data.image_io import fit
-from ..run import Run
+from ..models.run import Run
 
 PHOTOGRAPHS = ("astronaut", "cat", "coffee", "rocket")
 SIDE = 256  # pixels

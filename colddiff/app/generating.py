@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .. import viz
-from ..run import Run
+from ..models.run import Run
 from ..samplers.generation import begin, begin_between
 from ..samplers.sample import walk
 from ..samplers.unknown_params import suited_sampler

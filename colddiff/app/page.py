@@ -7,7 +7,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from ..run import Run
+from ..models.run import Run
 from . import degrading, generating, restoring
 from .examples import photographs
 from .uploads import Shelf

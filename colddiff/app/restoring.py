@@ -15,7 +15,7 @@ from torch import Tensor
 from .. import metrics, viz
 from ..data.framing import Framing
 from ..data.image_io import rgb
-from ..run import Run
+from ..models.run import Run
 from ..samplers.algorithms import SAMPLERS
 from ..samplers.base import State
 from ..samplers.priors import Empirical

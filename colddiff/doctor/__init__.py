@@ -13,8 +13,8 @@ from collections.abc import Generator, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from ..checkpoint import load
-from ..run import Run
+from ..models.run import Run
+from ..models.serialization import load
 from ..utils.distributed import pick_device
 from ..utils.text import printable
 from . import checkup, machine

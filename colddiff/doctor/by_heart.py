@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from ..loop import learning_rate
+from ..models.networks.unet import RestorerConfig
 from ..objective import adam, restoration_loss
 from ..settings import TrainConfig
-from ..unet import RestorerConfig
 from ..utils.rng import seed_for
 from .cases import Case
 from .findings import Finding

@@ -15,7 +15,7 @@ from ..data.builtin import EMBEDDED
 from ..data.dataset import ImageData, load_data
 from ..data.decoding import read_all
 from ..data.sources import alone
-from ..run import Run
+from ..models.run import Run
 from ..settings import TrainConfig
 from ..utils.config import field_types
 from ..utils.rng import generator_for

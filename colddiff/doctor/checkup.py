@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from ..degradations.base import Degradation, Images
-from ..fast import TOLERANCE
 from ..loop import STARVED
-from ..run import Run
+from ..models.precision import TOLERANCE
+from ..models.run import Run
 from ..runlog import last_lines
 from ..snapshots import snapshots, torn
 from ..testing import Subject, degradation_promises

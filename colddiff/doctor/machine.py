@@ -17,7 +17,7 @@ import psutil
 import torch
 from packaging.requirements import Requirement
 
-from ..fast import pick_precision
+from ..models.precision import pick_precision
 from ..utils.distributed import pick_device
 from ..utils.memory import GROUP, free_memory
 from ..utils.numerics import cpu_threads

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..degradations.base import Degradation, Images
-from ..fast import DARK, SLOPE, TOLERANCE, FastRestorer, wrong_slope
 from ..loop import GATE
+from ..models.precision import DARK, SLOPE, TOLERANCE, FastRestorer, wrong_slope
 from ..objective import adam, loss_on, validation_loss
 from ..samplers.algorithms import improved
 from ..samplers.cuda_graph import TOLERANCE as REPLAYED

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ..degradations.base import Degradation, Images
 from ..degradations.operators.gaussian_noise import GaussianNoise
-from ..recommended import Setting
-from ..run import STEPS, Run
+from ..models.recommended import Setting
+from ..models.run import STEPS, Run
 from ..samplers.base import Restorer, Sampler
 from ..samplers.sample import named_sampler, walk
 from ..samplers.time_grid import grid_within

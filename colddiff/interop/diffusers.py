@@ -10,16 +10,16 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from ..checkpoint import load, save
 from ..data.convert import as_batch
 from ..degradations.base import Images, Params
-from ..diffusers_unet import TIMESTEPS
-from ..run import STEPS, Run
+from ..models.networks.diffusers_unet import TIMESTEPS
+from ..models.run import STEPS, Run
+from ..models.serialization import load, save
+from ..models.tiling import TILE, check_memory, tiled
 from ..samplers.generation import begin
 from ..samplers.priors import Prior
 from ..samplers.time_grid import steps_within
 from ..samplers.unknown_params import suited_sampler
-from ..tiling import TILE, check_memory, tiled
 from ..utils.files import read_json, whole_folder, write_text
 from ..utils.rng import Generators
 from ..utils.text import unmarked

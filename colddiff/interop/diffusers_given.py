@@ -9,7 +9,7 @@ import torch
 
 from ..data.convert import as_batch
 from ..degradations.base import Images
-from ..run import Run
+from ..models.run import Run
 from ..utils.rng import Generators
 
 

@@ -10,11 +10,11 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from ..anonymous import without_folders
-from ..checkpoint import LONGEST_SIDE, MOST_CHANNELS
-from ..run import Run
+from ..models.networks.unet import RestorerConfig
+from ..models.redaction import without_folders
+from ..models.run import Run
+from ..models.serialization import LONGEST_SIDE, MOST_CHANNELS
 from ..samplers.priors import Fitted, Prior
-from ..unet import RestorerConfig
 from ..utils.safetensors_io import read_tensors, write_tensors
 
 # By name: diffusers looks for the base classes of a component in the module that a saved pipeline names.

@@ -12,8 +12,8 @@ from torch import Tensor
 from ..degradations.base import BoundDegradation, Degradation, Images, Params
 from ..degradations.levels import between_levels
 from ..degradations.operators.gaussian_noise import GaussianNoise
-from ..diffusers_unet import TIMESTEPS
-from ..parametrization import Epsilon, NoiseParametrization, Velocity
+from ..models.networks.diffusers_unet import TIMESTEPS
+from ..models.networks.parametrization import Epsilon, NoiseParametrization, Velocity
 from ..samplers.algorithms import one_shot
 from ..samplers.sample import named_sampler
 from ..samplers.time_grid import MOST_STEPS, time_grid

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ..checkpoint import load
+from ..models.serialization import load
 from ..utils.files import check_target
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from ..degradations.base import BoundDegradation
-from ..run import Run
+from ..models.run import Run
 from ..samplers.algorithms import improved, naive
 from ..samplers.base import Sampler
 from ..utils.files import check_target, write_whole

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 import torch
+from torch import Tensor
 
 from ..degradations.base import Images
 
@@ -34,3 +35,28 @@ def in_parts(
         made.append(images[: len(part)])
         left = left[size:]
     return torch.cat(made)
+
+
+def of_each(time: float | Tensor, places: Sequence[int], name: str) -> float | Tensor:
+    """The times of the images at some places among all that were given.
+
+    Raises:
+        ValueError: neither one time, nor one for every image.
+    """
+    if not isinstance(time, Tensor) or not time.dim():
+        return time
+    if time.dim() != 1 or max(places) >= len(time):
+        raise ValueError(f"{name} must be one number, or one for every image, got shape {tuple(time.shape)}")
+    return time[list(places)]
+
+
+def apart(fn: Callable[[Tensor, Sequence[int]], Tensor], x: Tensor, keys: Sequence[Hashable]) -> Tensor:
+    """fn of the images (B, ...) of each key by themselves, and of their rows; what it makes of them, in order."""
+    alike: dict[Hashable, list[int]] = {}
+    for row, key in enumerate(keys):
+        alike.setdefault(key, []).append(row)
+    if len(alike) <= 1:
+        return fn(x, range(len(x)))
+    made = torch.cat([fn(x[rows], rows) for rows in alike.values()])
+    order = torch.tensor([row for rows in alike.values() for row in rows]).argsort()
+    return made[order.to(made.device)]

@@ -12,28 +12,27 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..data.convert import as_batch, mapped
+from ..data.framing import Framing
+from ..degradations.base import Degradation, Images
+from ..degradations.times import float_times
+from ..samplers.algorithms import one_shot
+from ..samplers.base import Restorer, Sampler, State
+from ..samplers.consistency import READ_OFF, ROUNDING, consistently
+from ..samplers.cuda_graph import captured
+from ..samplers.early_stopping import Settled
+from ..samplers.generation import begin, generate
+from ..samplers.priors import Prior
+from ..samplers.sample import named_sampler, walk
+from ..samplers.time_grid import grid_instead, grid_within, steps_within, time_grid
+from ..samplers.unknown_params import restore, suited_sampler
+from ..utils.rng import Generators
 from .baselines import Baseline
-from .data.convert import as_batch, mapped
-from .data.framing import Framing
-from .degradations.base import Degradation, Images
-from .degradations.times import float_times
-from .each import apart, of_each
-from .fast import FastRestorer
-from .models.batching import in_parts
+from .batching import apart, in_parts, of_each
+from .precision import FastRestorer
 from .recommended import Recommended, Setting, check_goal
-from .samplers.algorithms import one_shot
-from .samplers.base import Restorer, Sampler, State
-from .samplers.consistency import READ_OFF, ROUNDING, consistently
-from .samplers.cuda_graph import captured
-from .samplers.early_stopping import Settled
-from .samplers.generation import begin, generate
-from .samplers.priors import Prior
-from .samplers.sample import named_sampler, walk
-from .samplers.time_grid import grid_instead, grid_within, steps_within, time_grid
-from .samplers.unknown_params import restore, suited_sampler
-from .severity import Severity, SeverityEstimator, joined
 from .tiling import TILE, check_memory, tiled
-from .utils.rng import Generators
+from .time_estimator import Severity, SeverityEstimator, joined
 
 STEPS = 20  # restorer calls of a restore
 ANOTHER_SIZE = 0.25  # share by which sides may differ from those of the training, for the severity to be told

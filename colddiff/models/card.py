@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .anonymous import hub_dataset, without_folders
+from ..samplers.priors import Empirical
+from ..utils.text import unmarked
 from .recommended import FILE as RECOMMENDED
+from .redaction import hub_dataset, without_folders
 from .run import Run
-from .samplers.priors import Empirical
-from .utils.text import unmarked
 
 PAPER = "https://arxiv.org/abs/2208.09392"
 METRICS = {"rmse": ("RMSE", "global"), "psnr": ("PSNR", "mean"), "ssim": ("SSIM", "mean"), "kid": ("KID", "mean")}

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .utils.config import Configurable, register
+from ...utils.config import Configurable, register
 
 
 @dataclass(frozen=True, kw_only=True)

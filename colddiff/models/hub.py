@@ -6,9 +6,9 @@ import errno
 from pathlib import Path
 from typing import Any
 
-from .utils.config import suggestion
-from .utils.files import read_json
-from .utils.huggingface import is_repository, quietly, why
+from ..utils.config import suggestion
+from ..utils.files import read_json
+from ..utils.huggingface import is_repository, quietly, why
 
 # All that a run is, and all that is ever downloaded: nothing that could be executed.
 FILES = (

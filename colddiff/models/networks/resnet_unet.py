@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .official_unets import OfficialConfig, OfficialUNet, Sinusoids
+from ...utils.config import register
+from .paper_unet import OfficialConfig, OfficialUNet, Sinusoids
 from .unet import check_sizes
-from .utils.config import register
 
 GROUPS = 32  # of features that are normalised together
 

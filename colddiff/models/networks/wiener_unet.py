@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from .degradations.base import Degradation
-from .degradations.families.separable import SeparableLinear
+from ...degradations.base import Degradation
+from ...degradations.families.separable import SeparableLinear
+from ...utils.config import register
+from ..wiener import ROUNDING_VARIANCE, spectral_moments, wiener_estimate
 from .unet import RestorerConfig, UNetConfig
-from .utils.config import register
-from .wiener import ROUNDING_VARIANCE, spectral_moments, wiener_estimate
 
 LONGEST_SIDE = 1024  # pixels: mean and power are kept for each
 

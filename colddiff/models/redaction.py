@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from .utils.huggingface import HUB_NAME
+from ..utils.huggingface import HUB_NAME
 
 PLACES = ("data", "damaged", "others", "out")  # of a config or a protocol: what may be a path
 NAMES = "left_out"  # files of the data that could not be read

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .utils.memory import free_memory
+from ..utils.memory import free_memory
 
 TILE = 256
 OVERLAP = 32

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .degradations.levels import between_levels
-from .degradations.operators.gaussian_noise import GaussianNoise
-from .degradations.operators.interpolate import Interpolate
+from ...degradations.levels import between_levels
+from ...degradations.operators.gaussian_noise import GaussianNoise
+from ...degradations.operators.interpolate import Interpolate
+from ...utils.config import register
 from .unet import RestorerConfig, UNetConfig
-from .utils.config import register
 
 
 @dataclass(frozen=True, kw_only=True)

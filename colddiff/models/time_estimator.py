@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from .samplers.time_grid import startable
-from .utils.safetensors_io import check_weights, read_tensors, write_tensors
+from ..samplers.time_grid import startable
+from ..utils.safetensors_io import check_weights, read_tensors, write_tensors
 
 FILE = "severity.safetensors"  # in a run's folder
 BINS = 64  # of t

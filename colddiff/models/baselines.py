@@ -11,14 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .data.dataset import ImageData
-from .degradations.base import Claims, Degradation, Images
-from .degradations.families.separable import SeparableLinear
-from .degradations.levels import level_at, on_levels, one_if_shared
-from .degradations.spectral import apply_axes
-from .degradations.times import as_times
-from .samplers.unknown_params import bind_observed
-from .utils.table_cache import cached_tables
+from ..data.dataset import ImageData
+from ..degradations.base import Claims, Degradation, Images
+from ..degradations.families.separable import SeparableLinear
+from ..degradations.levels import level_at, on_levels, one_if_shared
+from ..degradations.spectral import apply_axes
+from ..degradations.times import as_times
+from ..samplers.unknown_params import bind_observed
+from ..utils.table_cache import cached_tables
 from .wiener import ROUNDING_VARIANCE, moments, shrinkage, spectral_moments, wiener_estimate
 
 

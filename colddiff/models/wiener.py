@@ -7,11 +7,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .degradations.base import Images
-from .degradations.families.separable import SeparableLinear
-from .degradations.levels import one_if_shared
-from .degradations.times import as_times
-from .utils.numerics import exact_float32
+from ..degradations.base import Images
+from ..degradations.families.separable import SeparableLinear
+from ..degradations.levels import one_if_shared
+from ..degradations.times import as_times
+from ..utils.numerics import exact_float32
 
 # The error of rounding to 8-bit levels, even over 1 / 255.
 ROUNDING_VARIANCE = (1 / 255) ** 2 / 12

@@ -8,8 +8,8 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...utils.config import register
 from .unet import RestorerConfig, check_sizes, cropped
-from .utils.config import register
 
 TIMESTEPS = 1000  # for which the sines and cosines of diffusers are made
 

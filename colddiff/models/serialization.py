@@ -16,31 +16,31 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from . import convnext_unet as convnext_unet  # kinds of networks that a config may name
-from . import diffusers_unet as diffusers_unet
-from . import parametrization as parametrization
-from . import resnet_unet as resnet_unet
-from . import wiener_unet as wiener_unet
+from ..data.framing import Framing
+from ..degradations.base import Degradation
+from ..samplers.priors import Fitted, Prior
+from ..samplers.sample import walks
+from ..utils.config import Configurable, names_of
+from ..utils.distributed import pick_device
+from ..utils.files import read_json, write_json
+from ..utils.safetensors_io import check_memory, check_weights, load_weights, read_tensors, write_tensors
 from .baselines import Baseline, baseline_for, baseline_from
-from .data.framing import Framing
-from .degradations.base import Degradation
-from .fast import pick_precision
-from .model_hub import downloaded, is_model_name
+from .hub import downloaded, is_model_name
+from .networks import convnext_unet as convnext_unet  # kinds of networks that a config may name
+from .networks import diffusers_unet as diffusers_unet
+from .networks import parametrization as parametrization
+from .networks import resnet_unet as resnet_unet
+from .networks import wiener_unet as wiener_unet
+from .networks.unet import RestorerConfig
+from .precision import pick_precision
 from .recommended import FILE as RECOMMENDED
 from .recommended import Recommended, recommended_in
 from .run import Run
-from .samplers.priors import Fitted, Prior
-from .samplers.sample import walks
-from .severity import FILE as SEVERITY
-from .severity import read_estimator
-from .unet import RestorerConfig
-from .utils.config import Configurable, names_of
-from .utils.distributed import pick_device
-from .utils.files import read_json, write_json
-from .utils.safetensors_io import check_memory, check_weights, load_weights, read_tensors, write_tensors
+from .time_estimator import FILE as SEVERITY
+from .time_estimator import read_estimator
 
 FORMAT = 2
-SHIPPED = Path(__file__).parent / "shipped"
+SHIPPED = Path(__file__).parent / "pretrained"
 MOST_CHANNELS, LONGEST_SIDE = 1024, 8192  # of the images that a run may be of
 EXPECTED: dict[str, tuple[type, ...]] = {
     "version": (str,), "restorer": (dict, NoneType), "degradation": (dict,), "prior": (dict, NoneType),

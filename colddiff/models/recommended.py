@@ -11,10 +11,10 @@ from typing import Any
 
 from torch import Tensor
 
-from .samplers.algorithms import SAMPLERS
-from .samplers.sample import restorer_calls
-from .samplers.time_grid import grid_within
-from .utils.files import read_json, write_json
+from ..samplers.algorithms import SAMPLERS
+from ..samplers.sample import restorer_calls
+from ..samplers.time_grid import grid_within
+from ..utils.files import read_json, write_json
 
 FILE = "recommended.json"  # in a run's folder
 GOALS = ("distortion", "perception")

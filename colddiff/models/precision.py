@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
-from .samplers.base import Restorer
-from .utils.numerics import exact_matmul
+from ..samplers.base import Restorer
+from ..utils.numerics import exact_matmul
 
 # Largest error relative to the float32 answer, both as root mean squares, that a faster way may have.
 TOLERANCE = {"fp32": 1e-4, "bf16": 2e-2}

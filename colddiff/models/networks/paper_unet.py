@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .degradations.levels import level_at
+from ...degradations.levels import level_at
 from .unet import RestorerConfig, check_sizes, cropped
 
 STEPS = 1000  # if nobody says

@@ -1,0 +1,1 @@
+"""Restorer networks, one file each."""
