@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 
 import colddiff as cd
-from colddiff.calibration import T_MIN, MetricName, measure_at, straightness
 from colddiff.degradations.base import Degradation
+from colddiff.evaluation.calibration import T_MIN, MetricName, measure_at, straightness
 
 OPERATORS: dict[str, Degradation] = {
     "gaussian_blur": cd.GaussianBlur(),

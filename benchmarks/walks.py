@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 import colddiff as cd
-from colddiff import metrics
+from colddiff.evaluation import metrics
 from colddiff.samplers.consistency import EXACT
 
 from .walk_pages import Line, write_pages

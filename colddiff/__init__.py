@@ -86,19 +86,20 @@ from .utils.config import register as register
 if TYPE_CHECKING:
     from . import paper as paper
     from . import presets as presets
-    from .calibration import calibrate as calibrate
     from .data.dataset import ImageData as ImageData
     from .data.dataset import from_images as from_images
     from .data.dataset import load_data as load_data
     from .data.streaming.dataset import stream_data as stream_data
+    from .evaluation import metrics as metrics
+    from .evaluation.calibration import calibrate as calibrate
+    from .evaluation.report import evaluate as evaluate
+    from .evaluation.wasserstein import wasserstein_times as wasserstein_times
     from .models.networks.wiener_unet import WienerUNetConfig as WienerUNetConfig
     from .models.run import Run as Run
     from .models.serialization import load as load
     from .publish import push as push
-    from .report import evaluate as evaluate
     from .settings import TrainConfig as TrainConfig
     from .training import train as train
-    from .wasserstein import wasserstein_times as wasserstein_times
 
 __version__ = "0.1.0"
 
@@ -106,19 +107,19 @@ __version__ = "0.1.0"
 _LAZY = {
     "ImageData": "data.dataset",
     "Run": "models.run",
-    "calibrate": "calibration",
+    "calibrate": "evaluation.calibration",
     "load": "models.serialization",
-    "evaluate": "report",
+    "evaluate": "evaluation.report",
     "from_images": "data.dataset",
     "load_data": "data.dataset",
     "push": "publish",
     "stream_data": "data.streaming.dataset",
     "TrainConfig": "settings",
     "train": "training",
-    "wasserstein_times": "wasserstein",
+    "wasserstein_times": "evaluation.wasserstein",
     "WienerUNetConfig": "models.networks.wiener_unet",
 }
-_MODULES = ("paper", "presets")
+_MODULES = {"metrics": "evaluation.metrics", "paper": "paper", "presets": "presets"}
 
 
 def degradation(name: str, **fields: Any) -> Degradation:
@@ -134,7 +135,7 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     if name in _MODULES:
-        return import_module(f".{name}", __name__)
+        return import_module(f".{_MODULES[name]}", __name__)
     if name in _LAZY:
         return getattr(import_module(f".{_LAZY[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

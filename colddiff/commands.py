@@ -12,16 +12,17 @@ from typing import Any
 
 from tqdm import tqdm
 
-from . import viz, worth
+from . import viz
 from .data.builtin import EMBEDDED
 from .data.dataset import ImageData, beside, load_data
-from .defaults import make_default
-from .generation import generated
+from .evaluation import plots
+from .evaluation.features import not_ours_to_write, wants_training
+from .evaluation.memorization import generated
+from .evaluation.recommend import make_default
+from .evaluation.report import evaluate, report_files, write_card
 from .models.recommended import GOALS
 from .models.run import Run
 from .models.serialization import load
-from .perception import not_ours_to_write, wants_training
-from .report import evaluate, report_files, write_card
 from .restoring import Job, restore_files
 from .runlog import last_lines
 from .settings import TrainConfig, held_out_for
@@ -155,8 +156,8 @@ def evaluate_run(
     stored = make_default(model, report.recommended, report.protocol, store)
     print(report.to_markdown())
     print(f"written to {', '.join(map(str, written))}" + (f" and {json}" if json else ""))
-    if not worth.drawable():
-        print(worth.MISSING)
+    if not plots.drawable():
+        print(plots.MISSING)
     print(stored)
 
 

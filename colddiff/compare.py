@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from . import metrics, paper
+from . import paper
 from .compared import Comparison, files_of
 from .contenders import GENERATING, RESTORING, Method
 from .data.dataset import ImageData, load_data
@@ -24,20 +24,21 @@ from .degradations.base import Degradation
 from .degradations.operators.gaussian_blur import GaussianBlur
 from .degradations.operators.iterated_blur import IteratedBlur
 from .degradations.schedules import Exponential
-from .generation import nearest
-from .judges import Judges, judges, together
-from .measuring import PICTURED
+from .evaluation import metrics
+from .evaluation.feature_ensemble import Judges, judges, together
+from .evaluation.features import FEWEST, INSTALL_METRICS, features_of, fid
+from .evaluation.measure import PICTURED
+from .evaluation.memorization import nearest
+from .evaluation.rotation_classifier import FEWEST_TRAINING
 from .models.networks.unet import RestorerConfig
 from .models.run import Run
 from .models.serialization import load
-from .perception import FEWEST, INSTALL_METRICS, features_of, fid
 from .samplers.base import State
 from .samplers.generation import begin
 from .samplers.priors import LowresGMM
 from .samplers.sample import walk
 from .settings import Size, TrainConfig, data_for, held_out_for, in_memory
 from .training import complete, trained
-from .turns import FEWEST_TRAINING
 from .utils.config import suggestion
 from .utils.distributed import pick_device
 from .utils.files import read_json

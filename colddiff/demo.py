@@ -10,8 +10,8 @@ from torch import Tensor
 from . import viz
 from .data.dataset import load_data
 from .degradations.base import Degradation
+from .evaluation.report import Report, evaluate, write_card
 from .models.run import Run
-from .report import Report, evaluate, write_card
 from .samplers.sample import walk
 from .settings import TrainConfig
 from .training import complete, trained

@@ -5,7 +5,7 @@ from __future__ import annotations
 from jsonargparse import ArgumentParser
 
 from . import plotting
-from .calibration import MetricName
+from .evaluation.calibration import MetricName
 from .options import SWITCH, Command, device_and_seed, image_size, trust
 
 

@@ -13,13 +13,14 @@ from PIL import Image
 from torch import Tensor
 
 from . import viz
-from .calibration import T_MIN, MetricName, calibrate, measure_at, straightness
 from .data.dataset import load_data
 from .data.framing import Framing
 from .data.image_io import to_tensor
 from .degradations.base import Degradation
 from .degradations.noise_schedules import NoiseSchedule
 from .degradations.schedules import Schedule
+from .evaluation.calibration import T_MIN, MetricName, calibrate, measure_at, straightness
+from .evaluation.wasserstein import wasserstein_times
 from .models.run import Run
 from .models.serialization import load
 from .samplers.base import State
@@ -31,7 +32,6 @@ from .utils.config import plug_ins, registered, suggestion
 from .utils.distributed import pick_device
 from .utils.files import check_target, read_json
 from .utils.rng import generator_for
-from .wasserstein import wasserstein_times
 
 MOST_PICTURES = 1000  # on one strip
 PHOTOS = (16, 128)  # how many of the library's own photographs, and pixels a side, where none is named

@@ -14,7 +14,8 @@ from PIL import Image
 
 from .data.builtin import EMBEDDED
 from .data.image_io import naming, without_warnings
-from .generation import Generation
+from .evaluation.memorization import Generation
+from .evaluation.report import Report
 from .models.card import model_card
 from .models.hub import FILES, is_cached
 from .models.recommended import FILE as RECOMMENDED
@@ -22,7 +23,6 @@ from .models.recommended import recommended_in
 from .models.redaction import machine_path, without_folders
 from .models.run import Run
 from .models.serialization import load
-from .report import Report
 from .samplers.priors import Empirical
 from .utils.files import check_plain, read_json, write_json, write_text
 from .utils.huggingface import is_repository, quietly, why

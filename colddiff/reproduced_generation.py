@@ -16,11 +16,11 @@ from .degradations.blur_schedules import ExponentialSigma
 from .degradations.noise_schedules import CosineBetas
 from .degradations.operators.gaussian_noise import GaussianNoise
 from .degradations.operators.iterated_blur import IteratedBlur
-from .generation import compare, generated
-from .judges import Judges, check_images, feature_sense, together
-from .metrics import summary
+from .evaluation.feature_ensemble import Judges, check_images, feature_sense, together
+from .evaluation.features import Perception, features_of, fid
+from .evaluation.memorization import compare, generated
+from .evaluation.metrics import summary
 from .models.run import Run
-from .perception import Perception, features_of, fid
 from .published import GENERATION
 from .samplers.priors import SYMMETRY_BREAKING, ChannelGaussian
 from .settings import Size, TrainConfig

@@ -16,20 +16,19 @@ from tqdm import tqdm
 
 from . import viz
 from .data.dataset import ImageData, load_data
-from .judges import Direction, Judges, check_images, direction, feature_sense, together
-from .measuring import PICTURED, Kept, measure
-from .metrics import summary
+from .evaluation.feature_ensemble import Direction, Judges, check_images, direction, feature_sense, together
+from .evaluation.features import Perception, fid
+from .evaluation.measure import PICTURED, Kept, cells, measure
+from .evaluation.metrics import summary
 from .models.baselines import baseline_for
 from .models.networks.unet import UNetConfig
 from .models.networks.wiener_unet import FLOAT32_NOISE, WienerUNetConfig
 from .models.run import Run
-from .perception import Perception, fid
 from .presets import PRESETS, Preset
 from .published import RESTORATION, Numbers
 from .settings import Size, TrainConfig
 from .training import complete, trained
 from .utils.files import check_target, write_text
-from .ways import cells
 
 BLURRED = "deblur"
 NAMES = {

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from . import metrics, viz
+from . import viz
 from .data.decoding import listed
 from .data.framing import Framing
 from .data.image_io import IMAGE_SUFFIXES, astray, to_tensor
+from .evaluation import metrics
 from .models.recommended import Setting
 from .models.run import Run
 from .models.tiling import TILE, tile_count

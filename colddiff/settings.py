@@ -8,13 +8,13 @@ from typing import ClassVar, Literal, TypeVar
 import torch
 from torch import Tensor
 
-from .calibration import MetricName
 from .data.dataset import ImageData, beside, cut, load_data
 from .data.framing import Framing
 from .data.streaming.dataset import StreamedData, stream_data
 from .degradations.base import Degradation
 from .degradations.operators.gaussian_noise import GaussianNoise
 from .degradations.operators.interpolate import Interpolate
+from .evaluation.calibration import MetricName
 from .models.networks.diffusers_unet import DiffusersUNetConfig
 from .models.networks.paper_unet import OfficialConfig
 from .models.networks.parametrization import Epsilon, Flow, NoiseParametrization, Velocity

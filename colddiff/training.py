@@ -19,10 +19,10 @@ from tqdm import tqdm
 
 from .batches import Batches
 from .budget import steps_in
-from .calibration import calibrate
 from .data.dataset import ImageData
 from .data.streaming.dataset import StreamedData
 from .estimating import fit_estimator, images_within, worth_fitting
+from .evaluation.calibration import calibrate
 from .feed import Feed
 from .guard import Guard
 from .loop import Loop, average

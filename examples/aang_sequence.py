@@ -8,9 +8,10 @@ from aang_restorer import HELD_OUT, generate, trained
 from PIL import Image
 from skimage.data import astronaut
 
-from colddiff import metrics, viz
+from colddiff import viz
 from colddiff.data import load_data
 from colddiff.data.image_io import read_image, to_tensor
+from colddiff.evaluation import metrics
 
 
 def distort(pixels: torch.Tensor, d: float, u: torch.Tensor) -> torch.Tensor:

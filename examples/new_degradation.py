@@ -7,8 +7,9 @@ from pathlib import Path
 import torch
 
 import colddiff as cd
-from colddiff import metrics, viz
+from colddiff import viz
 from colddiff.data import load_data
+from colddiff.evaluation import metrics
 from colddiff.testing import check_degradation
 
 

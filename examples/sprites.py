@@ -11,7 +11,7 @@ from sprites_drawn import sprite
 import colddiff as cd
 from colddiff import viz
 from colddiff.data import load_data
-from colddiff.generation import compare
+from colddiff.evaluation.memorization import compare
 
 
 def draw(folder: Path, seed: int, number: int = 1000) -> Path:

@@ -30,14 +30,14 @@ from mutations import mutated
 from tiny import config as tiny_config
 
 from colddiff.degradations import Compose, GaussianBlur, GaussianNoise, OneOf, PixelMask
+from colddiff.evaluation.features import FILE, _classifier
+from colddiff.evaluation.rotation_classifier import TurnClassifier
 from colddiff.models.recommended import MOST_CALLS, Recommended, Setting
 from colddiff.models.serialization import load
 from colddiff.models.time_estimator import SeverityEstimator
-from colddiff.perception import FILE, _classifier
 from colddiff.samplers.priors import LowresGMM
 from colddiff.snapshots import load_snapshot, snapshots
 from colddiff.training import train
-from colddiff.turns import TurnClassifier
 from colddiff.utils import config as config_module
 from colddiff.utils.config import registered
 from colddiff.utils.safetensors_io import write_tensors

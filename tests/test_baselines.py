@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 
 from colddiff import load
-from colddiff.conclusion import Tried, conclude
 from colddiff.data import ImageData, load_data
 from colddiff.degradations import (
     Compose,
@@ -30,11 +29,12 @@ from colddiff.degradations.blur_schedules import LinearSigma
 from colddiff.degradations.families.separable import SeparableLinear, spectral
 from colddiff.degradations.schedules import Power
 from colddiff.degradations.spectral import from_spectrum, spectral_basis
+from colddiff.evaluation.conclusion import Tried, conclude
+from colddiff.evaluation.report import evaluate
 from colddiff.models import wiener
 from colddiff.models.baselines import BASELINES, Bicubic, MeanFill, Wiener, baseline_for, kind_for
 from colddiff.models.serialization import SHIPPED
 from colddiff.models.wiener import ROUNDING_VARIANCE
-from colddiff.report import evaluate
 from colddiff.training import train
 from colddiff.utils.config import register
 

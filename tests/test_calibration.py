@@ -12,8 +12,8 @@ from torch import Tensor
 
 import colddiff as cd
 from colddiff import viz
-from colddiff.calibration import Sample, measure_at, straightness
 from colddiff.degradations import Degradation
+from colddiff.evaluation.calibration import Sample, measure_at, straightness
 from colddiff.snapshots import snapshots
 from colddiff.testing import check_degradation
 from colddiff.training import train

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import colddiff as cd
-from colddiff.calibration import measure_at, straightness
+from colddiff.evaluation.calibration import measure_at, straightness
 from colddiff.samplers.time_grid import grid_within, time_grid
 
 PHOTOS = cd.load_data("photos")[:24]

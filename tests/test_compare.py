@@ -17,8 +17,8 @@ from colddiff.compare import TASKS, compare
 from colddiff.compared import Comparison
 from colddiff.contenders import GENERATING, RESTORING
 from colddiff.degradations import GaussianMask, GaussianNoise, Interpolate, IteratedBlur
-from colddiff.judges import together
-from colddiff.perception import features_of
+from colddiff.evaluation.feature_ensemble import together
+from colddiff.evaluation.features import features_of
 from colddiff.utils.rng import generator_for
 from colddiff.utils.statistics import Row, Spread
 
@@ -39,7 +39,7 @@ def tiny(out, **changes):
 def fast_judges():
     """Networks that have seen less, for numbers that mean nothing."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("colddiff.turns.STEPS", 10)
+        patch.setattr("colddiff.evaluation.rotation_classifier.STEPS", 10)
         yield
 
 

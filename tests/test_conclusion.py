@@ -2,7 +2,7 @@
 
 import torch
 
-from colddiff.conclusion import Tried, conclude, recommend
+from colddiff.evaluation.conclusion import Tried, conclude, recommend
 from colddiff.models.recommended import LEFT_ALONE, MOST_CALLS, Setting
 
 DAMAGED = torch.linspace(0.2, 0.6, 50, dtype=torch.float64)

@@ -8,12 +8,12 @@ import torch
 from kornia.filters import gaussian_blur2d
 from torch import nn
 
-from colddiff import generation
 from colddiff.batches import Batches
 from colddiff.data import ImageData, load_data
 from colddiff.degradations import GaussianNoise
-from colddiff.generation import check_generation, compare, nearest
-from colddiff.perception import Perception
+from colddiff.evaluation import memorization
+from colddiff.evaluation.features import Perception
+from colddiff.evaluation.memorization import check_generation, compare, nearest
 from colddiff.samplers.priors import StandardNormal
 
 CPU = torch.device("cpu")
@@ -129,18 +129,18 @@ def test_a_run_is_searched_as_it_was_trained():
 
 
 def test_neighbours_are_those_of_a_plain_search(monkeypatch):
-    monkeypatch.setattr(generation, "CHUNK", 70)
+    monkeypatch.setattr(memorization, "CHUNK", 70)
     distances = (TEST[:9, None] - TRAIN[:200]).square().mean(dim=(2, 3, 4)).sqrt()
     found = nearest(TEST[:9], ImageData(TRAIN.images[:200]), CPU)
     assert torch.equal(found.index, distances.argmin(1))
     assert torch.allclose(found.distance.float(), distances.min(1).values, atol=1e-5)
-    around = distances.sort(1).values[:, : generation.AROUND].mean(1)
+    around = distances.sort(1).values[:, : memorization.AROUND].mean(1)
     assert torch.allclose(found.share.float(), distances.min(1).values / around, atol=1e-4)
 
 
 def test_large_images_are_compared_at_fewer_pixels():
     images = torch.randint(256, (3, 1, 130, 65), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    assert generation._flat(images / 255, CPU).shape == (3, 64 * 32)
+    assert memorization._flat(images / 255, CPU).shape == (3, 64 * 32)
     found = nearest(images[1:] / 255, ImageData(images), CPU)
     assert found.index.tolist() == [1, 2] and float(found.distance.max()) < 1e-3
 

@@ -8,10 +8,9 @@ import torch
 from torch import nn
 
 import colddiff as cd
-from colddiff.measuring import measure
-from colddiff.perception import Perception
+from colddiff.evaluation.features import Perception
+from colddiff.evaluation.measure import Cell, measure
 from colddiff.samplers.priors import Uniform
-from colddiff.ways import Cell
 
 DATA = cd.load_data("digits")
 

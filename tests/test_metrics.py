@@ -6,7 +6,7 @@ import pytest
 import torch
 from skimage import metrics as reference
 
-from colddiff.metrics import psnr, rmse, ssim, ssim_window, summary
+from colddiff.evaluation.metrics import psnr, rmse, ssim, ssim_window, summary
 
 
 @pytest.fixture

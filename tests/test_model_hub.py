@@ -24,13 +24,13 @@ from huggingface_hub import constants
 import colddiff as cd
 from colddiff.cli import main
 from colddiff.degradations import Desaturate
+from colddiff.evaluation.report import evaluate, write_card
 from colddiff.models import hub as hub_module
 from colddiff.models.hub import is_model_name
 from colddiff.models.recommended import recommended_in
 from colddiff.models.redaction import without_folders
 from colddiff.models.time_estimator import SeverityEstimator
 from colddiff.publish import stage
-from colddiff.report import evaluate, write_card
 from colddiff.samplers.priors import Empirical
 from colddiff.training import train
 
@@ -521,7 +521,7 @@ def test_a_run_of_the_hub_is_used_by_its_name_and_its_cache_is_left_alone(there,
 
 
 def test_a_classifier_is_not_saved_in_the_cache_of_the_hub(there, tmp_path):
-    from colddiff.perception import not_ours_to_write
+    from colddiff.evaluation.features import not_ours_to_write
 
     run = cd.load(NAME, device="cpu")
     assert not_ours_to_write(run) == "the run comes from the hub"

@@ -19,12 +19,12 @@ from colddiff.data.framing import Framing
 from colddiff.degradations import GaussianBlur, GaussianMask, IteratedBlur
 from colddiff.degradations.base import Degradation
 from colddiff.degradations.blur_schedules import ConstantSigma
+from colddiff.evaluation.report import evaluate
 from colddiff.models.networks.convnext_unet import ConvNextUNetConfig
 from colddiff.models.networks.resnet_unet import ResNetUNetConfig
 from colddiff.models.networks.unet import RestorerConfig, UNetConfig
 from colddiff.models.serialization import load
 from colddiff.official import import_official
-from colddiff.report import evaluate
 from colddiff.samplers.priors import ChannelGaussian, Constant
 from colddiff.settings import TrainConfig
 

@@ -13,12 +13,13 @@ from kornia.filters import gaussian_blur2d
 from safetensors.torch import save_file
 from torch import nn
 
-from colddiff import perception, turns
 from colddiff.data import ImageData, load_data
 from colddiff.degradations import GaussianBlur
+from colddiff.evaluation import features as features_module
+from colddiff.evaluation import rotation_classifier
+from colddiff.evaluation.features import FILE, choose, features_of, fid, kid, wants_training, with_error
+from colddiff.evaluation.rotation_classifier import TurnClassifier, train_classifier
 from colddiff.models.serialization import load
-from colddiff.perception import FILE, choose, features_of, fid, kid, wants_training, with_error
-from colddiff.turns import TurnClassifier, train_classifier
 
 CPU = torch.device("cpu")
 TRAIN = load_data("digits", split="train")
@@ -27,13 +28,13 @@ TRAIN = load_data("digits", split="train")
 @pytest.fixture(scope="module")
 def net():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(turns, "STEPS", 80)
+        patch.setattr(rotation_classifier, "STEPS", 80)
         return train_classifier(TRAIN, CPU, progress=False)
 
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(turns, "STEPS", 2)
+    monkeypatch.setattr(rotation_classifier, "STEPS", 2)
 
 
 @pytest.fixture
@@ -177,7 +178,7 @@ def test_the_classifier_is_saved_with_the_run_and_used_again(tmp_path, quick, mo
     first = choose(run, "auto", training=TRAIN, images=9, progress=False)
     assert "accuracy" in first.told and "trained on this data set" in first.features and first.measure == "KID"
     assert (tmp_path / "run" / FILE).is_file() and not wants_training(run, "auto")
-    monkeypatch.setattr(perception, "train_classifier", None)
+    monkeypatch.setattr(features_module, "train_classifier", None)
     for asked in ("auto", "classifier"):
         again = choose(load(tmp_path / "run"), asked, images=9)
         assert torch.equal(features_of(again.net, TRAIN[:4]), features_of(first.net, TRAIN[:4]))
@@ -200,7 +201,7 @@ def test_a_run_that_is_not_on_disk_is_left_there(tmp_path, quick, run, monkeypat
 def test_nothing_is_written_into_the_library(tmp_path, quick, run, monkeypatch):
     pytest.importorskip("torchmetrics")
     (tmp_path / "config.json").touch()
-    monkeypatch.setattr(perception, "SHIPPED", tmp_path.parent)
+    monkeypatch.setattr(features_module, "SHIPPED", tmp_path.parent)
     monkeypatch.chdir(tmp_path.parent)
     for path in (tmp_path, Path(tmp_path.name)):
         chosen = choose(replace(run, path=path), "classifier", training=TRAIN, images=9, progress=False)
@@ -210,7 +211,7 @@ def test_nothing_is_written_into_the_library(tmp_path, quick, run, monkeypatch):
 def test_auto_says_why_perception_is_left_out_and_a_name_insists(run, quick, monkeypatch):
     few = ImageData(TRAIN.images[:5])
     cases = [(None, 9, "no training images"), (few, 9, "at least 20 training images, got 5"), (TRAIN, 3, "at least 4")]
-    if perception.find_spec("torchmetrics"):
+    if features_module.find_spec("torchmetrics"):
         for training, images, why in cases:
             left = choose(run, "auto", training=training, images=images, progress=False)
             assert left.told.startswith("left out: ") and why in left.told and left.measure is None
@@ -218,7 +219,9 @@ def test_auto_says_why_perception_is_left_out_and_a_name_insists(run, quick, mon
                 choose(run, "classifier", training=training, images=images, progress=False)
     monkeypatch.setitem(sys.modules, "torchmetrics", None)
     left = choose(run, "auto", training=TRAIN, images=9)
-    assert left.told == f"left out: {perception.INSTALL_METRICS}" and 'pip install "colddiff[metrics]"' in left.told
+    assert (
+        left.told == f"left out: {features_module.INSTALL_METRICS}" and 'pip install "colddiff[metrics]"' in left.told
+    )
     assert not wants_training(run, "auto")
     for asked in ("classifier", "inception", Mean()):
         with pytest.raises(ModuleNotFoundError, match="torchmetrics, which is not installed: pip install"):
@@ -285,7 +288,7 @@ def test_what_is_not_installed_is_one_line(run, monkeypatch):
     with pytest.raises(ModuleNotFoundError, match=r'needs lpips, .* pip install "colddiff\[perceptual\]"'):
         choose(run, "lpips", images=9)
     pytest.importorskip("torchmetrics")
-    if not perception.find_spec("torch_fidelity"):
+    if not features_module.find_spec("torch_fidelity"):
         with pytest.raises(ModuleNotFoundError, match=r'needs torch-fidelity, .* pip install "colddiff\[perceptual\]"'):
             choose(run, "inception", images=9)
 
@@ -311,6 +314,6 @@ def test_lpips_is_measured_per_image(run, monkeypatch):
 
 def test_what_sees_colour_refuses_other_channels():
     run = tiny.run_of(nn.Linear(1, 1), GaussianBlur(), (2, 8, 8))
-    for name in ("inception", "lpips") if perception.find_spec("torchmetrics") else ("lpips",):
+    for name in ("inception", "lpips") if features_module.find_spec("torchmetrics") else ("lpips",):
         with pytest.raises(ValueError, match="takes 1 or 3 channels, got 2"):
             choose(run, name, images=9)

@@ -13,9 +13,9 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import colddiff as cd
+from colddiff.evaluation.report import evaluate
 from colddiff.models.serialization import SHIPPED
 from colddiff.publish import stage
-from colddiff.report import evaluate
 from colddiff.utils.text import unmarked
 
 pytest.importorskip("huggingface_hub")

@@ -14,12 +14,9 @@ from folders import pictures
 from hostile import CONFIGS
 from torch import nn
 
-from colddiff import perception
 from colddiff.cli import main
 from colddiff.commands import train_restorer
-from colddiff.conclusion import Tried, recommend
 from colddiff.data import load_data
-from colddiff.defaults import make_default
 from colddiff.degradations import (
     BlurNoise,
     GaussianBlur,
@@ -31,15 +28,18 @@ from colddiff.degradations import (
     PixelNoise,
 )
 from colddiff.degradations.schedules import Power
+from colddiff.evaluation import features
+from colddiff.evaluation.conclusion import Tried, recommend
+from colddiff.evaluation.measure import cells
+from colddiff.evaluation.recommend import make_default
+from colddiff.evaluation.report import Report, evaluate, write_card
 from colddiff.models import run as runs
 from colddiff.models.recommended import FILE, LEFT_ALONE, MOST_CALLS, MOST_STARTS, Recommended, Setting, recommended_in
 from colddiff.models.serialization import SHIPPED, load, save
 from colddiff.publish import stage
-from colddiff.report import Report, evaluate, write_card
 from colddiff.samplers.algorithms import SAMPLERS
 from colddiff.samplers.sample import walks
 from colddiff.training import train
-from colddiff.ways import cells
 
 DATA = load_data("digits", split="test")
 SETTINGS = {
@@ -304,10 +304,10 @@ def test_what_is_not_finite_is_neither_measured_nor_recommended_and_is_said(tmp_
 
 
 def test_nothing_is_stored_in_a_run_of_the_library_or_of_the_hub(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(perception, "SHIPPED", folder.parent)
+    monkeypatch.setattr(features, "SHIPPED", folder.parent)
     run = load(folder, device="cpu")
     assert store(run, measured(run)).endswith("the run comes with the library") and not (folder / FILE).exists()
-    monkeypatch.setattr(perception, "SHIPPED", SHIPPED)
+    monkeypatch.setattr(features, "SHIPPED", SHIPPED)
     snapshot = tmp_path / "models--alice--blur" / "snapshots" / "abc"
     shutil.copytree(folder, snapshot)
     cached = load(snapshot, device="cpu")

@@ -12,7 +12,7 @@ import tiny
 import torch
 from torch import nn
 
-from colddiff import commands, turns
+from colddiff import commands
 from colddiff.cli import main
 from colddiff.data import ImageData, load_data
 from colddiff.degradations import (
@@ -24,9 +24,10 @@ from colddiff.degradations import (
     PixelMask,
     PixelNoise,
 )
-from colddiff.measuring import PICTURED
+from colddiff.evaluation import rotation_classifier
+from colddiff.evaluation.measure import PICTURED
+from colddiff.evaluation.report import evaluate, write_card
 from colddiff.models.serialization import SHIPPED
-from colddiff.report import evaluate, write_card
 from colddiff.samplers.priors import StandardNormal
 from colddiff.training import train
 
@@ -279,7 +280,7 @@ def trained(tmp_path_factory):
 
 @pytest.fixture
 def folder(trained, tmp_path, monkeypatch):
-    monkeypatch.setattr(turns, "STEPS", 2)
+    monkeypatch.setattr(rotation_classifier, "STEPS", 2)
     return shutil.copytree(trained, tmp_path / "run")
 
 
@@ -359,7 +360,7 @@ def test_eval_has_saved_what_it_prints(folder, monkeypatch):
 
 @pytest.mark.parametrize("name", ["digits", SHIPPED / "digits"])
 def test_eval_of_a_run_of_the_library_writes_beside_the_user(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(turns, "STEPS", 2)
+    monkeypatch.setattr(rotation_classifier, "STEPS", 2)
     monkeypatch.chdir(tmp_path)
     before = sorted(SHIPPED.rglob("*"))
     assert colddiff_eval(name) == 0

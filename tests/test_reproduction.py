@@ -8,13 +8,13 @@ import pytest
 import torch
 from tiny import NET
 
+import colddiff.evaluation.rotation_classifier
 import colddiff.training
-import colddiff.turns
 from colddiff import CosineBetas, GaussianNoise, IteratedBlur, Resolution, load_data, paper
 from colddiff.cli import main
-from colddiff.judges import Direction, direction, judges, together
-from colddiff.metrics import Summary, summary
-from colddiff.perception import kid
+from colddiff.evaluation.feature_ensemble import Direction, direction, judges, together
+from colddiff.evaluation.features import kid
+from colddiff.evaluation.metrics import Summary, summary
 from colddiff.published import GENERATION, RESTORATION
 from colddiff.reproduced_generation import WAYS, _blur, generation_table
 from colddiff.reproduction import reproduce, runs_for
@@ -28,14 +28,14 @@ QUICK = {"steps": 3, "minutes": None, "restorer": NET, "batch_size": 4, "precisi
 
 @pytest.fixture(autouse=True)
 def hasty_classifiers(monkeypatch) -> None:
-    monkeypatch.setattr(colddiff.turns, "STEPS", 3)
+    monkeypatch.setattr(colddiff.evaluation.rotation_classifier, "STEPS", 3)
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     out = tmp_path_factory.mktemp("reproduced")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(colddiff.turns, "STEPS", 3)
+        patch.setattr(colddiff.evaluation.rotation_classifier, "STEPS", 3)
         table = reproduce("deblur", "digits", out, images=12, features="judges", changes=QUICK, progress=False)
     return table, out
 
@@ -243,7 +243,7 @@ def test_inception_is_a_judge_like_the_others(made, monkeypatch) -> None:
             return x.mean(dim=(1, 2, 3))[:, None].expand(-1, 2) + x.amax(dim=(1, 2, 3))[:, None]
 
     _, out = made
-    monkeypatch.setattr("colddiff.judges.inception", lambda run: Two())
+    monkeypatch.setattr("colddiff.evaluation.feature_ensemble.inception", lambda run: Two())
     table = reproduce("deblur", "digits", out, images=12, features="inception", changes=QUICK, progress=False)
     assert len(table.columns[0].rows["one_shot"]["kids"]) == 1
     assert table.protocol["FID*, KID*"] == "Inception of torch-fidelity, as published numbers"

@@ -12,9 +12,10 @@ import torch
 from PIL import Image
 from torch import nn
 
-from colddiff import GaussianBlur, GaussianNoise, Interpolate, PixelMask, PixelNoise, cli, metrics, restoring
+from colddiff import GaussianBlur, GaussianNoise, Interpolate, PixelMask, PixelNoise, cli, restoring
 from colddiff.data.framing import Framing
 from colddiff.data.image_io import read_images
+from colddiff.evaluation import metrics
 from colddiff.models import tiling
 from colddiff.models.recommended import Recommended, Setting
 from colddiff.models.run import Run

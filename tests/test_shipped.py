@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 
 import colddiff as cd
-from colddiff import metrics, viz
+from colddiff import viz
 from colddiff.data import load_data
+from colddiff.evaluation import metrics
 from colddiff.models.serialization import SHIPPED, shipped
 
 LARGEST = 300 * 1024

@@ -17,9 +17,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from colddiff.degradations import GaussianBlur
+from colddiff.evaluation.features import _classifier
 from colddiff.models.networks.unet import UNet, UNetConfig
 from colddiff.models.serialization import SHIPPED, load
-from colddiff.perception import _classifier
 from colddiff.snapshots import load_snapshot
 from colddiff.utils import config
 from colddiff.utils.safetensors_io import load_weights, write_tensors

@@ -6,11 +6,12 @@ import pytest
 import tiny
 import torch
 
-from colddiff import viz, worth
+from colddiff import viz
 from colddiff.data import load_data
 from colddiff.degradations import PixelMask
+from colddiff.evaluation import plots
+from colddiff.evaluation.report import evaluate, report_files
 from colddiff.models.recommended import Recommended, Setting
-from colddiff.report import evaluate, report_files
 
 DATA = load_data("digits", split="test")
 
@@ -40,7 +41,7 @@ def matplotlib():
 
 
 def panels(rows, recommended=None):
-    return worth.plot(rows, recommended).axes
+    return plots.plot(rows, recommended).axes
 
 
 def lines(ax):
@@ -102,16 +103,16 @@ def test_starts_are_columns_and_measures_are_rows():
 
 
 def test_what_bars_are_is_said():
-    title = " ".join(worth.plot(ROWS).get_suptitle().split())
+    title = " ".join(plots.plot(ROWS).get_suptitle().split())
     assert "Is iterating worth it?" in title and "(of KID: 1.96 jackknife standard errors)" in title
     lpips = [{**row(m, c, 0.2), "lpips": {"mean": 0.1, "low": 0.0, "high": 0.2}} for m, c in (("naive", 2), ("x", 0))]
-    drawn = worth.plot(lpips)
+    drawn = plots.plot(lpips)
     assert "KID" not in drawn.get_suptitle() and drawn.axes[1].get_ylabel() == "LPIPS (perception)"
 
 
 def test_numbers_that_are_not_above_zero_are_drawn_too(tmp_path):
     rows = [row("degraded", 0, 0.0, 0.0), row("one_shot", 1, 0.0, -0.1, arm=0.0), row("naive", 2, 0.0, 0.0, arm=0.0)]
-    viz.save(worth.plot(rows), tmp_path / "worth.png")
+    viz.save(plots.plot(rows), tmp_path / "worth.png")
     assert all(math.isfinite(end) for ax in panels(rows) for end in ax.get_ylim())
 
 
@@ -119,6 +120,6 @@ def test_a_report_draws_what_it_says(tmp_path):
     torch.manual_seed(0)
     run = tiny.run_of(tiny.NET.build(), PixelMask())
     report = evaluate(run, DATA, starts=(0.5, 1.0), steps=(2, 4), images=12, progress=False)
-    assert report.save(tmp_path) == report_files(tmp_path) and (tmp_path / worth.FILE).read_bytes()[:4] == b"\x89PNG"
-    for ax in worth.plot(report.rows, report.recommended).axes:
+    assert report.save(tmp_path) == report_files(tmp_path) and (tmp_path / plots.FILE).read_bytes()[:4] == b"\x89PNG"
+    for ax in plots.plot(report.rows, report.recommended).axes:
         assert lines(ax).keys() == {"one_shot", "naive", "improved"} and ring(ax)

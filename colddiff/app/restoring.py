@@ -12,9 +12,10 @@ import gradio as gr
 import torch
 from torch import Tensor
 
-from .. import metrics, viz
+from .. import viz
 from ..data.framing import Framing
 from ..data.image_io import rgb
+from ..evaluation import metrics
 from ..models.run import Run
 from ..samplers.algorithms import SAMPLERS
 from ..samplers.base import State

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from .data.dataset import ImageData
-from .data.splits import held_out
-from .utils.numerics import exact_matmul
+from ..data.dataset import ImageData
+from ..data.splits import held_out
+from ..utils.numerics import exact_matmul
 
 STEPS = 300
 BATCH = 32  # images, each in four turns

@@ -1,4 +1,4 @@
-"""The measured table: what restoring costs and gains, by start severity, sampler and number of restorer calls."""
+"""The measured table of a run, and how it was measured."""
 
 from __future__ import annotations
 
@@ -12,22 +12,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from . import metrics, viz, worth
+from .. import viz
+from ..data.dataset import ImageData
+from ..models.baselines import Baseline, baseline_for, kind_for
+from ..models.card import model_card
+from ..models.recommended import LONGEST_NAME, Recommended
+from ..models.redaction import without_folders
+from ..models.run import Run
+from ..utils.distributed import first_then_all, same_everywhere
+from ..utils.files import write_text
+from . import metrics, plots
 from .conclusion import Tried, conclude, recommend
-from .data.dataset import ImageData
-from .defaults import known_by_now, make_default
-from .generation import Generation, check_generation
-from .measuring import PICTURED, Kept, measure
-from .models.baselines import Baseline, baseline_for, kind_for
-from .models.card import model_card
-from .models.recommended import LONGEST_NAME, Recommended
-from .models.redaction import without_folders
-from .models.run import Run
-from .perception import Perception, choose, fid, kid, with_error
-from .protocol import protocol_of
-from .utils.distributed import first_then_all, same_everywhere
-from .utils.files import write_text
-from .ways import Cell, cells
+from .features import Perception, choose, fid, kid, with_error
+from .measure import PICTURED, Cell, Kept, cells, measure
+from .memorization import Generation, check_generation
+from .recommend import known_by_now, make_default
 
 STEPS = (2, 5, 10, 20)  # that samplers take: enough for a curve
 
@@ -82,16 +81,16 @@ class Report:
         viz.save(viz.labelled_rows(self.pictures), files[2])
         if self.generation:
             viz.save(viz.labelled_rows(self.generation.pictures), files[-1])
-        if worth.drawable() and any(row["calls"] and not row["oracle"] for row in self.rows):
-            viz.save(worth.plot(self.rows, self.recommended), files[3])
+        if plots.drawable() and any(row["calls"] and not row["oracle"] for row in self.rows):
+            viz.save(plots.plot(self.rows, self.recommended), files[3])
             return files
         files[3].unlink(missing_ok=True)  # of an earlier report
         return [file for file in files if file is not files[3]]
 
 
 def report_files(folder: Path, stem: str = "report", *, generated: bool = False) -> list[Path]:
-    """`stem`.md, .json, .png (the same images in every way), the plot worth.png, and neighbours.png, if generated."""
-    names = [*(f"{stem}.{suffix}" for suffix in ("md", "json", "png")), worth.FILE]
+    """`stem`.md, .json, .png (the same images in every way), the plot plots.png, and neighbours.png, if generated."""
+    names = [*(f"{stem}.{suffix}" for suffix in ("md", "json", "png")), plots.FILE]
     return [folder / name for name in (*names, *(["neighbours.png"] if generated else []))]
 
 
@@ -277,3 +276,32 @@ def write_card(run: Run, report: Report) -> str:
     told = replace(run, recommended=known_by_now(run))
     write_text(run.path / "README.md", model_card(told, shared.to_markdown(), report.rows, shared.protocol))
     return stored
+
+
+def protocol_of(run: Run, data: ImageData, n: int, eight_bit: bool, chain: bool, seed: int) -> dict[str, Any]:
+    """Data, sizes, rounding, averages, params, network and seed; see `report.evaluate`."""
+    return data.protocol | {
+        "images": n,
+        "input": ("rounded to 8-bit levels, not clipped" if eight_bit else "float32")
+        + (", by the steps of the chain" if chain else ""),
+        "output": "clipped to [0, 1], not rounded",
+        "averaging": "global: one root mean square over all values; mean: per image, 95% normal interval",
+        "ssim": f"Gaussian, sigma 1.5, {metrics.ssim_window(min(data.images.shape[2:]))} taps, borders left out",
+        "params": _params(run),
+        "network": run.R.used,
+        "weights": f"averaged, step {run.config['step']}",
+        "seed": seed,
+    }
+
+
+def _params(run: Run) -> str:
+    degradation = run.degradation
+    if run.condition is not None:
+        return f"the restorer sees the picture, damaged by {run.condition.registered_name}, and starts from noise"
+    if degradation.deterministic:
+        return "none: the degradation is deterministic"
+    if degradation.observable:
+        return "read off the damaged picture; oracle rows use the true ones"
+    if degradation.estimable:
+        return "estimated from the first restorer call; oracle rows use the true ones"
+    return "unknown: drawn anew for naive, improved is left out; oracle rows use the true ones"

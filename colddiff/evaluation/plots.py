@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from .models.recommended import Recommended
-from .viz.style import FAINT, INK, SMALL, look, name_axes, panels, scale, with_interval
+from ..models.recommended import Recommended
+from ..viz.style import FAINT, INK, SMALL, look, name_axes, panels, scale, with_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..data.dataset import ImageData
+from ..degradations.base import BoundDegradation, Degradation, Images, Params
+from ..samplers.time_grid import grid_within, on_levels
 from . import metrics
 from .calibration import STILL, Sample, refined
-from .data.dataset import ImageData
-from .degradations.base import BoundDegradation, Degradation, Images, Params
-from .samplers.time_grid import grid_within, on_levels
 
 NODES = 33  # severities at which images are damaged, at first; up to 8 times as many where they change fast
 ROUNDS = 12  # at most; each measures where the one before has come to

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from ..models.recommended import GOALS, LEFT_ALONE, MOST_CALLS, Setting
 from .metrics import Summary, summary
-from .models.recommended import GOALS, LEFT_ALONE, MOST_CALLS, Setting
 
 QUESTION = "Is iterating worth it?"
 LEAVE = "leave the picture as it is"

@@ -6,12 +6,12 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from .models.recommended import MOST_STARTS, Recommended
-from .models.run import Run
-from .models.serialization import recommended_for
-from .perception import why_not_saved
-from .utils.files import same_place
-from .utils.text import printable
+from ..models.recommended import MOST_STARTS, Recommended
+from ..models.run import Run
+from ..models.serialization import recommended_for
+from ..utils.files import same_place
+from ..utils.text import printable
+from .features import why_not_saved
 
 STORE = ("auto", "always", "never")
 FEWEST_IMAGES = 32  # on which a default is measured

@@ -14,14 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .data.dataset import ImageData
-from .models.hub import is_cached
-from .models.run import Run
-from .models.serialization import SHIPPED
-from .turns import FEWEST_TRAINING, TurnClassifier, train_classifier
-from .utils.config import suggestion
-from .utils.numerics import exact_matmul
-from .utils.safetensors_io import load_weights, write_tensors
+from ..data.dataset import ImageData
+from ..models.hub import is_cached
+from ..models.run import Run
+from ..models.serialization import SHIPPED
+from ..utils.config import suggestion
+from ..utils.numerics import exact_matmul
+from ..utils.safetensors_io import load_weights, write_tensors
+from .rotation_classifier import FEWEST_TRAINING, TurnClassifier, train_classifier
 
 NAMES = ("auto", "classifier", "inception", "lpips")
 FILE = "features.safetensors"  # in a run's folder: the classifier that its evaluations share

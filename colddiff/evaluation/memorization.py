@@ -13,13 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from .data.dataset import ImageData
-from .models.run import Run
-from .perception import FEWEST, Perception, features_of, fid, kid, with_error
-from .samplers.base import Sampler
-from .utils.distributed import is_first, place, shared
-from .utils.numerics import exact_matmul
-from .utils.rng import generator_for
+from ..data.dataset import ImageData
+from ..models.run import Run
+from ..samplers.base import Sampler
+from ..utils.distributed import is_first, place, shared
+from ..utils.numerics import exact_matmul
+from ..utils.rng import generator_for
+from .features import FEWEST, Perception, features_of, fid, kid, with_error
 
 LARGEST_SIDE = 64  # pixels at which images are compared, at most
 MOST_TRAINING = 50_000  # images that are searched: a copy of one that is left out would go unseen

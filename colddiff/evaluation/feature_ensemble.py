@@ -11,13 +11,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from .data.dataset import ImageData
+from ..data.dataset import ImageData
+from ..models.run import Run
+from ..utils.rng import seed_for
+from ..utils.safetensors_io import load_weights, write_tensors
+from .features import FEWEST, INSTALL_METRICS, Perception, inception, kid
 from .metrics import Summary, summary
-from .models.run import Run
-from .perception import FEWEST, INSTALL_METRICS, Perception, inception, kid
-from .turns import TurnClassifier, train_classifier
-from .utils.rng import seed_for
-from .utils.safetensors_io import load_weights, write_tensors
+from .rotation_classifier import TurnClassifier, train_classifier
 
 NUMBER = 3
 INSIDE = "judges-{:016x}-{}.safetensors"  # in the folder that they are kept in

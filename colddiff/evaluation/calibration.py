@@ -9,13 +9,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ..data.dataset import ImageData
+from ..degradations.base import BoundDegradation, Degradation, Images, Params, check_images
+from ..degradations.schedules import Linear, Table
+from ..utils.config import suggestion
+from ..utils.numerics import computing_dtype
+from ..utils.rng import generator_for
 from . import metrics
-from .data.dataset import ImageData
-from .degradations.base import BoundDegradation, Degradation, Images, Params, check_images
-from .degradations.schedules import Linear, Table
-from .utils.config import suggestion
-from .utils.numerics import computing_dtype
-from .utils.rng import generator_for
 
 Metric = Callable[[Tensor, Tensor], Tensor]
 MetricName = Literal["psnr", "ssim", "rmse"]
