@@ -19,14 +19,14 @@ import torch
 from torch import Tensor
 
 import colddiff as cd
-from colddiff.batches import Batches, random_times
 from colddiff.degradations.noise_schedules import CosineBetas
-from colddiff.estimating import MOST, fit_estimator
 from colddiff.models.time_estimator import joined
 from colddiff.samplers.early_stopping import Settled
 from colddiff.samplers.sample import named_sampler
 from colddiff.samplers.unknown_params import restore as restored
 from colddiff.samplers.unknown_params import suited_sampler
+from colddiff.training.batches import Batches, random_times
+from colddiff.training.time_estimator import MOST, fit_estimator
 from colddiff.utils.rng import generator_for
 from colddiff.viz.style import COLOURS, name_axes, panels, scale
 

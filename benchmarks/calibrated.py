@@ -17,7 +17,7 @@ from torch import Tensor
 
 import colddiff as cd
 from colddiff.degradations.base import Degradation
-from colddiff.training import trained
+from colddiff.training.train import trained
 
 BLUR = cd.GaussianBlur()
 SEVERITIES = (0.25, 0.5, 1.0)  # of 12 pixels: 3, 6 and 12

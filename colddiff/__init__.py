@@ -98,8 +98,8 @@ if TYPE_CHECKING:
     from .models.run import Run as Run
     from .models.serialization import load as load
     from .publish import push as push
-    from .settings import TrainConfig as TrainConfig
-    from .training import train as train
+    from .training.config import TrainConfig as TrainConfig
+    from .training.train import train as train
 
 __version__ = "0.1.0"
 
@@ -114,8 +114,8 @@ _LAZY = {
     "load_data": "data.dataset",
     "push": "publish",
     "stream_data": "data.streaming.dataset",
-    "TrainConfig": "settings",
-    "train": "training",
+    "TrainConfig": "training.config",
+    "train": "training.train",
     "wasserstein_times": "evaluation.wasserstein",
     "WienerUNetConfig": "models.networks.wiener_unet",
 }

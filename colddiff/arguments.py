@@ -13,7 +13,7 @@ from .interop.export import export_run
 from .models.tiling import TILE
 from .options import SWITCH, Command, device_and_seed, image_size, speed, trust
 from .plot_arguments import PLOTS
-from .settings import Size, TrainConfig
+from .training.config import Size, TrainConfig
 from .utils.config import Configurable, field_types
 from .utils.text import argument_texts
 

@@ -23,7 +23,7 @@ from .arguments import COMMANDS
 from .mistakes import all_parsers, explained
 from .options import Command
 from .presets import preset
-from .settings import TrainConfig
+from .training.config import TrainConfig
 from .utils.config import trusting_plugins
 from .utils.distributed import join
 from .utils.signals import Interrupted, terminable

@@ -24,9 +24,10 @@ from .models.recommended import GOALS
 from .models.run import Run
 from .models.serialization import load
 from .restoring import Job, restore_files
-from .runlog import last_lines
-from .settings import TrainConfig, held_out_for
-from .training import train
+from .training.config import TrainConfig
+from .training.log import last_lines
+from .training.setup import held_out_for
+from .training.train import train
 from .utils.distributed import is_first
 from .utils.files import check_target, same_place, write_text
 from .utils.text import number, numbers, printable

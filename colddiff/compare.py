@@ -37,8 +37,9 @@ from .samplers.base import State
 from .samplers.generation import begin
 from .samplers.priors import LowresGMM
 from .samplers.sample import walk
-from .settings import Size, TrainConfig, data_for, held_out_for, in_memory
-from .training import complete, trained
+from .training.config import Size, TrainConfig
+from .training.setup import data_for, held_out_for, in_memory
+from .training.train import complete, trained
 from .utils.config import suggestion
 from .utils.distributed import pick_device
 from .utils.files import read_json

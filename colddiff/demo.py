@@ -13,8 +13,8 @@ from .degradations.base import Degradation
 from .evaluation.report import Report, evaluate, write_card
 from .models.run import Run
 from .samplers.sample import walk
-from .settings import TrainConfig
-from .training import complete, trained
+from .training.config import TrainConfig
+from .training.train import complete, trained
 from .utils.rng import generator_for
 
 

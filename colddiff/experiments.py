@@ -12,7 +12,7 @@ from .degradations.base import Degradation
 from .official import import_official
 from .reproduced_generation import generation_table
 from .reproduction import reproduce
-from .settings import Size
+from .training.config import Size
 from .utils.text import numbers
 
 

@@ -19,7 +19,7 @@ from .models.networks.paper_unet import STEPS, OfficialConfig
 from .models.run import Run
 from .models.serialization import load, save
 from .samplers.priors import Fitted, Prior
-from .settings import TrainConfig
+from .training.config import TrainConfig
 
 EXPECTED = ("step", "model", "ema")
 NETWORK = "denoise_fn."  # where upstream's diffusion object keeps its network

@@ -7,7 +7,7 @@ from typing import Any
 
 from . import paper
 from .degradations.base import Degradation
-from .settings import TrainConfig
+from .training.config import TrainConfig
 from .utils.config import suggestion
 
 # Of every experiment: Adam at 2e-5 without decay, 700,000 steps of two batches of 32, L1. Weights are averaged by 0.995

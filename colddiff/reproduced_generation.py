@@ -23,8 +23,8 @@ from .evaluation.metrics import summary
 from .models.run import Run
 from .published import GENERATION
 from .samplers.priors import SYMMETRY_BREAKING, ChannelGaussian
-from .settings import Size, TrainConfig
-from .training import trained
+from .training.config import Size, TrainConfig
+from .training.train import trained
 from .utils.files import check_target, write_text
 
 PAPER_SIDE = 128  # pixels, of which its widths are

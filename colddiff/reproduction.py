@@ -26,8 +26,8 @@ from .models.networks.wiener_unet import FLOAT32_NOISE, WienerUNetConfig
 from .models.run import Run
 from .presets import PRESETS, Preset
 from .published import RESTORATION, Numbers
-from .settings import Size, TrainConfig
-from .training import complete, trained
+from .training.config import Size, TrainConfig
+from .training.train import complete, trained
 from .utils.files import check_target, write_text
 
 BLURRED = "deblur"

@@ -36,8 +36,8 @@ from colddiff.models.recommended import MOST_CALLS, Recommended, Setting
 from colddiff.models.serialization import load
 from colddiff.models.time_estimator import SeverityEstimator
 from colddiff.samplers.priors import LowresGMM
-from colddiff.snapshots import load_snapshot, snapshots
-from colddiff.training import train
+from colddiff.training.checkpoints import load_snapshot, snapshots
+from colddiff.training.train import train
 from colddiff.utils import config as config_module
 from colddiff.utils.config import registered
 from colddiff.utils.safetensors_io import write_tensors

@@ -11,8 +11,8 @@ from pathlib import Path
 import tiny
 import torch
 
-from colddiff import training
 from colddiff.data import load_data
+from colddiff.training import train
 
 # A server that has imported everything: a training starts in a moment.
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -39,7 +39,7 @@ def train_on(out: Path, dies_at: int | None = None) -> None:
     os.fsync = syncing
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        training.train(tiny.config(out, **changes()), resume=True, progress=False)
+        train.train(tiny.config(out, **changes()), resume=True, progress=False)
 
 
 def started(out: Path, dies_at: int | None = None) -> multiprocessing.Process:

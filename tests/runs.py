@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from colddiff.snapshots import snapshots
+from colddiff.training.checkpoints import snapshots
 
 
 def entries(run_dir: Path, name: str) -> list[float]:

@@ -27,9 +27,9 @@ import torch
 from PIL import Image
 
 from colddiff import Desaturate
-from colddiff.batches import Batches
 from colddiff.data.streaming.dataset import stream_data
-from colddiff.feed import Feed
+from colddiff.training.batches import Batches
+from colddiff.training.prefetch import Feed
 
 SHARDS, DISTINCT, SIDE, BATCH = 20, 256, 64, 64
 PROCESSES, WORKERS = 2, 2

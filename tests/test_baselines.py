@@ -35,7 +35,7 @@ from colddiff.models import wiener
 from colddiff.models.baselines import BASELINES, Bicubic, MeanFill, Wiener, baseline_for, kind_for
 from colddiff.models.serialization import SHIPPED
 from colddiff.models.wiener import ROUNDING_VARIANCE
-from colddiff.training import train
+from colddiff.training.train import train
 from colddiff.utils.config import register
 
 DIGITS, TEST = load_data("digits"), load_data("digits", split="test")

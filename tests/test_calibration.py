@@ -14,9 +14,9 @@ import colddiff as cd
 from colddiff import viz
 from colddiff.degradations import Degradation
 from colddiff.evaluation.calibration import Sample, measure_at, straightness
-from colddiff.snapshots import snapshots
 from colddiff.testing import check_degradation
-from colddiff.training import train
+from colddiff.training.checkpoints import snapshots
+from colddiff.training.train import train
 from colddiff.utils.rng import generator_for
 
 PHOTOS = cd.load_data("photos")

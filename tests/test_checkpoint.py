@@ -15,7 +15,7 @@ import colddiff as cd
 from colddiff.degradations import GaussianMask, GaussianNoise
 from colddiff.models.precision import pick_precision
 from colddiff.models.serialization import FORMAT, load
-from colddiff.training import train
+from colddiff.training.train import train
 from colddiff.utils.distributed import pick_device
 
 

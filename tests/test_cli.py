@@ -13,12 +13,13 @@ import torch
 import yaml
 from PIL import Image
 
-from colddiff import cli, restoring, training
+from colddiff import cli, restoring
 from colddiff.arguments import _list_arguments, _train_arguments
 from colddiff.degradations import GaussianMask
 from colddiff.models.serialization import load
 from colddiff.options import Command
-from colddiff.training import train
+from colddiff.training import train as train_module
+from colddiff.training.train import train
 from colddiff.utils import config as config_module
 from colddiff.utils.config import registered
 from colddiff.utils.text import argument_texts
@@ -221,7 +222,7 @@ def test_eval_writes_the_report_as_json_where_asked(grey, tmp_path, capsys):
 
 
 def test_the_demo_trains_measures_and_draws_every_stage(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(training, "restorer_for", lambda config, data: tiny.NET)
+    monkeypatch.setattr(train_module, "restorer_for", lambda config, data: tiny.NET)
     assert colddiff("demo", "--out", tmp_path / "demo", "--minutes", 0.005, "--device", "cpu") == 0
     told = capsys.readouterr().out
     assert "one_shot" in told and "improved" in told

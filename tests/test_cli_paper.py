@@ -9,11 +9,11 @@ from test_official_import import blurred, preset, saved  # what an official file
 from tiny import NET, config
 
 from colddiff import Animorph, CosineBetas, load, load_data, train
-from colddiff.batches import Batches
 from colddiff.cli import main
 from colddiff.data.dataset import beside
 from colddiff.presets import PRESETS, TRAINING
-from colddiff.settings import TrainConfig
+from colddiff.training.batches import Batches
+from colddiff.training.config import TrainConfig
 
 SMALL = ["--restorer", "unet", "--restorer.width", "8", "--restorer.multipliers", "[1]", "--batch-size", "4"]
 

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from tiny import NET
 
-import colddiff.training
+import colddiff.training.train
 from colddiff import contenders, load, load_data
 from colddiff.compare import TASKS, compare
 from colddiff.compared import Comparison
@@ -54,7 +54,7 @@ def test_a_training_is_shared_by_its_samplers_and_done_once(restored, monkeypatc
     found, out = restored
     runs = sorted(file.parent.name for file in out.glob("*/config.json"))
     assert runs == [f"deblur-{name}-seed{seed}" for name in ("cold", "ddpm") for seed in (0, 1)]
-    monkeypatch.setattr("colddiff.training.train", lambda *given, **more: pytest.fail("trained again"))
+    monkeypatch.setattr("colddiff.training.train.train", lambda *given, **more: pytest.fail("trained again"))
     again = tiny(out, methods=("one_shot", "improved", "ddpm"))
     assert [row.values for row in again.rows] == [row.values for row in found.rows]
     tiny(out, methods=("naive",), steps=(2,))
@@ -218,7 +218,7 @@ def test_a_run_of_another_training_is_not_used(restored) -> None:
 def test_what_was_interrupted_goes_on_where_it_was(tmp_path, monkeypatch) -> None:
     pytest.importorskip("torchmetrics")
     given = {"methods": ("indi",), "steps": (1,), "images": 8, "training_steps": 4}
-    called, train = [], colddiff.training.train
+    called, train = [], colddiff.training.train.train
 
     def noted(config, **more):
         called.append((config.seed, more["resume"]))
@@ -229,9 +229,9 @@ def test_what_was_interrupted_goes_on_where_it_was(tmp_path, monkeypatch) -> Non
             signal.raise_signal(signal.SIGINT)
         return config.lr
 
-    monkeypatch.setattr("colddiff.training.train", noted)
+    monkeypatch.setattr("colddiff.training.train.train", noted)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("colddiff.loop.learning_rate", rate)
+        patch.setattr("colddiff.training.loop.learning_rate", rate)
         tiny(tmp_path, **given)
     found = tiny(tmp_path, **given)
     assert called == [(0, False), (1, False), (1, True)]

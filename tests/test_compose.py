@@ -31,7 +31,7 @@ from colddiff import (
 )
 from colddiff.samplers.unknown_params import restore, suited_sampler
 from colddiff.testing.reporting import seeded
-from colddiff.training import train
+from colddiff.training.train import train
 
 NOISE = GaussianNoise(betas=LinearBetas(num_steps=10, beta_start=0.01, beta_end=0.4))
 BLUR = GaussianBlur(sigma_max=2.0)

@@ -17,9 +17,11 @@ from runs import assert_same, entries, names
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from colddiff import cli, commands, loop, snapshots, training
-from colddiff.snapshots import best_snapshot, clear_away, last_good, save_snapshot, torn
-from colddiff.training import train
+from colddiff import cli, commands
+from colddiff.training import checkpoints, loop
+from colddiff.training import train as train_module
+from colddiff.training.checkpoints import best_snapshot, clear_away, last_good, save_snapshot, torn
+from colddiff.training.train import train
 from colddiff.utils.files import UMASK, locked
 from colddiff.utils.signals import Interrupted, interruptible
 
@@ -59,7 +61,7 @@ def test_a_torn_checkpoint_is_left_out_with_a_warning_and_the_one_before_it_is_u
 
 
 def test_the_list_of_checksums_is_checked_too_and_is_what_sha256sum_reads(whole, tmp_path):
-    snapshot = snapshots.snapshots(whole)[-1]
+    snapshot = checkpoints.snapshots(whole)[-1]
     assert torn(snapshot) is None
     if shutil.which("sha256sum"):
         subprocess.run(["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"], cwd=snapshot, check=True)
@@ -85,7 +87,7 @@ def test_a_state_that_cannot_be_is_left_out_though_its_checksum_agrees(told, who
 
 def test_where_every_checkpoint_is_torn_nothing_is_begun_over_the_run(whole, tmp_path):
     out = shutil.copytree(whole, tmp_path / "run")
-    for snapshot in snapshots.snapshots(out):
+    for snapshot in checkpoints.snapshots(out):
         cut_short(snapshot / "ema.safetensors")
     weights = (out / "model.safetensors").read_bytes()
     with (
@@ -157,7 +159,7 @@ def test_a_run_that_goes_on_from_before_torn_checkpoints_keeps_what_it_writes(ke
     monkeypatch.setattr(loop.Loop, "step", stopping)
     with pytest.warns(UserWarning), pytest.raises(Interrupted):
         train(tiny.config(out, checkpoint_every=9, keep=keep), resume=True, progress=False)
-    assert names(out)[-1] == f"step-{spoilt[0]:08d}" and last_good(out) == snapshots.snapshots(out)[-1]
+    assert names(out)[-1] == f"step-{spoilt[0]:08d}" and last_good(out) == checkpoints.snapshots(out)[-1]
 
 
 def test_a_torn_checkpoint_is_nobodys_best(tmp_path):
@@ -195,13 +197,13 @@ def test_two_trainings_in_one_folder_are_told_apart(whole, tmp_path):
 ])  # fmt: skip
 def test_moments_that_are_none_of_the_network_never_reach_the_optimizer(name, value, whole, tmp_path):
     out = shutil.copytree(whole, tmp_path / "run")
-    snapshot = snapshots.snapshots(out)[-1]
+    snapshot = checkpoints.snapshots(out)[-1]
     tensors = load_file(snapshot / "optimizer.safetensors")
     tensors.pop(name, None)
     save_file(tensors | ({} if value is None else {name: value}), snapshot / "optimizer.safetensors")
     net = tiny.NET.build()
     with pytest.raises(ValueError, match=r"is no moment of this network|lacks moments"):
-        snapshots.load_snapshot(snapshot, net, tiny.NET.build(), torch.optim.Adam(net.parameters()))
+        checkpoints.load_snapshot(snapshot, net, tiny.NET.build(), torch.optim.Adam(net.parameters()))
 
 
 def test_a_disk_that_does_not_answer_costs_no_checkpoint(whole, tmp_path, monkeypatch):
@@ -211,22 +213,22 @@ def test_a_disk_that_does_not_answer_costs_no_checkpoint(whole, tmp_path, monkey
         raise OSError(errno.EIO, os.strerror(errno.EIO), str(file))
 
     with monkeypatch.context() as patch, pytest.raises(OSError, match="Input/output error"):
-        patch.setattr(snapshots, "_digest", away)
+        patch.setattr(checkpoints, "_digest", away)
         train(tiny.config(out, checkpoint_every=1), resume=True, progress=False)
     assert names(out) == names(whole)
 
 
 def test_a_training_that_ended_while_another_waited_is_not_trained_over(tmp_path, monkeypatch):
-    config, original = tiny.config(tmp_path / "run"), training.locked
+    config, original = tiny.config(tmp_path / "run"), train_module.locked
 
     @contextlib.contextmanager
     def slowly(folder, work):
-        monkeypatch.setattr(training, "locked", original)
+        monkeypatch.setattr(train_module, "locked", original)
         train(config, progress=False)
         with original(folder, work):
             yield
 
-    monkeypatch.setattr(training, "locked", slowly)
+    monkeypatch.setattr(train_module, "locked", slowly)
     with pytest.raises(ValueError, match="holds a run already"):
         train(config, progress=False)
 

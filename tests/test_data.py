@@ -9,12 +9,12 @@ import torch
 from folders import numbers, parquet, pictures
 from PIL import Image
 
-from colddiff.batches import Batches, random_times
 from colddiff.data import ImageData, load_data, splits
 from colddiff.data.framing import Framing
 from colddiff.data.image_io import fit, read_image, read_images, to_tensor
 from colddiff.data.splits import HELD_OUT, held_out
 from colddiff.degradations import GaussianBlur, IteratedBlur, PixelMask
+from colddiff.training.batches import Batches, random_times
 from colddiff.utils.rng import permutation
 
 HELD = ["photos/6", "photos/19", "photos/41", "photos/50", "photos/55"]

@@ -14,8 +14,8 @@ from colddiff import DiffusersRestorer, DiffusersUNetConfig
 from colddiff.data import ImageData
 from colddiff.models.networks.unet import RestorerConfig
 from colddiff.models.serialization import load
-from colddiff.settings import restorer_for
-from colddiff.training import train
+from colddiff.training.setup import restorer_for
+from colddiff.training.train import train
 
 diffusers = pytest.importorskip("diffusers")
 

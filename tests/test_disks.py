@@ -10,9 +10,10 @@ import tiny
 import torch
 from runs import assert_same, names
 
-from colddiff import load, loop
-from colddiff.snapshots import last_good, save_snapshot
-from colddiff.training import train
+from colddiff import load
+from colddiff.training import loop
+from colddiff.training.checkpoints import last_good, save_snapshot
+from colddiff.training.train import train
 from colddiff.utils.files import check_room, size_in_words
 
 

@@ -22,8 +22,8 @@ from colddiff.doctor.cases import case_of
 from colddiff.doctor.findings import Finding, found
 from colddiff.models import precision
 from colddiff.models.serialization import load
-from colddiff.snapshots import SUMS
-from colddiff.training import train
+from colddiff.training.checkpoints import SUMS
+from colddiff.training.train import train
 from colddiff.utils.config import register
 
 

@@ -11,7 +11,7 @@ from colddiff import cli
 from colddiff.doctor import _shown, checkup
 from colddiff.doctor.findings import Finding
 from colddiff.models.serialization import SHIPPED
-from colddiff.runlog import TAIL, last_lines
+from colddiff.training.log import TAIL, last_lines
 from colddiff.utils.text import printable
 
 HOSTILE = "\x1b]0;owned\x07\x9b2J\u202eevil\r\n\x7f"

@@ -8,13 +8,13 @@ import torch
 from kornia.filters import gaussian_blur2d
 from torch import nn
 
-from colddiff.batches import Batches
 from colddiff.data import ImageData, load_data
 from colddiff.degradations import GaussianNoise
 from colddiff.evaluation import memorization
 from colddiff.evaluation.features import Perception
 from colddiff.evaluation.memorization import check_generation, compare, nearest
 from colddiff.samplers.priors import StandardNormal
+from colddiff.training.batches import Batches
 
 CPU = torch.device("cpu")
 TRAIN = load_data("digits", split="train")

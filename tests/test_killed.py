@@ -8,7 +8,7 @@ import killing
 import pytest
 from runs import assert_same, entries
 
-from colddiff.snapshots import last_good, snapshots
+from colddiff.training.checkpoints import last_good, snapshots
 
 KILLS = int(os.environ.get("COLDDIFF_KILLS", "20"))  # `make soak` asks for more
 MOST_IN_A_RUN = 5  # so that a run comes to its end

@@ -10,10 +10,10 @@ import torch
 from runs import assert_same, entries, names
 from torch import nn
 
-from colddiff import loop
-from colddiff.guard import Guard
-from colddiff.snapshots import last_good
-from colddiff.training import train
+from colddiff.training import loop
+from colddiff.training.checkpoints import last_good
+from colddiff.training.nan_guard import Guard
+from colddiff.training.train import train
 from colddiff.utils.signals import Interrupted
 
 

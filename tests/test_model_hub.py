@@ -32,7 +32,7 @@ from colddiff.models.redaction import without_folders
 from colddiff.models.time_estimator import SeverityEstimator
 from colddiff.publish import stage
 from colddiff.samplers.priors import Empirical
-from colddiff.training import train
+from colddiff.training.train import train
 
 NAME = "alice/blur"
 FILE_URL = "/{repo_id}/resolve/{revision}/{filename}"

@@ -26,7 +26,7 @@ from colddiff.models.networks.unet import RestorerConfig, UNetConfig
 from colddiff.models.serialization import load
 from colddiff.official import import_official
 from colddiff.samplers.priors import ChannelGaussian, Constant
-from colddiff.settings import TrainConfig
+from colddiff.training.config import TrainConfig
 
 STEPS, TAPS, SIGMA = 4, 3, 0.7
 BLUR = IteratedBlur(num_steps=STEPS, kernel_size=TAPS, sigmas=ConstantSigma(sigma=SIGMA))

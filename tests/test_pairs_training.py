@@ -16,11 +16,11 @@ from safetensors.torch import load_file
 from torch import nn
 
 from colddiff import Compose, GaussianBlur, Interpolate, cli, commands, load, train
-from colddiff.batches import Batches
 from colddiff.data import load_data
-from colddiff.loop import Loop
-from colddiff.settings import data_for, prior_for
-from colddiff.snapshots import snapshots
+from colddiff.training.batches import Batches
+from colddiff.training.checkpoints import snapshots
+from colddiff.training.loop import Loop
+from colddiff.training.setup import data_for, prior_for
 from colddiff.utils.signals import Interrupted
 
 CPU = torch.device("cpu")

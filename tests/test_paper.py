@@ -14,7 +14,8 @@ import colddiff as cd
 from colddiff import paper, presets
 from colddiff.published import RESTORATION
 from colddiff.reproduction import experiment_of
-from colddiff.settings import TrainConfig, restorer_for
+from colddiff.training.config import TrainConfig
+from colddiff.training.setup import restorer_for
 
 X = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 

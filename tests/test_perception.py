@@ -170,7 +170,7 @@ def test_the_numbers_of_kid_are_those_of_a_jackknife():
 
 def test_the_classifier_is_saved_with_the_run_and_used_again(tmp_path, quick, monkeypatch):
     pytest.importorskip("torchmetrics")
-    from colddiff.training import train
+    from colddiff.training.train import train
 
     run = train(tiny.config(tmp_path / "run", steps=1), progress=False)
     for asked in ("auto", "classifier"):

@@ -16,7 +16,7 @@ from runs import entries
 from safetensors.torch import load_file
 
 from colddiff.models import serialization
-from colddiff.training import train
+from colddiff.training.train import train
 from colddiff.utils.distributed import agreed, first_then_all, is_first, place, shared
 
 NETWORK = [

@@ -39,7 +39,7 @@ from colddiff.models.serialization import SHIPPED, load, save
 from colddiff.publish import stage
 from colddiff.samplers.algorithms import SAMPLERS
 from colddiff.samplers.sample import walks
-from colddiff.training import train
+from colddiff.training.train import train
 
 DATA = load_data("digits", split="test")
 SETTINGS = {

@@ -29,7 +29,7 @@ from colddiff.evaluation.measure import PICTURED
 from colddiff.evaluation.report import evaluate, write_card
 from colddiff.models.serialization import SHIPPED
 from colddiff.samplers.priors import StandardNormal
-from colddiff.training import train
+from colddiff.training.train import train
 
 DATA = load_data("digits", split="test")
 MEAN = {"mean", "low", "high"}

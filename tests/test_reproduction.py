@@ -9,7 +9,7 @@ import torch
 from tiny import NET
 
 import colddiff.evaluation.rotation_classifier
-import colddiff.training
+import colddiff.training.train
 from colddiff import CosineBetas, GaussianNoise, IteratedBlur, Resolution, load_data, paper
 from colddiff.cli import main
 from colddiff.evaluation.feature_ensemble import Direction, direction, judges, together
@@ -18,8 +18,8 @@ from colddiff.evaluation.metrics import Summary, summary
 from colddiff.published import GENERATION, RESTORATION
 from colddiff.reproduced_generation import WAYS, _blur, generation_table
 from colddiff.reproduction import reproduce, runs_for
-from colddiff.settings import TrainConfig
-from colddiff.training import complete, trained
+from colddiff.training.config import TrainConfig
+from colddiff.training.train import complete, trained
 
 pytest.importorskip("torchmetrics")
 
@@ -70,7 +70,7 @@ def test_a_network_is_trained_for_each_input(table, net, tmp_path) -> None:
 
 def test_what_is_there_is_not_trained_again(made, monkeypatch) -> None:
     table, out = made
-    monkeypatch.setattr("colddiff.training.train", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr("colddiff.training.train.train", lambda *_, **__: pytest.fail("trained again"))
     again = reproduce("deblur", "digits", out, images=12, features="judges", changes=QUICK, progress=False)
     assert again.columns[0].rows["one_shot"]["rmse"] == table.columns[0].rows["one_shot"]["rmse"]
 
@@ -86,7 +86,7 @@ def test_it_is_written_as_page_data_and_pictures(made, tmp_path) -> None:
 
 def test_a_training_that_was_cut_is_gone_on_with(tmp_path, monkeypatch) -> None:
     config = TrainConfig(data="digits", degradation=IteratedBlur(num_steps=3), out=str(tmp_path / "run"), **QUICK)
-    rate, seen = colddiff.loop.learning_rate, []
+    rate, seen = colddiff.training.loop.learning_rate, []
 
     def cut(step, steps, told):
         seen.append(step)
@@ -94,7 +94,7 @@ def test_a_training_that_was_cut_is_gone_on_with(tmp_path, monkeypatch) -> None:
             signal.raise_signal(signal.SIGINT)
         return rate(step, steps, told)
 
-    monkeypatch.setattr("colddiff.loop.learning_rate", cut)
+    monkeypatch.setattr("colddiff.training.loop.learning_rate", cut)
     with pytest.raises(KeyboardInterrupt):
         trained(config, progress=False)
     assert trained(config, progress=False).config["step"] == 3 and seen == [0, 1, 2]

@@ -16,9 +16,9 @@ from runs import assert_same, entries, tensors_of
 
 from colddiff.data import load_data
 from colddiff.degradations import GaussianBlur
-from colddiff.loop import Loop
 from colddiff.models import serialization
-from colddiff.training import train
+from colddiff.training.loop import Loop
+from colddiff.training.train import train
 from colddiff.utils.signals import Interrupted
 
 

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 import colddiff as cd
 from colddiff import cli, train
-from colddiff.batches import Batches, times_above
-from colddiff.objective import restoration_loss
-from colddiff.settings import TrainConfig
+from colddiff.training.batches import Batches, times_above
+from colddiff.training.config import TrainConfig
+from colddiff.training.loss import restoration_loss
 
 CPU = torch.device("cpu")
 OPS = [cd.GaussianBlur(sigma_max=3.0), cd.IteratedBlur(num_steps=5, kernel_size=3), cd.PixelMask(), cd.GaussianNoise()]

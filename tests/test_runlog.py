@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from colddiff.runlog import Log
+from colddiff.training.log import Log
 
 
 def lines(path: Path) -> list[dict[str, float]]:
@@ -58,7 +58,7 @@ def test_tensorboard_forgets_the_steps_that_a_resumed_training_takes_again(tmp_p
 
 def test_a_log_without_tensorboard_does_not_import_it(tmp_path: Path) -> None:
     code = (
-        f"import sys; from pathlib import Path; from colddiff.runlog import Log; "
+        f"import sys; from pathlib import Path; from colddiff.training.log import Log; "
         f"Log(Path({str(tmp_path)!r}) / 'log.jsonl', 0).write(step=1, loss=0.5); print('tensorboard' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -20,7 +20,7 @@ from colddiff.data import ImageData
 from colddiff.data.framing import Framing
 from colddiff.models.networks.parametrization import Epsilon, Velocity
 from colddiff.models.networks.unet import RestorerConfig, UNetConfig
-from colddiff.settings import data_for, held_out_for, held_out_split, prior_for, restorer_for
+from colddiff.training.setup import data_for, held_out_for, held_out_split, prior_for, restorer_for
 from colddiff.utils.config import registered
 
 
@@ -47,7 +47,7 @@ def test_a_prior_that_was_fitted_stays_so():
 
 
 def test_a_prior_is_fitted_to_images_spread_over_the_data(monkeypatch):
-    monkeypatch.setattr("colddiff.settings.FITTED_TO", 10)
+    monkeypatch.setattr("colddiff.training.setup.FITTED_TO", 10)
     seen = prior_for(tiny.config("x", prior="empirical"), data(n=101)).tensors()["images"][:, 0, 0, 0].double()
     assert len(seen) == 10 and seen[0] == 0 and seen[-1] > 225 and (seen.diff() - 25.5).abs().max() < 2
 

@@ -12,20 +12,20 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from colddiff import viz
-from colddiff.batches import Batches
 from colddiff.cli import main
 from colddiff.commands import MOST_LINES
 from colddiff.data import load_data
 from colddiff.data.framing import Framing
 from colddiff.degradations import GaussianBlur, GaussianMask, Interpolate
-from colddiff.estimating import FEWEST, SHARE, fit_estimator, images_within, worth_fitting
 from colddiff.models.recommended import Recommended, Setting
 from colddiff.models.run import Run
 from colddiff.models.serialization import load
 from colddiff.models.time_estimator import BINS, FILE, Severity, SeverityEstimator, features, joined, posterior, targets
 from colddiff.restoring import Job, restore_files
 from colddiff.samplers.early_stopping import Settled
-from colddiff.training import train
+from colddiff.training.batches import Batches
+from colddiff.training.time_estimator import FEWEST, SHARE, fit_estimator, images_within, worth_fitting
+from colddiff.training.train import train
 from colddiff.utils.signals import Interrupted
 
 CPU = torch.device("cpu")
@@ -160,7 +160,7 @@ def test_a_training_that_was_stopped_there_goes_on_to_the_same(whole, tmp_path, 
         seen.append(options["stopped"]())
         return fit_estimator(*arguments, **options)
 
-    monkeypatch.setattr("colddiff.training.fit_estimator", stop)
+    monkeypatch.setattr("colddiff.training.train.fit_estimator", stop)
     cut = tiny.config(tmp_path / "cut", steps=64)
     with pytest.raises(Interrupted):
         train(cut, progress=False)
@@ -168,7 +168,7 @@ def test_a_training_that_was_stopped_there_goes_on_to_the_same(whole, tmp_path, 
     monkeypatch.undo()
     assert train(cut, resume=True, progress=False).config["step"] == 64
     assert (tmp_path / "cut" / FILE).read_bytes() == (whole.path / FILE).read_bytes()
-    monkeypatch.setattr("colddiff.training.fit_estimator", pytest.fail)  # what is there is not made again
+    monkeypatch.setattr("colddiff.training.train.fit_estimator", pytest.fail)  # what is there is not made again
     train(cut, resume=True, progress=False)
 
 

@@ -16,17 +16,17 @@ import tiny
 import torch
 
 from colddiff import viz
-from colddiff.batches import Batches
 from colddiff.cli import main
 from colddiff.data import load_data
 from colddiff.data.framing import Framing
 from colddiff.degradations import GaussianBlur, Interpolate
-from colddiff.estimating import CHEAP, FEWEST, SPARED, fit_estimator, worth_fitting
 from colddiff.models.serialization import load
 from colddiff.models.time_estimator import BINS, FILE, UNSURE, Severity, SeverityEstimator, features, posterior
 from colddiff.restoring import Job, restore_files
 from colddiff.samplers.early_stopping import Settled
-from colddiff.training import train
+from colddiff.training.batches import Batches
+from colddiff.training.time_estimator import CHEAP, FEWEST, SPARED, fit_estimator, worth_fitting
+from colddiff.training.train import train
 from colddiff.utils import distributed
 
 CPU = torch.device("cpu")

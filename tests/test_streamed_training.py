@@ -13,12 +13,12 @@ from runs import assert_same, entries
 
 import colddiff as cd
 from colddiff import cli
-from colddiff.batches import Batches
 from colddiff.data import ImageData
 from colddiff.degradations import Desaturate, Interpolate
-from colddiff.feed import Feed
-from colddiff.loop import Loop, words
-from colddiff.training import train
+from colddiff.training.batches import Batches
+from colddiff.training.loop import Loop, words
+from colddiff.training.prefetch import Feed
+from colddiff.training.train import train
 from colddiff.utils.signals import Interrupted
 
 

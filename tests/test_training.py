@@ -15,17 +15,18 @@ from safetensors.torch import load_file
 from torch import nn
 
 import colddiff as cd
-from colddiff import loop
-from colddiff.batches import Batches
 from colddiff.data import ImageData, from_images, load_data
 from colddiff.degradations import GaussianBlur, GaussianNoise, Interpolate, PixelNoise
-from colddiff.loop import average, learning_rate
 from colddiff.models import serialization
 from colddiff.models.networks.parametrization import Epsilon
-from colddiff.objective import restoration_loss
-from colddiff.settings import TrainConfig, images_for, prior_for, restorer_for
-from colddiff.snapshots import snapshots
-from colddiff.training import train
+from colddiff.training import loop
+from colddiff.training.batches import Batches
+from colddiff.training.checkpoints import snapshots
+from colddiff.training.config import TrainConfig
+from colddiff.training.loop import average, learning_rate
+from colddiff.training.loss import restoration_loss
+from colddiff.training.setup import images_for, prior_for, restorer_for
+from colddiff.training.train import train
 
 # --- learning --------------------------------------------------------------------------------------------------------
 

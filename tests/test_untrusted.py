@@ -20,7 +20,7 @@ from colddiff.degradations import GaussianBlur
 from colddiff.evaluation.features import _classifier
 from colddiff.models.networks.unet import UNet, UNetConfig
 from colddiff.models.serialization import SHIPPED, load
-from colddiff.snapshots import load_snapshot
+from colddiff.training.checkpoints import load_snapshot
 from colddiff.utils import config
 from colddiff.utils.safetensors_io import load_weights, write_tensors
 

@@ -17,11 +17,11 @@ from colddiff import (
     load_data,
     train,
 )
-from colddiff.batches import Batches
 from colddiff.models.baselines import Wiener
 from colddiff.models.networks.wiener_unet import FLOAT32_NOISE, WienerUNetConfig
-from colddiff.objective import restoration_loss
-from colddiff.settings import restorer_for
+from colddiff.training.batches import Batches
+from colddiff.training.loss import restoration_loss
+from colddiff.training.setup import restorer_for
 
 DATA = load_data("digits", split="train", size=16)
 TINY = UNetConfig(width=8, multipliers=(1,), blocks=1, patch=1)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from colddiff.degradations import GaussianBlur
 from colddiff.models.networks.unet import UNetConfig
 from colddiff.models.run import Run
-from colddiff.settings import TrainConfig
+from colddiff.training.config import TrainConfig
 
 NET = UNetConfig(channels=1, width=8, multipliers=(1,), blocks=1, patch=1)
 

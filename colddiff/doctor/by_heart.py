@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..loop import learning_rate
 from ..models.networks.unet import RestorerConfig
-from ..objective import adam, restoration_loss
-from ..settings import TrainConfig
+from ..training.config import TrainConfig
+from ..training.loop import learning_rate
+from ..training.loss import adam, restoration_loss
 from ..utils.rng import seed_for
 from .cases import Case
 from .findings import Finding

@@ -10,13 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..batches import Batch, Batches
 from ..data.builtin import EMBEDDED
 from ..data.dataset import ImageData, load_data
 from ..data.decoding import read_all
 from ..data.sources import alone
 from ..models.run import Run
-from ..settings import TrainConfig
+from ..training.batches import Batch, Batches
+from ..training.config import TrainConfig
 from ..utils.config import field_types
 from ..utils.rng import generator_for
 from .findings import one_line

@@ -14,14 +14,14 @@ import torch
 from torch import Tensor
 
 from ..degradations.base import Degradation, Images
-from ..loop import STARVED
 from ..models.precision import TOLERANCE
 from ..models.run import Run
-from ..runlog import last_lines
-from ..snapshots import snapshots, torn
 from ..testing import Subject, degradation_promises
 from ..testing.degradations import DEGRADATION_CHECKS, random_images_for_required_params
 from ..testing.reporting import NEEDS_GPU, describe, told_of
+from ..training.checkpoints import snapshots, torn
+from ..training.log import last_lines
+from ..training.loop import STARVED
 from ..utils.files import read_json
 from ..utils.safetensors_io import read_tensors
 from .cases import Case

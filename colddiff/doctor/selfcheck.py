@@ -12,14 +12,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..degradations.base import Degradation, Images
-from ..loop import GATE
 from ..models.precision import DARK, SLOPE, TOLERANCE, FastRestorer, wrong_slope
-from ..objective import adam, loss_on, validation_loss
 from ..samplers.algorithms import improved
 from ..samplers.cuda_graph import TOLERANCE as REPLAYED
 from ..samplers.cuda_graph import WORTH_IT, captured
 from ..samplers.time_grid import time_grid
 from ..testing.reporting import ROUNDING
+from ..training.loop import GATE
+from ..training.loss import adam, loss_on, validation_loss
 from ..utils.config import registered
 from ..utils.numerics import exact_matmul
 from ..utils.rng import generator_for

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .utils.distributed import tell
-from .utils.files import PART, check_room, read_json, synced, write_json, write_text
-from .utils.safetensors_io import load_weights, read_tensors, write_tensors
+from ..utils.distributed import tell
+from ..utils.files import PART, check_room, read_json, synced, write_json, write_text
+from ..utils.safetensors_io import load_weights, read_tensors, write_tensors
 
 BESIDE = 2**20  # bytes for the log, pictures and statistics
 SUMS = "SHA256SUMS"  # as the program sha256sum writes and checks it

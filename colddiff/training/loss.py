@@ -8,10 +8,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from ..degradations.base import Degradation
+from ..samplers.algorithms import improved
 from .batches import Batch, Batches
-from .degradations.base import Degradation
-from .samplers.algorithms import improved
-from .settings import TrainConfig
+from .config import TrainConfig
 
 VALIDATION_IMAGES = 256
 

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from .utils.files import check_plain, synced, write_text
+from ..utils.files import check_plain, synced, write_text
 
 TAIL = 64 * 2**10  # bytes of a log that are read to know how it ends
 

@@ -14,23 +14,23 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from . import viz
+from .. import viz
+from ..models.precision import CompiledModel, FastRestorer
+from ..samplers.base import Restorer
+from ..samplers.sample import named_sampler
+from ..samplers.time_grid import time_grid
+from ..samplers.unknown_params import restore, suited_sampler
+from ..utils.distributed import AGREE_EVERY, agreed, is_first, place, tell
+from ..utils.rng import generator_for, seed_for
+from ..utils.signals import Interrupted, Stopped
 from .batches import Batches
-from .feed import Feed
-from .guard import Guard
-from .models.precision import CompiledModel, FastRestorer
-from .objective import restoration_loss, validation_loss
-from .resuming import Standing
-from .runlog import Log
-from .samplers.base import Restorer
-from .samplers.sample import named_sampler
-from .samplers.time_grid import time_grid
-from .samplers.unknown_params import restore, suited_sampler
-from .settings import TrainConfig
-from .snapshots import last_good, load_snapshot, save_snapshot, saving
-from .utils.distributed import AGREE_EVERY, agreed, is_first, place, tell
-from .utils.rng import generator_for, seed_for
-from .utils.signals import Interrupted, Stopped
+from .checkpoints import last_good, load_snapshot, save_snapshot, saving
+from .config import TrainConfig
+from .log import Log
+from .loss import restoration_loss, validation_loss
+from .nan_guard import Guard
+from .prefetch import Feed
+from .resume import Standing
 
 GATE = 0.02  # largest share by which bf16 may raise the validation loss
 FIRST_GATE = 100  # the step of a first look, for runs that end before the first validation

@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 
-from .data.dataset import ImageData
-from .data.streaming.dataset import StreamedData
-from .settings import FREE_TO_CHANGE, TrainConfig
-from .snapshots import last_good, snapshots
-from .utils.distributed import tell
-from .utils.files import read_json
+from ..data.dataset import ImageData
+from ..data.streaming.dataset import StreamedData
+from ..utils.distributed import tell
+from ..utils.files import read_json
+from .checkpoints import last_good, snapshots
+from .config import FREE_TO_CHANGE, TrainConfig
 
 SAME_DATA = ("images", "size", "channels", "framing", "left_out", "index")  # of a protocol, for a run to go on
 

@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
+from ..models.time_estimator import SeverityEstimator, features, targets
+from ..utils.numerics import exact_matmul
+from ..utils.rng import generator_for, seed_for
 from .batches import Batch, Batches
-from .models.time_estimator import SeverityEstimator, features, targets
-from .settings import TrainConfig
-from .utils.numerics import exact_matmul
-from .utils.rng import generator_for, seed_for
+from .config import TrainConfig
 
 MOST, FEWEST = 64_000, 2_000  # images that it learns from; a training that is worth fewer goes without
 SMALL = 48**2  # pixels, from which on more of an image is more than it takes

@@ -9,10 +9,10 @@ import torch
 from kornia.geometry.transform import hflip
 from torch import Tensor
 
-from .data.dataset import ImageData
-from .data.streaming.dataset import StreamedData
-from .degradations.base import Degradation, Params
-from .utils.rng import draw_noise, generator_for
+from ..data.dataset import ImageData
+from ..data.streaming.dataset import StreamedData
+from ..degradations.base import Degradation, Params
+from ..utils.rng import draw_noise, generator_for
 
 
 @dataclass(frozen=True)

@@ -17,32 +17,33 @@ from accelerate import Accelerator
 from torch import nn
 from tqdm import tqdm
 
+from ..data.dataset import ImageData
+from ..data.streaming.dataset import StreamedData
+from ..evaluation.calibration import calibrate
+from ..models import serialization
+from ..models.baselines import baseline_for
+from ..models.networks.unet import RestorerConfig
+from ..models.precision import CompiledModel, pick_precision
+from ..models.run import Run
+from ..models.time_estimator import FILE as SEVERITY
+from ..utils.distributed import agreed, first_alone, is_first, join, place
+from ..utils.files import LARGEST_JSON, locked, read_json, size_in_words
+from ..utils.numerics import cpu_threads
+from ..utils.rng import seed_for
+from ..utils.safetensors_io import check_types
+from ..utils.signals import Interrupted, Stopped, interruptible
 from .batches import Batches
-from .budget import steps_in
-from .data.dataset import ImageData
-from .data.streaming.dataset import StreamedData
-from .estimating import fit_estimator, images_within, worth_fitting
-from .evaluation.calibration import calibrate
-from .feed import Feed
-from .guard import Guard
+from .checkpoints import check_disk, clear_away, load_snapshot, saving, snapshots
+from .config import TrainConfig
+from .log import Log, tensorboard_writer
 from .loop import Loop, average
-from .models import serialization
-from .models.baselines import baseline_for
-from .models.networks.unet import RestorerConfig
-from .models.precision import CompiledModel, pick_precision
-from .models.run import Run
-from .models.time_estimator import FILE as SEVERITY
-from .objective import adam, loss_on, restoration_loss
-from .resuming import Standing, changed, check_same_data, environment, starting_point, tell_environment, told_of_data
-from .runlog import Log, tensorboard_writer
-from .settings import TrainConfig, images_for, in_memory, prior_for, restorer_for
-from .snapshots import check_disk, clear_away, load_snapshot, saving, snapshots
-from .utils.distributed import agreed, first_alone, is_first, join, place
-from .utils.files import LARGEST_JSON, locked, read_json, size_in_words
-from .utils.numerics import cpu_threads
-from .utils.rng import seed_for
-from .utils.safetensors_io import check_types
-from .utils.signals import Interrupted, Stopped, interruptible
+from .loss import adam, loss_on, restoration_loss
+from .nan_guard import Guard
+from .prefetch import Feed
+from .resume import Standing, changed, check_same_data, environment, starting_point, tell_environment, told_of_data
+from .setup import images_for, in_memory, prior_for, restorer_for
+from .time_budget import steps_in
+from .time_estimator import fit_estimator, images_within, worth_fitting
 
 DEFAULT_MINUTES = 10.0
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import torch
 
-from .utils.numerics import cpu_threads
+from ..utils.numerics import cpu_threads
 
 TIMED_STEPS = 6
 OVERHEAD = 0.05  # share of a budget that validation, pictures and checkpoints take
