@@ -85,7 +85,6 @@ from .utils.config import register as register
 
 if TYPE_CHECKING:
     from . import paper as paper
-    from . import presets as presets
     from .data.dataset import ImageData as ImageData
     from .data.dataset import from_images as from_images
     from .data.dataset import load_data as load_data
@@ -97,6 +96,7 @@ if TYPE_CHECKING:
     from .models.networks.wiener_unet import WienerUNetConfig as WienerUNetConfig
     from .models.run import Run as Run
     from .models.serialization import load as load
+    from .paper import presets as presets
     from .publish import push as push
     from .training.config import TrainConfig as TrainConfig
     from .training.train import train as train
@@ -119,7 +119,7 @@ _LAZY = {
     "wasserstein_times": "evaluation.wasserstein",
     "WienerUNetConfig": "models.networks.wiener_unet",
 }
-_MODULES = {"metrics": "evaluation.metrics", "paper": "paper", "presets": "presets"}
+_MODULES = {"metrics": "evaluation.metrics", "paper": "paper", "presets": "paper.presets"}
 
 
 def degradation(name: str, **fields: Any) -> Degradation:

@@ -22,7 +22,7 @@ from jsonargparse import ArgumentParser, Namespace
 from .arguments import COMMANDS
 from .mistakes import all_parsers, explained
 from .options import Command
-from .presets import preset
+from .paper.presets import preset
 from .training.config import TrainConfig
 from .utils.config import trusting_plugins
 from .utils.distributed import join

@@ -6,12 +6,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from . import presets
-from .compare import compare
 from .degradations.base import Degradation
-from .official import import_official
-from .reproduced_generation import generation_table
-from .reproduction import reproduce
+from .paper import presets
+from .paper.compare import compare
+from .paper.generation_table import generation_table
+from .paper.official_weights import import_official
+from .paper.restoration_table import reproduce
 from .training.config import Size
 from .utils.text import numbers
 

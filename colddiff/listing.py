@@ -5,9 +5,9 @@ from __future__ import annotations
 import json as jsonlib
 from typing import Any
 
-from . import presets
 from .data.builtin import EMBEDDED
 from .models.serialization import shipped
+from .paper import presets
 from .samplers.algorithms import SAMPLERS
 from .utils.config import Configurable, field_types, plug_ins, registered
 

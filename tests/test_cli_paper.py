@@ -11,7 +11,7 @@ from tiny import NET, config
 from colddiff import Animorph, CosineBetas, load, load_data, train
 from colddiff.cli import main
 from colddiff.data.dataset import beside
-from colddiff.presets import PRESETS, TRAINING
+from colddiff.paper.presets import PRESETS, TRAINING
 from colddiff.training.batches import Batches
 from colddiff.training.config import TrainConfig
 

@@ -12,17 +12,18 @@ from PIL import Image
 from tiny import NET
 
 import colddiff.training.train
-from colddiff import contenders, load, load_data
-from colddiff.compare import TASKS, compare
-from colddiff.compared import Comparison
-from colddiff.contenders import GENERATING, RESTORING
+from colddiff import load, load_data
 from colddiff.degradations import GaussianMask, GaussianNoise, Interpolate, IteratedBlur
 from colddiff.evaluation.feature_ensemble import together
 from colddiff.evaluation.features import features_of
+from colddiff.paper import methods as methods_module
+from colddiff.paper.compare import TASKS, compare
+from colddiff.paper.comparison_table import Comparison
+from colddiff.paper.methods import GENERATING, RESTORING
 from colddiff.utils.rng import generator_for
 from colddiff.utils.statistics import Row, Spread
 
-module = import_module("colddiff.compare")  # the package may have a function of that name
+module = import_module("colddiff.paper.compare")  # the package may have a function of that name
 BLUR = IteratedBlur(num_steps=4, kernel_size=3)
 
 
@@ -126,7 +127,10 @@ def test_every_method_is_a_training_that_is_allowed(methods, tmp_path) -> None:
         config = module._config(base, method, BLUR, 8, tmp_path / name, 0)
         assert (config.condition == BLUR) == method.beside
         assert config.loss == ("l2" if method.training in ("ihdm", "blur_noise") else "l1")
-        hot = isinstance(config.degradation, GaussianNoise | contenders.BlurNoise) or method.degradation(BLUR, 8).prior
+        hot = (
+            isinstance(config.degradation, GaussianNoise | methods_module.BlurNoise)
+            or method.degradation(BLUR, 8).prior
+        )
         assert config.eight_bit != bool(hot)
     shared = [m.training for m in methods.values()]
     for name, method in methods.items():  # what shares a folder is the same training

@@ -24,7 +24,7 @@ from colddiff.models.networks.convnext_unet import ConvNextUNetConfig
 from colddiff.models.networks.resnet_unet import ResNetUNetConfig
 from colddiff.models.networks.unet import RestorerConfig, UNetConfig
 from colddiff.models.serialization import load
-from colddiff.official import import_official
+from colddiff.paper.official_weights import import_official
 from colddiff.samplers.priors import ChannelGaussian, Constant
 from colddiff.training.config import TrainConfig
 

@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from kornia.filters import gaussian_blur2d
 
 import colddiff as cd
-from colddiff import paper, presets
-from colddiff.published import RESTORATION
-from colddiff.reproduction import experiment_of
+from colddiff import paper
+from colddiff.paper import operators, presets
+from colddiff.paper.published import RESTORATION
+from colddiff.paper.restoration_table import experiment_of
 from colddiff.training.config import TrainConfig
 from colddiff.training.setup import restorer_for
 
@@ -68,7 +69,7 @@ def blurred(x):
     return gaussian_blur2d(x, (3, 3), (0.5, 0.5), border_type="reflect")
 
 
-@pytest.mark.parametrize("name", paper.RESOLUTIONS)
+@pytest.mark.parametrize("name", operators.RESOLUTIONS)
 def test_every_resolution_routine_is_its_steps(name) -> None:
     op = paper.resolution(name, 3)
     assert op.halving == name.endswith("factor_2") and op.blur == name.endswith("blur")

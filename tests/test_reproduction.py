@@ -15,9 +15,9 @@ from colddiff.cli import main
 from colddiff.evaluation.feature_ensemble import Direction, direction, judges, together
 from colddiff.evaluation.features import kid
 from colddiff.evaluation.metrics import Summary, summary
-from colddiff.published import GENERATION, RESTORATION
-from colddiff.reproduced_generation import WAYS, _blur, generation_table
-from colddiff.reproduction import reproduce, runs_for
+from colddiff.paper.generation_table import WAYS, _blur, generation_table
+from colddiff.paper.published import GENERATION, RESTORATION
+from colddiff.paper.restoration_table import reproduce, runs_for
 from colddiff.training.config import TrainConfig
 from colddiff.training.train import complete, trained
 
@@ -215,8 +215,8 @@ def test_generation_has_hot_and_cold_with_both_symmetries(tmp_path, monkeypatch)
     for name in WAYS:
         assert {rows[name] for rows in GENERATION.values()}
     quick = IteratedBlur(num_steps=5, ends_in_mean=True)
-    monkeypatch.setattr("colddiff.reproduced_generation._blur", lambda side: quick)
-    monkeypatch.setattr("colddiff.reproduced_generation.HOT", GaussianNoise(betas=CosineBetas(num_steps=4)))
+    monkeypatch.setattr("colddiff.paper.generation_table._blur", lambda side: quick)
+    monkeypatch.setattr("colddiff.paper.generation_table.HOT", GaussianNoise(betas=CosineBetas(num_steps=4)))
     table = generation_table("digits", tmp_path, images=6, features="judges", changes=QUICK, progress=False)
     assert list(table.rows) == list(WAYS)
     assert table.rows["cold, broken symmetry"]["calls"] == 5 and table.rows["hot, fixed noise"]["calls"] == 4

@@ -14,8 +14,8 @@ import colddiff as cd
 from colddiff import cli, commands
 from colddiff.degradations import GaussianBlur
 from colddiff.models.serialization import SHIPPED, load
-from colddiff.official import import_official
-from colddiff.presets import preset
+from colddiff.paper.official_weights import import_official
+from colddiff.paper.presets import preset
 from colddiff.utils import config
 from colddiff.utils.files import write_whole
 

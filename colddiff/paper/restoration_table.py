@@ -14,21 +14,21 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from . import viz
-from .data.dataset import ImageData, load_data
-from .evaluation.feature_ensemble import Direction, Judges, check_images, direction, feature_sense, together
-from .evaluation.features import Perception, fid
-from .evaluation.measure import PICTURED, Kept, cells, measure
-from .evaluation.metrics import summary
-from .models.baselines import baseline_for
-from .models.networks.unet import UNetConfig
-from .models.networks.wiener_unet import FLOAT32_NOISE, WienerUNetConfig
-from .models.run import Run
+from .. import viz
+from ..data.dataset import ImageData, load_data
+from ..evaluation.feature_ensemble import Direction, Judges, check_images, direction, feature_sense, together
+from ..evaluation.features import Perception, fid
+from ..evaluation.measure import PICTURED, Kept, cells, measure
+from ..evaluation.metrics import summary
+from ..models.baselines import baseline_for
+from ..models.networks.unet import UNetConfig
+from ..models.networks.wiener_unet import FLOAT32_NOISE, WienerUNetConfig
+from ..models.run import Run
+from ..training.config import Size, TrainConfig
+from ..training.train import complete, trained
+from ..utils.files import check_target, write_text
 from .presets import PRESETS, Preset
 from .published import RESTORATION, Numbers
-from .training.config import Size, TrainConfig
-from .training.train import complete, trained
-from .utils.files import check_target, write_text
 
 BLURRED = "deblur"
 NAMES = {

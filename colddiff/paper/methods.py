@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .degradations.base import Degradation
-from .degradations.noise_schedules import CosineBetas
-from .degradations.operators.blur_noise import BlurNoise
-from .degradations.operators.gaussian_noise import GaussianNoise
-from .degradations.operators.interpolate import Interpolate
-from .degradations.schedules import Bridge
+from ..degradations.base import Degradation
+from ..degradations.noise_schedules import CosineBetas
+from ..degradations.operators.blur_noise import BlurNoise
+from ..degradations.operators.gaussian_noise import GaussianNoise
+from ..degradations.operators.interpolate import Interpolate
+from ..degradations.schedules import Bridge
 
 NOISE = GaussianNoise(betas=CosineBetas(num_steps=1000))
 NOISE_END = GaussianNoise(betas=CosineBetas(num_steps=200))

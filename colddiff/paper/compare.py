@@ -16,35 +16,35 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from . import paper
-from .compared import Comparison, files_of
-from .contenders import GENERATING, RESTORING, Method
-from .data.dataset import ImageData, load_data
-from .degradations.base import Degradation
-from .degradations.operators.gaussian_blur import GaussianBlur
-from .degradations.operators.iterated_blur import IteratedBlur
-from .degradations.schedules import Exponential
-from .evaluation import metrics
-from .evaluation.feature_ensemble import Judges, judges, together
-from .evaluation.features import FEWEST, INSTALL_METRICS, features_of, fid
-from .evaluation.measure import PICTURED
-from .evaluation.memorization import nearest
-from .evaluation.rotation_classifier import FEWEST_TRAINING
-from .models.networks.unet import RestorerConfig
-from .models.run import Run
-from .models.serialization import load
-from .samplers.base import State
-from .samplers.generation import begin
-from .samplers.priors import LowresGMM
-from .samplers.sample import walk
-from .training.config import Size, TrainConfig
-from .training.setup import data_for, held_out_for, in_memory
-from .training.train import complete, trained
-from .utils.config import suggestion
-from .utils.distributed import pick_device
-from .utils.files import read_json
-from .utils.rng import generator_for
-from .utils.statistics import Row, Spread
+from ..data.dataset import ImageData, load_data
+from ..degradations.base import Degradation
+from ..degradations.operators.gaussian_blur import GaussianBlur
+from ..degradations.operators.iterated_blur import IteratedBlur
+from ..degradations.schedules import Exponential
+from ..evaluation import metrics
+from ..evaluation.feature_ensemble import Judges, judges, together
+from ..evaluation.features import FEWEST, INSTALL_METRICS, features_of, fid
+from ..evaluation.measure import PICTURED
+from ..evaluation.memorization import nearest
+from ..evaluation.rotation_classifier import FEWEST_TRAINING
+from ..models.networks.unet import RestorerConfig
+from ..models.run import Run
+from ..models.serialization import load
+from ..samplers.base import State
+from ..samplers.generation import begin
+from ..samplers.priors import LowresGMM
+from ..samplers.sample import walk
+from ..training.config import Size, TrainConfig
+from ..training.setup import data_for, held_out_for, in_memory
+from ..training.train import complete, trained
+from ..utils.config import suggestion
+from ..utils.distributed import pick_device
+from ..utils.files import read_json
+from ..utils.rng import generator_for
+from ..utils.statistics import Row, Spread
+from . import operators
+from .comparison_table import Comparison, files_of
+from .methods import GENERATING, RESTORING, Method
 
 TAKES = 3  # of the first batch, of which the fastest tells the seconds: a machine is rarely disturbed three times
 
@@ -119,7 +119,7 @@ def _likeness(images: Tensor, features: Tensor, on: Subject) -> dict[str, float]
 
 
 def _paper_blur(shape: tuple[int, ...]) -> Degradation:
-    return IteratedBlur() if shape[0] == 1 else paper.blur("Special_6_routine", 50, 11, 0.1)
+    return IteratedBlur() if shape[0] == 1 else operators.blur("Special_6_routine", 50, 11, 0.1)
 
 
 def _wide_blur(shape: tuple[int, ...]) -> Degradation:

@@ -10,22 +10,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import viz
-from .data.dataset import ImageData, load_data
-from .degradations.blur_schedules import ExponentialSigma
-from .degradations.noise_schedules import CosineBetas
-from .degradations.operators.gaussian_noise import GaussianNoise
-from .degradations.operators.iterated_blur import IteratedBlur
-from .evaluation.feature_ensemble import Judges, check_images, feature_sense, together
-from .evaluation.features import Perception, features_of, fid
-from .evaluation.memorization import compare, generated
-from .evaluation.metrics import summary
-from .models.run import Run
+from .. import viz
+from ..data.dataset import ImageData, load_data
+from ..degradations.blur_schedules import ExponentialSigma
+from ..degradations.noise_schedules import CosineBetas
+from ..degradations.operators.gaussian_noise import GaussianNoise
+from ..degradations.operators.iterated_blur import IteratedBlur
+from ..evaluation.feature_ensemble import Judges, check_images, feature_sense, together
+from ..evaluation.features import Perception, features_of, fid
+from ..evaluation.memorization import compare, generated
+from ..evaluation.metrics import summary
+from ..models.run import Run
+from ..samplers.priors import SYMMETRY_BREAKING, ChannelGaussian
+from ..training.config import Size, TrainConfig
+from ..training.train import trained
+from ..utils.files import check_target, write_text
 from .published import GENERATION
-from .samplers.priors import SYMMETRY_BREAKING, ChannelGaussian
-from .training.config import Size, TrainConfig
-from .training.train import trained
-from .utils.files import check_target, write_text
 
 PAPER_SIDE = 128  # pixels, of which its widths are
 HOT = GaussianNoise(betas=CosineBetas(num_steps=200))

@@ -11,9 +11,9 @@ from typing import Any
 
 from torch import Tensor
 
-from . import viz
-from .utils.files import check_target, write_text
-from .utils.statistics import MEASURES, Row, number
+from .. import viz
+from ..utils.files import check_target, write_text
+from ..utils.statistics import MEASURES, Row, number
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from .degradations.base import Degradation
-from .degradations.blur_schedules import (
+from ..degradations.base import Degradation
+from ..degradations.blur_schedules import (
     AccumulatingSigma,
     ConstantSigma,
     DecreasingSigma,
@@ -19,18 +19,18 @@ from .degradations.blur_schedules import (
     LinearSigma,
     SigmaSchedule,
 )
-from .degradations.noise_schedules import CosineBetas
-from .degradations.operators.animorph import Animorph
-from .degradations.operators.colour_mask import ColourMask
-from .degradations.operators.desaturate import Desaturate
-from .degradations.operators.gaussian_mask import GaussianMask
-from .degradations.operators.gaussian_noise import GaussianNoise
-from .degradations.operators.iterated_blur import IteratedBlur
-from .degradations.operators.resolution import Resolution
-from .degradations.operators.snow import Snow
-from .degradations.operators.widening_blur import WideningBlur
-from .degradations.spectral import Border
-from .utils.config import suggestion
+from ..degradations.noise_schedules import CosineBetas
+from ..degradations.operators.animorph import Animorph
+from ..degradations.operators.colour_mask import ColourMask
+from ..degradations.operators.desaturate import Desaturate
+from ..degradations.operators.gaussian_mask import GaussianMask
+from ..degradations.operators.gaussian_noise import GaussianNoise
+from ..degradations.operators.iterated_blur import IteratedBlur
+from ..degradations.operators.resolution import Resolution
+from ..degradations.operators.snow import Snow
+from ..degradations.operators.widening_blur import WideningBlur
+from ..degradations.spectral import Border
+from ..utils.config import suggestion
 
 T = TypeVar("T")
 

@@ -13,13 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .data.framing import Framing
-from .degradations.operators.iterated_blur import IteratedBlur
-from .models.networks.paper_unet import STEPS, OfficialConfig
-from .models.run import Run
-from .models.serialization import load, save
-from .samplers.priors import Fitted, Prior
-from .training.config import TrainConfig
+from ..data.framing import Framing
+from ..degradations.operators.iterated_blur import IteratedBlur
+from ..models.networks.paper_unet import STEPS, OfficialConfig
+from ..models.run import Run
+from ..models.serialization import load, save
+from ..samplers.priors import Fitted, Prior
+from ..training.config import TrainConfig
 
 EXPECTED = ("step", "model", "ema")
 NETWORK = "denoise_fn."  # where upstream's diffusion object keeps its network
