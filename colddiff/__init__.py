@@ -93,11 +93,11 @@ if TYPE_CHECKING:
     from .evaluation.calibration import calibrate as calibrate
     from .evaluation.report import evaluate as evaluate
     from .evaluation.wasserstein import wasserstein_times as wasserstein_times
+    from .interop.huggingface import push as push
     from .models.networks.wiener_unet import WienerUNetConfig as WienerUNetConfig
     from .models.run import Run as Run
     from .models.serialization import load as load
     from .paper import presets as presets
-    from .publish import push as push
     from .training.config import TrainConfig as TrainConfig
     from .training.train import train as train
 
@@ -112,7 +112,7 @@ _LAZY = {
     "evaluate": "evaluation.report",
     "from_images": "data.dataset",
     "load_data": "data.dataset",
-    "push": "publish",
+    "push": "interop.huggingface",
     "stream_data": "data.streaming.dataset",
     "TrainConfig": "training.config",
     "train": "training.train",

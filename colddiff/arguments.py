@@ -8,7 +8,8 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
-from . import app, commands, demo, doctor, experiments, listing, plotting, publish
+from . import app, commands, demo, doctor, experiments, listing, plotting
+from .interop import huggingface
 from .interop.export import export_run
 from .models.tiling import TILE
 from .options import SWITCH, Command, device_and_seed, image_size, speed, trust
@@ -263,7 +264,7 @@ COMMANDS = {
     ),
     "compare": Command("methods, by calls and by seconds", _compare_arguments, experiments.compare_methods),
     "import-official": Command("weights of the paper's code as a run", _import_arguments, experiments.import_weights),
-    "push": Command("publish a run on the Hugging Face hub", _push_arguments, publish.push_run),
+    "push": Command("publish a run on the Hugging Face hub", _push_arguments, huggingface.push_run),
     "app": Command("degrade, restore and generate in a browser, on this machine only", _app_arguments, app.serve),
     "export": Command("a run for other libraries: a pipeline of diffusers, or ONNX", _export_arguments, export_run),
     "demo": Command("train on digits for a minute, measure, and draw every stage", _demo_arguments, demo.run_demo),

@@ -16,7 +16,8 @@ from colddiff.testing import check_degradation
 
 deepinv = beside("deepinv")
 
-from colddiff.interop.deepinv import as_denoiser, as_generator, as_physics, as_reconstructor, from_physics  # noqa: E402  # which would fail without deepinv
+from colddiff.interop.deepinv import as_denoiser, as_physics, as_reconstructor, from_physics  # noqa: E402
+from colddiff.interop.deepinv.physics import as_generator  # noqa: E402
 
 LINEAR = {
     "gaussian blur": cd.GaussianBlur(sigma_max=2.0),

@@ -24,9 +24,10 @@ diffusers = pytest.importorskip("diffusers")
 
 from pipelines import NET, NOISE, OPERATORS, damaged, quiet, run_of, seeds  # noqa: E402
 
-from colddiff.interop import diffusers as ours  # noqa: E402
-from colddiff.interop import diffusers_scheduler  # noqa: E402
-from colddiff.interop.diffusers import ColdPipeline, ColdPrior, ColdScheduler, ColdUNet, from_diffusers, to_diffusers  # noqa: E402
+from colddiff.interop.diffusers import ColdPipeline, ColdScheduler, ColdUNet, from_diffusers, to_diffusers  # noqa: E402
+from colddiff.interop.diffusers import pipeline as ours  # noqa: E402
+from colddiff.interop.diffusers import scheduler as scheduler_module  # noqa: E402
+from colddiff.interop.diffusers.components import ColdPrior  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +125,7 @@ def test_trap_one_the_modules_that_are_named_have_the_base_classes(exported: Pat
     index = json.loads((exported / "model_index.json").read_text())
     assert {tuple(part) for name, part in index.items() if name[0] != "_"} == ours.MADE_OF
     ColdPipeline.from_pretrained(exported)
-    monkeypatch.delattr(diffusers_scheduler, "SchedulerMixin")
+    monkeypatch.delattr(scheduler_module, "SchedulerMixin")
     with pytest.raises(ValueError, match="cannot be loaded"):
         ColdPipeline.from_pretrained(exported)
 

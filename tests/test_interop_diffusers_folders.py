@@ -21,9 +21,16 @@ diffusers = pytest.importorskip("diffusers")
 
 from pipelines import NET, OPERATORS, quiet, run_of  # noqa: E402
 
-from colddiff.interop import diffusers as ours  # noqa: E402
-from colddiff.interop import diffusers_parts, diffusers_scheduler  # noqa: E402
-from colddiff.interop.diffusers import ColdPipeline, ColdScheduler, ColdUNet, from_diffusers, to_diffusers  # noqa: E402
+from colddiff.interop.diffusers import (  # noqa: E402  # noqa: E402
+    ColdPipeline,
+    ColdScheduler,
+    ColdUNet,
+    components,
+    from_diffusers,
+    scheduler,
+    to_diffusers,
+)
+from colddiff.interop.diffusers import pipeline as ours  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -257,4 +264,4 @@ def test_without_diffusers_a_line_says_how_to_get_it(export, monkeypatch, tmp_pa
 
 
 def test_the_parts_are_found_where_people_look() -> None:
-    assert diffusers_parts.ColdUNet is ColdUNet and diffusers_scheduler.ColdScheduler is ColdScheduler
+    assert components.ColdUNet is ColdUNet and scheduler.ColdScheduler is ColdScheduler

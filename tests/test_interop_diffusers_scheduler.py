@@ -17,8 +17,8 @@ diffusers = pytest.importorskip("diffusers")
 
 from pipelines import NET, NOISE, OPERATORS, damaged, quiet, run_of, seeds  # noqa: E402
 
-from colddiff.interop import diffusers_scheduler  # noqa: E402
 from colddiff.interop.diffusers import ColdPipeline, ColdScheduler, ColdUNet, from_diffusers, to_diffusers  # noqa: E402
+from colddiff.interop.diffusers import scheduler as scheduler_module  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -149,8 +149,8 @@ def test_a_walk_that_was_given_up_leaves_nothing_to_one_that_begins_at_the_next_
 
 def test_a_walk_goes_on_with_copies_of_its_samples_and_with_what_was_written_into_them(monkeypatch) -> None:
     run, begun = run_of(OPERATORS["mask"]), []
-    bind = diffusers_scheduler.bind_observed
-    monkeypatch.setattr(diffusers_scheduler, "bind_observed", lambda *a, **k: begun.append(1) or bind(*a, **k))
+    bind = scheduler_module.bind_observed
+    monkeypatch.setattr(scheduler_module, "bind_observed", lambda *a, **k: begun.append(1) or bind(*a, **k))
     scheduler, sample = ColdScheduler(run.degradation), 2 * damaged(run).double() - 1
     scheduler.set_timesteps(5)
     for t, changed in zip(

@@ -25,12 +25,12 @@ import colddiff as cd
 from colddiff.cli import main
 from colddiff.degradations import Desaturate
 from colddiff.evaluation.report import evaluate, write_card
+from colddiff.interop.huggingface import stage
 from colddiff.models import hub as hub_module
 from colddiff.models.hub import is_model_name
 from colddiff.models.recommended import recommended_in
 from colddiff.models.redaction import without_folders
 from colddiff.models.time_estimator import SeverityEstimator
-from colddiff.publish import stage
 from colddiff.samplers.priors import Empirical
 from colddiff.training.train import train
 

@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 
 import colddiff as cd
 from colddiff.evaluation.report import evaluate
+from colddiff.interop.huggingface import stage
 from colddiff.models.serialization import SHIPPED
-from colddiff.publish import stage
 from colddiff.utils.text import unmarked
 
 pytest.importorskip("huggingface_hub")

@@ -33,10 +33,10 @@ from colddiff.evaluation.conclusion import Tried, recommend
 from colddiff.evaluation.measure import cells
 from colddiff.evaluation.recommend import make_default
 from colddiff.evaluation.report import Report, evaluate, write_card
+from colddiff.interop.huggingface import stage
 from colddiff.models import run as runs
 from colddiff.models.recommended import FILE, LEFT_ALONE, MOST_CALLS, MOST_STARTS, Recommended, Setting, recommended_in
 from colddiff.models.serialization import SHIPPED, load, save
-from colddiff.publish import stage
 from colddiff.samplers.algorithms import SAMPLERS
 from colddiff.samplers.sample import walks
 from colddiff.training.train import train

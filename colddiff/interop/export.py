@@ -33,7 +33,7 @@ def export_run(run: str, out: str, format: str, overwrite: bool) -> None:
             f"{out!r} is named like a file, and a pipeline of diffusers is a folder: end it in .onnx for ONNX, or add "
             "--format diffusers"
         )
-    from .diffusers import INDEX, to_diffusers
+    from .diffusers.pipeline import INDEX, to_diffusers
 
     again = ", written anew" if (target / INDEX).is_file() else ""
     folder = to_diffusers(load(run, device="cpu"), target, overwrite=overwrite)

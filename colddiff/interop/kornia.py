@@ -9,7 +9,7 @@ from kornia.augmentation import IntensityAugmentationBase2D
 from torch import Tensor
 
 from ..degradations.base import Degradation
-from .drawing import Times, check_known, drawn, time_range
+from .random_params import Times, check_known, drawn, time_range
 
 OWN = "param."  # before our names: Kornia puts its own beside them
 

@@ -13,7 +13,7 @@ from ..data.convert import as_batch
 from ..data.framing import Framing
 from ..degradations.base import Claims, Degradation
 from ..degradations.families.black_box import FromCallable, made, torch_seeded
-from .drawing import Times, check_known, drawn, time_range
+from .random_params import Times, check_known, drawn, time_range
 
 try:
     from torchvision import tv_tensors

@@ -1,4 +1,4 @@
-"""Degradations as physics of deepinv, and back; a run as its reconstructor and its denoiser."""
+"""A run as a reconstructor and a denoiser of deepinv."""
 
 from __future__ import annotations
 
@@ -7,28 +7,19 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from deepinv.models import Denoiser, Reconstructor
+from deepinv.physics import Physics
 from torch import Tensor
 
-from ..degradations.base import Degradation, Images
-from ..degradations.operators.gaussian_noise import GaussianNoise
-from ..models.recommended import Setting
-from ..models.run import STEPS, Run
-from ..samplers.base import Restorer, Sampler
-from ..samplers.sample import named_sampler, walk
-from ..samplers.time_grid import grid_within
-from ..samplers.unknown_params import restore, suited_sampler
-
-try:
-    from deepinv.models import Denoiser, Reconstructor
-    from deepinv.physics import Physics
-except ImportError:
-    raise ModuleNotFoundError('colddiff.interop.deepinv needs deepinv: pip install "colddiff[deepinv]"') from None
-
-from .deepinv_physics import DegradationPhysics as DegradationPhysics
-from .deepinv_physics import LinearDegradationPhysics as LinearDegradationPhysics
-from .deepinv_physics import as_generator as as_generator
-from .deepinv_physics import as_physics as as_physics
-from .deepinv_physics import from_physics as from_physics
+from ...degradations.base import Degradation, Images
+from ...degradations.operators.gaussian_noise import GaussianNoise
+from ...models.recommended import Setting
+from ...models.run import STEPS, Run
+from ...samplers.base import Restorer, Sampler
+from ...samplers.sample import named_sampler, walk
+from ...samplers.time_grid import grid_within
+from ...samplers.unknown_params import restore, suited_sampler
+from .physics import DegradationPhysics
 
 
 def as_reconstructor(

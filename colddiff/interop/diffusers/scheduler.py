@@ -9,19 +9,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..degradations.base import BoundDegradation, Degradation, Images, Params
-from ..degradations.levels import between_levels
-from ..degradations.operators.gaussian_noise import GaussianNoise
-from ..models.networks.diffusers_unet import TIMESTEPS
-from ..models.networks.parametrization import Epsilon, NoiseParametrization, Velocity
-from ..samplers.algorithms import one_shot
-from ..samplers.sample import named_sampler
-from ..samplers.time_grid import MOST_STEPS, time_grid
-from ..samplers.unknown_params import bind_observed
-from ..utils.rng import Generators
+from ...degradations.base import BoundDegradation, Degradation, Images, Params
+from ...degradations.levels import between_levels
+from ...degradations.operators.gaussian_noise import GaussianNoise
+from ...models.networks.diffusers_unet import TIMESTEPS
+from ...models.networks.parametrization import Epsilon, NoiseParametrization, Velocity
+from ...samplers.algorithms import one_shot
+from ...samplers.sample import named_sampler
+from ...samplers.time_grid import MOST_STEPS, time_grid
+from ...samplers.unknown_params import bind_observed
+from ...utils.rng import Generators
 
 # By name: diffusers looks for the base classes of a component in the module that a saved pipeline names.
-from .diffusers_base import BaseOutput, ConfigMixin, FromAnybody, SchedulerMixin, register_to_config
+from .base import BaseOutput, ConfigMixin, FromAnybody, SchedulerMixin, register_to_config
 
 PREDICTIONS: dict[str, NoiseParametrization | None] = {
     "sample": None, "epsilon": Epsilon(), "v_prediction": Velocity()

@@ -10,16 +10,16 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from ..models.networks.unet import RestorerConfig
-from ..models.redaction import without_folders
-from ..models.run import Run
-from ..models.serialization import LONGEST_SIDE, MOST_CHANNELS
-from ..samplers.priors import Fitted, Prior
-from ..utils.safetensors_io import read_tensors, write_tensors
+from ...models.networks.unet import RestorerConfig
+from ...models.redaction import without_folders
+from ...models.run import Run
+from ...models.serialization import LONGEST_SIDE, MOST_CHANNELS
+from ...samplers.priors import Fitted, Prior
+from ...utils.safetensors_io import read_tensors, write_tensors
 
 # By name: diffusers looks for the base classes of a component in the module that a saved pipeline names.
-from .diffusers_base import BaseOutput, ConfigMixin, FromAnybody, ModelMixin, SchedulerMixin, register_to_config
-from .diffusers_scheduler import times_of, to_centred, to_unit
+from .base import BaseOutput, ConfigMixin, FromAnybody, ModelMixin, SchedulerMixin, register_to_config
+from .scheduler import times_of, to_centred, to_unit
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 CHANNELS = range(1, MOST_CHANNELS + 1)

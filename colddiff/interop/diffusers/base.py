@@ -7,8 +7,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from ..utils.config import names_of, trusting_plugins
-from ..utils.files import read_json
+from ...utils.config import names_of, trusting_plugins
+from ...utils.files import read_json
 
 T = TypeVar("T")
 

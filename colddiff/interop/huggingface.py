@@ -12,21 +12,21 @@ from typing import Any
 
 from PIL import Image
 
-from .data.builtin import EMBEDDED
-from .data.image_io import naming, without_warnings
-from .evaluation.memorization import Generation
-from .evaluation.report import Report
-from .models.card import model_card
-from .models.hub import FILES, is_cached
-from .models.recommended import FILE as RECOMMENDED
-from .models.recommended import recommended_in
-from .models.redaction import machine_path, without_folders
-from .models.run import Run
-from .models.serialization import load
-from .samplers.priors import Empirical
-from .utils.files import check_plain, read_json, write_json, write_text
-from .utils.huggingface import is_repository, quietly, why
-from .utils.text import unmarked
+from ..data.builtin import EMBEDDED
+from ..data.image_io import naming, without_warnings
+from ..evaluation.memorization import Generation
+from ..evaluation.report import Report
+from ..models.card import model_card
+from ..models.hub import FILES, is_cached
+from ..models.recommended import FILE as RECOMMENDED
+from ..models.recommended import recommended_in
+from ..models.redaction import machine_path, without_folders
+from ..models.run import Run
+from ..models.serialization import load
+from ..samplers.priors import Empirical
+from ..utils.files import check_plain, read_json, write_json, write_text
+from ..utils.huggingface import is_repository, quietly, why
+from ..utils.text import unmarked
 
 SHOWN = ("README.md", "report.json", "report.png")  # for people, beside the run
 

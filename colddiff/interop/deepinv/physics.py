@@ -11,10 +11,10 @@ from deepinv.physics import LinearPhysics, Physics
 from deepinv.physics.generator import PhysicsGenerator
 from torch import Tensor
 
-from ..degradations.base import BoundDegradation, Claims, Degradation, Images, Params
-from ..degradations.families.black_box import FromCallable, made
-from ..degradations.times import float_times
-from .drawing import Times, drawn, time_range
+from ...degradations.base import BoundDegradation, Claims, Degradation, Images, Params
+from ...degradations.families.black_box import FromCallable, made
+from ...degradations.times import float_times
+from ..random_params import Times, drawn, time_range
 
 Schedule = Callable[[float], Mapping[str, Tensor | float]]
 

@@ -1,8 +1,9 @@
-"""A run as a pipeline of diffusers, and back: what people who know diffusers need to know of colddiff."""
+"""Runs as pipelines of diffusers, and back."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -10,25 +11,24 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from ..data.convert import as_batch
-from ..degradations.base import Images, Params
-from ..models.networks.diffusers_unet import TIMESTEPS
-from ..models.run import STEPS, Run
-from ..models.serialization import load, save
-from ..models.tiling import TILE, check_memory, tiled
-from ..samplers.generation import begin
-from ..samplers.priors import Prior
-from ..samplers.time_grid import steps_within
-from ..samplers.unknown_params import suited_sampler
-from ..utils.files import read_json, whole_folder, write_text
-from ..utils.rng import Generators
-from ..utils.text import unmarked
-from .diffusers_base import DiffusionPipeline, FromAnybody, ImagePipelineOutput
-from .diffusers_given import one_each, read_images
-from .diffusers_parts import ColdPrior as ColdPrior
-from .diffusers_parts import ColdUNet as ColdUNet
-from .diffusers_scheduler import ColdScheduler as ColdScheduler
-from .diffusers_scheduler import to_centred, to_unit
+from ...data.convert import as_batch
+from ...degradations.base import Images, Params
+from ...models.networks.diffusers_unet import TIMESTEPS
+from ...models.run import STEPS, Run
+from ...models.serialization import load, save
+from ...models.tiling import TILE, check_memory, tiled
+from ...samplers.generation import begin
+from ...samplers.priors import Prior
+from ...samplers.time_grid import steps_within
+from ...samplers.unknown_params import suited_sampler
+from ...utils.files import read_json, whole_folder, write_text
+from ...utils.rng import Generators
+from ...utils.text import unmarked
+from .base import DiffusionPipeline, FromAnybody, ImagePipelineOutput
+from .components import ColdPrior as ColdPrior
+from .components import ColdUNet as ColdUNet
+from .scheduler import ColdScheduler as ColdScheduler
+from .scheduler import to_centred, to_unit
 
 INDEX = "model_index.json"
 MADE_OF = {(part.__module__, part.__name__) for part in (ColdUNet, ColdScheduler, ColdPrior)}
@@ -273,3 +273,23 @@ def _is_export(folder: Path) -> bool:
     index = folder / INDEX
     told = read_json(index) if index.is_file() else None
     return isinstance(told, dict) and told.get("_class_name") == ColdPipeline.__name__
+
+
+def one_each(generator: Generators, count: int) -> list[Any]:
+    """One generator per image; none is torch's own."""
+    each = [*generator] if isinstance(generator, Sequence) else [generator] * count
+    if count < 1 or len(each) != count:
+        raise ValueError(f"expected at least one image, and a generator for each, got {count} and {len(each)}")
+    if any(g is not None and g.device.type != "cpu" for g in each):
+        raise ValueError("generators must be on the CPU, where all draws are made: torch.Generator().manual_seed(0)")
+    return each
+
+
+def read_images(image: Any, run: Run) -> Images:
+    """Images of any kind as one batch (B, C, H, W) in [0, 1]."""
+    given = image if isinstance(image, list | tuple) else [image]
+    parts = [as_batch(one, run.framing.read)[0] for one in given]
+    shapes = {tuple(part.shape[1:]) for part in parts}
+    if len(shapes) != 1 or next(iter(shapes))[0] != run.shape[0]:
+        raise ValueError(f"expected images of {run.shape[0]} channels and of one size at a time, got {sorted(shapes)}")
+    return torch.cat(parts)
