@@ -27,7 +27,7 @@ endif
 demo: setup
 	$(BIN)/colddiff demo --out demo
 
-# The pages, in docs/_build/html; a warning is an error. What they show is written by docs/tutorial.py and docs/operators.py.
+# The pages, in docs/_build/html; a warning is an error. What they show is written by docs/_tools/tutorial.py and docs/_tools/operators.py.
 docs: setup
 	$(BIN)/sphinx-build -W --keep-going -q -n -b html docs docs/_build/html
 	@echo docs/_build/html/index.html
@@ -80,19 +80,19 @@ $(VENV)/peers: $(VENV)/ready
 	$(BIN)/pip install -q --no-deps "denoising-diffusion-pytorch>=2.3"
 	touch $@
 
-# Writes bench.json and docs/performance.md, on whatever this machine has; leave it alone meanwhile, for about an hour.
+# Writes bench.json and docs/results/performance.md, on whatever this machine has; leave it alone meanwhile, for about an hour.
 bench: $(VENV)/peers
 	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(BENCH)
 
 # Two peers and ours to the same test error, an hour and a half: make bench-rmse DATA=folder
-RMSE := $(BIN)/python -m benchmarks.time_to_rmse
+RMSE := $(BIN)/python -m benchmarks.studies.time_to_rmse
 bench-rmse: $(VENV)/peers
 	$(if $(DATA),,$(error DATA=folder of CIFAR-10 is needed, nothing is downloaded))
 	for task in deblurring inpainting; do \
 	  for net in lucidrains diffusers; do $(RMSE) train $$net $$task $(DATA) --minutes 15 || exit 1; done; \
 	  for minutes in 3 5 7.5; do $(RMSE) train ours $$task $(DATA) --minutes $$minutes || exit 1; done; \
 	done
-	$(RMSE) table --page docs/performance.md
+	$(RMSE) table --page docs/results/performance.md
 
 # Refresh the lock on purpose, after the tests passed on an unlocked install:
 #   make clean && make test CONSTRAINTS=constraints/cpu.txt && make lock

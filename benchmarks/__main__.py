@@ -11,15 +11,16 @@ from typing import Any
 
 import torch
 
-from . import bookkeeping, growth, loops, networks, operators, roofline, tables
-from .machine import machine
-from .paired import QUICK, Effort
+from .lib import tables
+from .lib.interleaved import QUICK, Effort
+from .lib.machine import machine
+from .speed import growth, loops, networks, operators, roofline, step_overhead
 
 SECTIONS = {
-    "operators": operators, "steps": bookkeeping, "loop": loops, "networks": networks, "roofline": roofline,
+    "operators": operators, "steps": step_overhead, "loop": loops, "networks": networks, "roofline": roofline,
     "growth": growth,
 }  # fmt: skip
-PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
+PAGE = Path(__file__).parents[1] / "docs" / "results" / "performance.md"
 
 
 def main() -> None:

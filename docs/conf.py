@@ -13,7 +13,7 @@ author = "the authors of colddiff"
 version = release = re.search(r'__version__ = "(.+)"', (HERE.parent / "colddiff/__init__.py").read_text())[1]
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "_tools"]
 myst_heading_anchors = 3
 suppress_warnings = ["myst.header"]  # tables that the benchmarks write have a small heading
 

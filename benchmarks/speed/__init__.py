@@ -1,0 +1,1 @@
+"""How long operators, sampler steps and networks take, beside others."""

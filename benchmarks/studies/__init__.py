@@ -1,0 +1,1 @@
+"""What a method is worth: the measurements behind the pages of docs/methods and docs/results."""
