@@ -56,18 +56,18 @@ test-slow: setup
 
 # Ten minutes of files of a run spoiled at random; what is found says with which seed.
 fuzz: setup
-	$(BIN)/python tests/fuzz_readers.py --minutes 10
+	PYTHONPATH=tests $(BIN)/python -m robustness.fuzz_readers --minutes 10
 
 # Half an hour: a training killed 200 times, then 100,000 streamed pictures.
 soak: setup
-	COLDDIFF_KILLS=200 $(BIN)/pytest -q tests/test_killed.py
-	$(BIN)/python tests/soak_stream.py
+	COLDDIFF_KILLS=200 $(BIN)/pytest -q tests/robustness/test_sigkill.py
+	$(BIN)/python tests/robustness/soak_stream.py
 
 # Wheel and source, installed as users do in environments of their own: core alone, and each extra. Some ten minutes.
 dist: setup
 	rm -rf dist
 	$(BIN)/python -m build --no-isolation --outdir dist
-	$(BIN)/python tests/installing.py
+	$(BIN)/python tests/repo/check_install.py
 
 lint: setup
 	$(BIN)/ruff check .
