@@ -2,11 +2,12 @@
 
 import json
 import shutil
-from itertools import pairwise
+import warnings
 
 import pytest
 import torch
 from support import tiny
+from support.calibrating import NEW, SEEN
 from support.run_files import assert_same
 from torch import Tensor
 
@@ -14,16 +15,23 @@ import colddiff as cd
 from colddiff import viz
 from colddiff.degradations import Degradation
 from colddiff.evaluation.calibration import Sample, measure_at, straightness
+from colddiff.samplers.time_grid import grid_within, time_grid
 from colddiff.testing import check_degradation
 from colddiff.training.checkpoints import snapshots
 from colddiff.training.train import train
-from colddiff.utils.rng import generator_for
 
 PHOTOS = cd.load_data("photos")
+
+
 HELD_OUT = cd.load_data("photos", split="test")
-SEEN, NEW = PHOTOS[:48], HELD_OUT[:96]
+
+
 NOISE = cd.GaussianNoise(betas=cd.LinearBetas(num_steps=50))
+
+
 TIMES = torch.linspace(0, 1, 21, dtype=torch.float64)
+
+
 STRAIGHT: list[Degradation] = [
     cd.GaussianBlur(),
     cd.GaussianBlur(schedule=cd.Power(exponent=2)),
@@ -149,6 +157,8 @@ def from_bad(op: Degradation = cd.GaussianBlur(), images: object = SEEN, *argume
 
 
 BACK = cd.from_callable(lambda x, s: x + s * (1.2 - s))
+
+
 MISTAKES = {
     "up and down": ((BACK,), ValueError, "psnr of .* is not monotone: it goes back by .* from severity 0.62 to 1"),
     "still": ((cd.Desaturate(), SEEN.mean(1, keepdim=True).expand(-1, 3, -1, -1), "rmse"), ValueError, "does not move"),
@@ -189,100 +199,6 @@ def test_a_few_images_will_do():
     for images in (SEEN[:1], SEEN[:2, :2], SEEN[:3, :1, :9, :7].double()):
         schedule = cd.calibrate(cd.GaussianBlur(), images).schedule
         assert isinstance(schedule, cd.Table) and schedule != cd.Linear()
-
-
-# --- equal Wasserstein steps -----------------------------------------------------------------------------------------
-
-
-def chords(op: Degradation, images: Tensor, times: Tensor) -> Tensor:
-    """How far consecutive times are apart, every image coupled with itself."""
-    own = [generator_for(0, "calibration", i) for i in range(len(images))]
-    D = op.bind(op.draw_each(images, own), like=images)
-    steps = [(D(images, float(t)) - D(images, float(s))).square().sum(dim=(1, 2, 3)) for t, s in pairwise(times)]
-    return torch.stack(steps).mean(dim=1).sqrt()
-
-
-SMOOTH = [
-    cd.GaussianBlur(),
-    cd.GaussianBlur(schedule=cd.Cosine()),
-    cd.Pixelate(),
-    cd.UniformNoise(),
-    cd.PixelMask(),
-]
-
-
-@pytest.mark.parametrize(("steps", "start"), [(1, 1.0), (2, 0.3), (7, 1.0)])
-@pytest.mark.parametrize("op", SMOOTH, ids=str)
-def test_consecutive_distributions_are_equally_far_apart(op, steps, start):
-    times = cd.wasserstein_times(op, SEEN, steps, start)
-    assert times.shape == (steps + 1,) and times.dtype == torch.float64
-    assert times[0] == start and times[-1] == 0 and bool((times.diff() < 0).all())
-    found = chords(op, SEEN, times)
-    assert float((found / found.mean() - 1).abs().max()) < 0.02
-
-
-def test_a_grid_of_equal_times_is_not_equally_spaced_but_walks_as_well():
-    equal = chords(cd.GaussianBlur(), SEEN, cd.time_grid(7))
-    assert float(equal.max() / equal.min()) > 3
-    D = cd.GaussianBlur().bind(like=SEEN)
-    times = cd.wasserstein_times(cd.GaussianBlur(), SEEN, 7)
-    assert torch.allclose(cd.sample(lambda x, t: SEEN, D, D(SEEN, 1.0), times=times), SEEN, atol=1e-5)
-
-
-@pytest.mark.filterwarnings("ignore:9 steps on 20 levels")
-def test_on_levels_a_grid_is_of_levels():
-    op = cd.IteratedBlur()
-    times = cd.wasserstein_times(op, SEEN, 9)
-    assert set(times.tolist()) <= set(op.level_times().tolist()) and 3 < len(times) <= 10
-    assert times[0] == 1 and times[-1] == 0
-
-
-def test_steps_that_fall_on_one_level_are_told():
-    with pytest.warns(UserWarning, match="9 steps on 3 levels: only . are distinct"):
-        times = cd.wasserstein_times(cd.IteratedBlur(num_steps=3), SEEN, 9)
-    assert len(times) <= 4
-
-
-def transported(a: Tensor, b: Tensor) -> tuple[float, float]:
-    """The mean square distance of two samples by the best coupling, and by coupling each image with itself."""
-    optimize = pytest.importorskip("scipy.optimize")
-    costs = torch.cdist(a.flatten(1).double(), b.flatten(1).double()).square()
-    rows, columns = optimize.linear_sum_assignment(costs.numpy())
-    return float(costs[rows, columns].mean()), float(costs.diagonal().mean())
-
-
-@pytest.mark.parametrize(("t", "s"), [(0.02, 0.0), (0.3, 0.25), (1.0, 0.1), (1.0, 0.0)])
-def test_under_a_symmetric_blur_no_coupling_is_better_than_each_image_with_itself(t, s):
-    D = cd.GaussianBlur(border="symmetric").bind(like=SEEN.double())
-    best, own = transported(D(SEEN.double(), t), D(SEEN.double(), s))
-    assert own == pytest.approx(best, rel=1e-9)
-
-
-def test_between_near_times_of_noise_each_image_stays_its_own():
-    own = [generator_for(0, i) for i in range(len(SEEN))]
-    op = cd.UniformNoise(wrap=False)
-    D = op.bind(op.draw_each(SEEN, own), like=SEEN)
-    best, kept = transported(D(SEEN, 0.3), D(SEEN, 0.28))
-    assert kept == pytest.approx(best, rel=1e-9)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        ((cd.GaussianBlur(), SEEN, 0), "steps must be a whole number >= 1, got 0"),
-        ((cd.GaussianBlur(), SEEN, 3, 0.0), r"start must be in \(0, 1\]"),
-        ((cd.GaussianBlur(), SEEN, 3, torch.tensor([0.5, 1.0])), "start must be one number"),
-        ((cd.GaussianBlur(), SEEN[:0], 3), "expected images to measure on, got none"),
-        ((cd.GaussianBlur(), torch.full((2, 1, 8, 8), 0.5), 3), "these images do not change"),
-        ((cd.GaussianBlur(), torch.full((2, 1, 8, 8), torch.nan), 3), "these images do not change, or hold nan"),
-    ],
-)
-def test_a_grid_that_cannot_be_is_told(arguments, said):
-    with pytest.raises(ValueError, match=said):
-        cd.wasserstein_times(*arguments)
-
-
-# --- training and the command line -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("metric", ["psnr", "rmse"])
@@ -350,3 +266,88 @@ def test_a_calibration_is_plotted_from_a_line(tmp_path, capsys):
     assert before < 0.99 <= after <= 1 and "in " in said
     with Image.open(tmp_path / "c.png") as plot:
         assert min(plot.size) > 400
+
+
+FEW_PHOTOS = cd.load_data("photos")[:24]
+
+
+CHAINS = {T: cd.calibrate(cd.IteratedBlur(num_steps=T, kernel_size=5), FEW_PHOTOS) for T in (1, 10, 20)}
+
+
+UNEVEN = CHAINS[20].level_times()
+assert UNEVEN is not None
+
+
+@pytest.mark.parametrize("T", [10, 20])
+def test_the_time_axis_belongs_to_the_levels_from_t_min_on(T):
+    levels = CHAINS[T].level_times()
+    assert float(levels[1]) == pytest.approx(0.05)
+    told = measure_at(CHAINS[T], FEW_PHOTOS, levels[1:])
+    assert straightness(levels[1:], told) > 0.999
+
+
+def test_a_chain_of_one_level_has_nowhere_else_to_begin():
+    assert CHAINS[1].level_times().tolist() == [0, 1]
+    assert CHAINS[1].severity(torch.tensor(0.05)) == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(("T", "asked"), [(10, 10), (10, 50), (20, 20), (20, 300)])
+def test_as_many_steps_as_there_are_levels_visit_each_however_uneven(T, asked):
+    levels = CHAINS[T].level_times()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert torch.equal(grid_within(asked, 1.0, levels), levels.flip(0))
+        assert torch.equal(time_grid(T, levels=levels), levels.flip(0))
+
+
+@pytest.mark.parametrize("k", [1, 2, 7, 19])
+def test_so_they_do_below_a_start(k):
+    start = float(UNEVEN[k])
+    assert torch.equal(grid_within(20, start, UNEVEN), UNEVEN[: k + 1].flip(0))
+    between = start * 0.9 + float(UNEVEN[k - 1]) * 0.1
+    with pytest.warns(UserWarning, match="is between levels"):
+        assert torch.equal(grid_within(20, between, UNEVEN), UNEVEN[: k + 1].flip(0))
+
+
+def test_of_several_starts_each_visits_its_own_levels():
+    starts = UNEVEN[[3, 12, 20]]
+    times = grid_within(20, starts, UNEVEN)
+    for column, k in zip(times.T, (3, 12, 20), strict=True):
+        assert torch.equal(column.unique(), UNEVEN[: k + 1])
+    fewer = time_grid(12, UNEVEN[[3, 20]], levels=UNEVEN)
+    with pytest.warns(UserWarning, match="12 steps on 20 levels"):
+        alone = time_grid(12, levels=UNEVEN)
+    assert torch.equal(fewer[:, 1].unique(), alone.flip(0)) and torch.equal(fewer[:, 0].unique(), UNEVEN[:4])
+
+
+@pytest.mark.parametrize("T", [3, 10, 300])
+def test_evenly_spaced_levels_are_the_nearest_to_equal_times(T):
+    levels = torch.arange(T + 1, dtype=torch.float64) / T
+    starts = levels[[1, T // 2, T]]
+    for steps in (T // 2, T):
+        times = torch.linspace(1, 0, steps + 1, dtype=torch.float64)[:, None] * starts
+        nearest = levels[torch.bucketize(times, (levels[1:] + levels[:-1]) / 2, right=True)]
+        nearest[0] = starts
+        assert torch.equal(grid_within(steps, starts, levels).unique(dim=0), nearest.unique(dim=0))
+
+
+@pytest.mark.parametrize("schedule", [cd.Power(exponent=3), cd.Exponential(rate=20.0)], ids=str)
+def test_where_the_old_schedule_has_no_damage_yet_it_begins_at_more(schedule):
+    op = cd.GaussianBlur(sigma_max=6, schedule=schedule)
+    calibrated = cd.calibrate(op, FEW_PHOTOS)
+    begins, was = (float(d.severity(torch.tensor(0.05))) for d in (calibrated, op))
+    assert was < 5e-4 < begins < 0.01
+    times = torch.linspace(0.05, 1, 20, dtype=torch.float64)
+    assert straightness(times, measure_at(calibrated, FEW_PHOTOS, times)) > 0.999
+
+
+def test_it_begins_where_most_images_are_damaged_and_not_where_one_is():
+    def first(x, x0):  # finite from severity 0.3 on, but for one image from the beginning
+        found = (x - x0).abs().mean(dim=(1, 2, 3))
+        late = (found < 0.3) & (torch.arange(len(x)) > 0)
+        return torch.where(late | (found <= 0), torch.inf, found)
+
+    up = cd.from_callable(lambda x, s: x + s)
+    assert float(cd.calibrate(up, torch.zeros_like(FEW_PHOTOS), first).severity(torch.tensor(0.05))) == pytest.approx(
+        0.4
+    )

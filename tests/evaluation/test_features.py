@@ -16,25 +16,13 @@ from torch import nn
 from colddiff.data import ImageData, load_data
 from colddiff.degradations import GaussianBlur
 from colddiff.evaluation import features as features_module
-from colddiff.evaluation import rotation_classifier
 from colddiff.evaluation.features import FILE, choose, features_of, fid, kid, wants_training, with_error
-from colddiff.evaluation.rotation_classifier import TurnClassifier, train_classifier
 from colddiff.models.serialization import load
 
 CPU = torch.device("cpu")
+
+
 TRAIN = load_data("digits", split="train")
-
-
-@pytest.fixture(scope="module")
-def net():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rotation_classifier, "STEPS", 80)
-        return train_classifier(TRAIN, CPU, progress=False)
-
-
-@pytest.fixture
-def quick(monkeypatch):
-    monkeypatch.setattr(rotation_classifier, "STEPS", 2)
 
 
 @pytest.fixture
@@ -49,62 +37,6 @@ class Mean(nn.Module):
 
     def forward(self, x):
         return x.mean(dim=(2, 3))
-
-
-# --- the classifier --------------------------------------------------------------------------------------------------
-
-
-def test_the_classifier_learns_how_images_were_turned(net):
-    assert float(net.accuracy) > 0.6
-
-
-def test_the_features_are_in_standard_deviations_of_the_training_images(net):
-    found = features_of(net, TRAIN[:400])
-    assert found.shape == (400, net.num_features) and found.dtype == torch.float64
-    assert float(found.mean(0).abs().max()) < 0.3 and 0.7 < float(found.std(0).median()) < 1.3
-
-
-def test_features_are_computed_in_full_float32_on_every_device(quick):
-    knob, seen = torch.backends.cudnn.conv, []
-    before = knob.fp32_precision
-    handle = nn.modules.module.register_module_forward_pre_hook(lambda *_: seen.append(knob.fp32_precision))
-    try:
-        knob.fp32_precision = "tf32"
-        features_of(TurnClassifier(1).eval(), TRAIN[:2])
-        train_classifier(TRAIN, CPU, progress=False)
-        assert set(seen) == {"ieee"} and knob.fp32_precision == "tf32"
-    finally:
-        knob.fp32_precision = before
-        handle.remove()
-
-
-def test_the_classifier_is_the_same_every_time_and_leaves_the_global_generator_alone(quick):
-    torch.manual_seed(7)
-    before = torch.get_rng_state()
-    first = train_classifier(TRAIN, CPU, progress=False)
-    assert torch.equal(torch.get_rng_state(), before)
-    torch.rand(3)
-    second = train_classifier(TRAIN, CPU, progress=False)
-    assert all(
-        torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True)
-    )
-
-
-@pytest.mark.parametrize("shape", [(5, 9, 13), (1, 70, 66), (3, 1, 1)])
-def test_the_classifier_takes_any_size_and_channels(quick, shape):
-    images = torch.randint(256, (24, *shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    net = train_classifier(ImageData(images), CPU, progress=False)
-    assert features_of(net, images[:2] / 255).isfinite().all()
-
-
-def test_the_classifier_can_be_trained_where_gradients_are_off(quick):
-    with torch.no_grad():
-        net = train_classifier(TRAIN, CPU, progress=False)
-    torch.random.manual_seed(0)
-    assert not torch.equal(net.head.weight, TurnClassifier(1).head.weight)
-
-
-# --- distances between sets ------------------------------------------------------------------------------------------
 
 
 def damages(x):
@@ -163,9 +95,6 @@ def test_the_numbers_of_kid_are_those_of_a_jackknife():
     assert torch.allclose(values, 9 * values.mean() - 8 * without)
     error = ((without - without.mean()).square().sum() * 8 / 9).sqrt()
     assert with_error(values) == {"mean": float(values.mean()), "std": pytest.approx(float(error))}
-
-
-# --- what is chosen --------------------------------------------------------------------------------------------------
 
 
 def test_the_classifier_is_saved_with_the_run_and_used_again(tmp_path, quick, monkeypatch):
@@ -247,9 +176,6 @@ def test_a_network_of_ones_own_is_used_and_not_touched(run):
 def test_a_name_that_is_not_known_gets_a_suggestion(run):
     with pytest.raises(LookupError, match=r"did you mean 'inception'.*known: auto, classifier"):
         choose(run, "incepton", images=9)
-
-
-# --- what has to be installed ----------------------------------------------------------------------------------------
 
 
 def test_inception_gets_8_bit_colour_images(run, monkeypatch):

@@ -273,15 +273,10 @@ def test_generated_images_are_compared_with_training_images(tmp_path):
 # --- the command -----------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    return train(tiny.config(tmp_path_factory.mktemp("report") / "run", steps=1), progress=False).path
-
-
 @pytest.fixture
-def folder(trained, tmp_path, monkeypatch):
+def folder(one_step_run, tmp_path, monkeypatch):
     monkeypatch.setattr(rotation_classifier, "STEPS", 2)
-    return shutil.copytree(trained, tmp_path / "run")
+    return shutil.copytree(one_step_run, tmp_path / "run")
 
 
 def colddiff_eval(folder, *arguments):

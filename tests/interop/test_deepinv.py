@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from support import tiny
+from support.comparing import seeded
 from support.optional_packages import beside
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -15,6 +16,7 @@ from colddiff.models.run import Run
 from colddiff.testing import check_degradation
 
 deepinv = beside("deepinv")
+
 
 from colddiff.interop.deepinv import as_denoiser, as_physics, as_reconstructor, from_physics  # noqa: E402
 from colddiff.interop.deepinv.physics import as_generator  # noqa: E402
@@ -28,15 +30,6 @@ LINEAR = {
     "greying": cd.Desaturate(),
 }
 OTHERS = {"mask": cd.GaussianMask(), "noise": cd.GaussianNoise(), "snow": cd.Snow(), "spiral": cd.Spiral()}
-
-
-def seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-@pytest.fixture(scope="module")
-def digits() -> Run:
-    return cd.load("digits", device="cpu", precision="fp32")
 
 
 @pytest.fixture(scope="module")

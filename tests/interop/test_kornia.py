@@ -4,14 +4,10 @@ import pytest
 import torch
 from kornia import augmentation
 from kornia.augmentation import AugmentationSequential
+from support.comparing import seeded
 
 import colddiff as cd
 from colddiff.interop.kornia import AsAugmentation
-
-
-def seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
 
 # --- theirs here -----------------------------------------------------------------------------------------------------
 

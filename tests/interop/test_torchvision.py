@@ -1,9 +1,10 @@
 """Degradations in pipelines of torchvision v2, and its transforms as degradations."""
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support.comparing import seeded
+from support.image_folders import noise
 from support.optional_packages import beside
 from torch import Tensor
 
@@ -12,18 +13,10 @@ import colddiff as cd
 v2 = beside("torchvision.transforms.v2")
 tv_tensors = beside("torchvision.tv_tensors")
 
+
 from colddiff.interop.torchvision import AsTransform, from_transform  # noqa: E402  # which would fail without
 
 BLUR, NOISE = cd.GaussianBlur(sigma_max=2.0), cd.GaussianNoise()
-
-
-def seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def picture(mode: str = "RGB") -> Image.Image:
-    pixels = np.random.default_rng(0).integers(0, 256, (12, 10, 3)).astype(np.uint8)
-    return Image.fromarray(pixels).convert(mode)
 
 
 def eight_bit(x: Tensor) -> Tensor:
@@ -56,7 +49,7 @@ def test_eight_bits_are_clamped_and_floats_are_not(images) -> None:
 
 @pytest.mark.parametrize(("mode", "after"), [("L", "L"), ("RGB", "RGB"), ("RGBA", "RGB"), ("P", "RGB")])
 def test_pictures_of_any_mode_are_read_as_everywhere(mode: str, after: str) -> None:
-    made = AsTransform(BLUR, t=0.5)(picture(mode))
+    made = AsTransform(BLUR, t=0.5)(noise((10, 12), mode=mode))
     assert made.mode == after and made.size == (10, 12)
 
 
@@ -79,10 +72,12 @@ def test_it_stands_in_a_pipeline_and_a_generator_decides_its_draws() -> None:
         return v2.Compose([v2.ToImage(), v2.Resize(8), v2.ToDtype(torch.float32, scale=True), transform])
 
     one, same, other = (pipeline(seed) for seed in (0, 0, 1))
-    first, label = one(picture(), 5)
+    first, label = one(noise((10, 12), mode="RGB"), 5)
     assert first.shape == (3, 9, 8) and label == 5
-    assert torch.equal(first, same(picture(), 5)[0]) and not torch.equal(first, other(picture(), 5)[0])
-    assert not torch.equal(one(picture(), 5)[0], first), "every sample has its own draw"
+    assert torch.equal(first, same(noise((10, 12), mode="RGB"), 5)[0]) and not torch.equal(
+        first, other(noise((10, 12), mode="RGB"), 5)[0]
+    )
+    assert not torch.equal(one(noise((10, 12), mode="RGB"), 5)[0], first), "every sample has its own draw"
 
 
 def test_torchs_generator_decides_where_there_is_no_other_and_is_left_alone_where_there_is(images) -> None:

@@ -1,7 +1,6 @@
 """Classical restorers are what the mathematics says, saved with a run and measured beside it."""
 
 import json
-import shutil
 from dataclasses import dataclass, replace
 
 import pytest
@@ -35,7 +34,6 @@ from colddiff.models import wiener
 from colddiff.models.baselines import BASELINES, Bicubic, MeanFill, Wiener, baseline_for, kind_for
 from colddiff.models.serialization import SHIPPED
 from colddiff.models.wiener import ROUNDING_VARIANCE
-from colddiff.training.train import train
 from colddiff.utils.config import register
 
 DIGITS, TEST = load_data("digits"), load_data("digits", split="test")
@@ -257,16 +255,6 @@ def test_few_of_many_images_are_enough_and_batches_do_not_matter(monkeypatch, im
     monkeypatch.setattr(wiener, "MOST_IMAGES", 400)
     few = baseline_for(PixelMask(), DIGITS).statistics["mean"]
     assert 0 < rmse(few, whole["mean"]) < 0.02
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    return train(tiny.config(tmp_path_factory.mktemp("baselines") / "run", steps=1), progress=False).path
-
-
-@pytest.fixture
-def folder(trained, tmp_path):
-    return shutil.copytree(trained, tmp_path / "run")
 
 
 OPTIONS = {"starts": (0.5, 1.0), "steps": (2,), "images": 40, "progress": False}

@@ -1,7 +1,6 @@
 """How damaged a picture is: what is told of it, how sure that is, and what restores make of it."""
 
 import json
-import signal
 import warnings
 from dataclasses import replace
 
@@ -10,8 +9,9 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from support import tiny
+from support.blind import Sees, batches, blind, files, flat, flat_picture, framed, grey, restored
+from support.command_line import printed
 
-from colddiff import viz
 from colddiff.cli import main
 from colddiff.commands import MOST_LINES
 from colddiff.data import load_data
@@ -20,48 +20,31 @@ from colddiff.degradations import GaussianBlur, GaussianMask, Interpolate
 from colddiff.models.recommended import Recommended, Setting
 from colddiff.models.run import Run
 from colddiff.models.serialization import load
-from colddiff.models.time_estimator import BINS, FILE, Severity, SeverityEstimator, features, joined, posterior, targets
+from colddiff.models.time_estimator import (
+    BINS,
+    FILE,
+    UNSURE,
+    Severity,
+    SeverityEstimator,
+    features,
+    joined,
+    posterior,
+    targets,
+)
 from colddiff.restoring import Job, restore_files
-from colddiff.samplers.early_stopping import Settled
 from colddiff.training.batches import Batches
-from colddiff.training.time_estimator import FEWEST, SHARE, fit_estimator, images_within, worth_fitting
+from colddiff.training.time_estimator import fit_estimator
 from colddiff.training.train import train
-from colddiff.utils.signals import Interrupted
 
 CPU = torch.device("cpu")
+
+
 BLUR = GaussianBlur(sigma_max=3.0)
-
-
-def batches(split="train", degradation=BLUR, **changes):
-    return Batches(load_data("digits", split=split), degradation, 8, 0, **changes)
 
 
 @pytest.fixture(scope="module")
 def fitted():
     return fit_estimator(batches(), batches("test"), 3000, CPU, progress=False)
-
-
-class Sees(SeverityEstimator):
-    """An estimator that takes the mean of a picture for its time."""
-
-    def __init__(self, channels=1, error=0.0):
-        super().__init__(channels)
-        self.error.fill_(error)
-
-    def severity(self, x):
-        t = x.mean(dim=(1, 2, 3)).double().cpu()
-        return Severity(t, t - 0.01, t + 0.01)
-
-
-def grey(*values):
-    return torch.stack([torch.full((1, 8, 8), value) for value in values])
-
-
-def blind(net=None, degradation=BLUR, error=0.0, **changes):
-    return replace(tiny.run_of(net or tiny.Counting(), degradation), estimator=Sees(error=error), **changes)
-
-
-# --- what it tells ---------------------------------------------------------------------------------------------------
 
 
 def test_it_tells_how_blurred_held_out_digits_are(fitted):
@@ -135,76 +118,12 @@ def test_an_even_posterior_has_its_median_in_the_middle():
     assert [round(float(value), 6) for value in (told.low, told.t, told.high)] == [0.05, 0.5, 0.95]
 
 
-# --- beside a training -----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    return train(tiny.config(tmp_path_factory.mktemp("whole") / "run", steps=64), progress=False)
-
-
-def test_a_training_leaves_one_that_a_run_reads_back(whole):
-    run = whole
-    assert run.estimator is not None and run.blind and (run.path / FILE).stat().st_size < 160_000
-    x = run.degrade(load_data("digits", split="test")[:32], 0.6)
-    assert float((run.severity(x).t - 0.6).abs().mean()) < 0.1
-    again = load(run.path, device="cpu")
-    assert torch.equal(again.severity(x).t, run.severity(x).t)
-
-
-def test_a_training_that_was_stopped_there_goes_on_to_the_same(whole, tmp_path, monkeypatch):
-    seen = []
-
-    def stop(*arguments, **options):
-        signal.raise_signal(signal.SIGINT)
-        seen.append(options["stopped"]())
-        return fit_estimator(*arguments, **options)
-
-    monkeypatch.setattr("colddiff.training.train.fit_estimator", stop)
-    cut = tiny.config(tmp_path / "cut", steps=64)
-    with pytest.raises(Interrupted):
-        train(cut, progress=False)
-    assert seen == [True] and not (tmp_path / "cut" / FILE).exists()
-    monkeypatch.undo()
-    assert train(cut, resume=True, progress=False).config["step"] == 64
-    assert (tmp_path / "cut" / FILE).read_bytes() == (whole.path / FILE).read_bytes()
-    monkeypatch.setattr("colddiff.training.train.fit_estimator", pytest.fail)  # what is there is not made again
-    train(cut, resume=True, progress=False)
-
-
-def test_a_training_that_saw_too_little_goes_without(tmp_path):
-    run = train(tiny.config(tmp_path / "run", steps=2), progress=False)
-    assert run.estimator is None and not run.blind and not (run.path / FILE).exists()
-    with pytest.raises(ValueError, match="nothing that tells how damaged a picture is: train with blind"):
-        run.severity(torch.rand(1, 1, 8, 8))
-
-
-def test_it_learns_from_as_much_as_the_training_is_worth(tmp_path):
-    plain, shape = tiny.config(tmp_path), (1, 8, 8)
-    assert worth_fitting(plain, 10**6, shape) == 64_000 and worth_fitting(plain, 100, shape) == 3200
-    assert worth_fitting(plain, 10**6, shape, most=5000) == 5000 and worth_fitting(plain, 10, shape) == 0
-    assert FEWEST < worth_fitting(plain, 10**6, (3, 512, 512)) < 10_000, "large ones tell more, and take longer"
-    pairs = {"degradation": Interpolate(), "damaged": "b"}
-    for other in ({"blind": False}, {"condition": BLUR, "degradation": GaussianBlur()}, pairs):
-        assert worth_fitting(tiny.config(tmp_path, **other), 10**6, shape) == 0
-
-
-def test_a_budget_spares_a_tenth_at_most(tmp_path):
-    spared, count = images_within(1.0, tiny.config(tmp_path), batches(), CPU)
-    assert 0 < spared <= SHARE and 0 < count < 64_000
-    assert images_within(1.0, tiny.config(tmp_path, blind=False), batches(), CPU) == (0.0, 0)
-
-
-# --- files of others -------------------------------------------------------------------------------------------------
-
-
 @pytest.fixture
-def trained(tmp_path):
-    run = train(tiny.config(tmp_path / "run", steps=1), progress=False)
+def trained(folder):
     estimator = SeverityEstimator(1)
     estimator.error.fill_(0.01)
-    estimator.save(run.path)
-    return run.path
+    estimator.save(folder)
+    return folder
 
 
 @pytest.mark.parametrize("spoil", ["no table", "colours", "infinite", "missing"])
@@ -230,9 +149,6 @@ def test_weights_that_overflow_tell_a_time_that_can_be_started_from(trained):
     save_file(tensors | {"error": torch.tensor(0.0), "coverage": torch.tensor(1.0)}, trained / FILE)
     told = load(trained, device="cpu").severity(torch.rand(2, 1, 8, 8))
     assert bool(((told.t > 0) & (told.t <= 1)).all())
-
-
-# --- what restores make of it ----------------------------------------------------------------------------------------
 
 
 def test_restores_begin_at_each_pictures_own_time_and_take_steps_in_proportion():
@@ -280,16 +196,6 @@ def test_pictures_of_any_kind_are_told_in_order():
         run.severity(torch.rand(1, 3, 8, 8))
 
 
-# --- the command line ------------------------------------------------------------------------------------------------
-
-
-def files(folder, *values):
-    folder.mkdir()
-    for i, value in enumerate(values):
-        viz.to_image(grey(value)[0]).save(folder / f"{i}.png")
-    return [folder]
-
-
 def test_each_picture_is_told_and_begun_by_itself(tmp_path):
     run, lines = blind(), []
     restore_files(run, files(tmp_path / "in", 0.2, 0.8), tmp_path / "out", Job(Framing(colour="grey")), lines.append)
@@ -313,21 +219,16 @@ def test_a_picture_that_hardly_tells_is_said_to(tmp_path, monkeypatch):
     assert lines[0].startswith("0.png: t = 0.50 +- 0.40 (the picture hardly tells: --start says it), ")
 
 
-def command(capsys, *words):
-    assert main([str(word) for word in words]) == 0
-    return capsys.readouterr().out.splitlines()
-
-
 def test_the_command_says_what_it_sees_and_what_it_takes_for_granted(trained, tmp_path, capsys):
     pictures = files(tmp_path / "in", *[0.5] * (MOST_LINES + 2))[0]
-    *lines, more, last = command(capsys, "restore", trained, pictures, "--out", tmp_path / "a", "--device", "cpu")
+    *lines, more, last = printed(capsys, "restore", trained, pictures, "--out", tmp_path / "a", "--device", "cpu")
     assert len(lines) == MOST_LINES and all(" +- " in line for line in lines) and more == "... and 2 more"
     assert "--start" not in last
-    told = command(capsys, "restore", trained, pictures, "--out", tmp_path / "b", "--start", "0.5", "--steps", "1")
+    told = printed(capsys, "restore", trained, pictures, "--out", tmp_path / "b", "--start", "0.5", "--steps", "1")
     assert len(told) == 1 and "--start" not in told[0]
-    assert any(line.startswith("severity     off by 0.010 in t") for line in command(capsys, "inspect", trained))
+    assert any(line.startswith("severity     off by 0.010 in t") for line in printed(capsys, "inspect", trained))
     (trained / FILE).unlink()
-    told = command(capsys, "restore", trained, pictures, "--out", tmp_path / "c", "--steps", "1")
+    told = printed(capsys, "restore", trained, pictures, "--out", tmp_path / "c", "--steps", "1")
     assert told[-1].endswith("from t = 1, as no --start said otherwise")
 
 
@@ -338,75 +239,6 @@ def test_distances_go_with_what_was_told_of_no_single_start(tmp_path):
     assert json.loads((tmp_path / "out" / "metrics.json").read_text())["start"] is None
 
 
-# --- stopping early --------------------------------------------------------------------------------------------------
-
-
-def asked_of(R, times):
-    x = torch.zeros(1, 1, 4, 4)
-    return [R(x, torch.tensor([t])) for t in times]
-
-
-def test_a_restorer_whose_answers_rest_is_asked_no_more():
-    net = tiny.Counting(pace=0.0)
-    R = Settled(net)
-    answers = asked_of(R, (1.0, 0.8, 0.6, 0.4))
-    assert len(net.asked) == 2 == R.calls and all(torch.equal(answer, answers[0]) for answer in answers)
-
-
-@pytest.mark.parametrize("pace", [0.001, 0.004, 0.02])
-def test_at_a_constant_pace_what_is_left_out_is_below_half_a_level(pace):
-    net = tiny.Counting(pace=pace)
-    answers = asked_of(Settled(net), [k / 100 for k in range(100, 0, -1)])
-    assert float((answers[-1] - 0.5).abs().max()) <= 1 / 510 + 1e-6
-    assert len(net.asked) < 100 or pace * 0.01 > 1 / 510
-
-
-def test_each_image_rests_by_itself():
-    asked = []
-
-    def pace(x, t):
-        asked.append(len(x))
-        return x * t.reshape(-1, 1, 1, 1).to(x.dtype)
-
-    R, x = Settled(pace), torch.stack([torch.zeros(1, 2, 2), torch.ones(1, 2, 2)])
-    for t in (1.0, 0.9, 0.8):
-        answer = R(x, torch.tensor([t, t]))
-    assert asked == [2, 2, 1]
-    assert torch.equal(answer[0], torch.zeros(1, 2, 2)) and torch.allclose(answer[1], torch.full((1, 2, 2), 0.8))
-
-
-def test_times_that_stand_still_are_no_reason_to_rest():
-    net = tiny.Counting(pace=0.0)
-    asked_of(Settled(net), (0.5, 0.5, 0.5))
-    assert len(net.asked) == 3
-
-
-def test_digits_that_settled_are_those_of_the_whole_walk_to_within_a_level():
-    run = load("digits", device="cpu", precision="fp32")
-    x = (run.degrade(load_data("digits", split="test", size=16)[:4], 0.5) * 255).round() / 255
-    whole, settled = (run.restore(x, start=0.5, steps=20, sampler="improved", settle=s) for s in (False, True))
-    assert float(((whole * 255).round() - (settled * 255).round()).abs().max()) <= 1
-    answers = [state.x0 for state in run.walk(x, start=0.5, steps=20, sampler="improved", settle=True)]
-    assert torch.equal(answers[-1], answers[-2]), "the last answer was not asked for"
-
-
-def test_restores_settle_where_nobody_chose_and_else_take_every_step():
-    for how, calls in (({}, 2), ({"steps": 10}, 10), ({"start": 0.5}, 20), ({"settle": False}, 10)):
-        net = tiny.Counting(pace=0.0)
-        blind(net).restore(grey(0.5), **how)
-        assert len(net.asked) == calls, how
-        net.asked.clear()
-        list(blind(net).walk(grey(0.5), **how))
-        assert len(net.asked) == calls, how
-
-
-def test_the_command_tells_how_many_calls_were_spared(tmp_path):
-    lines = []
-    job = Job(Framing(colour="grey"))
-    restore_files(blind(tiny.Counting(pace=1e-5)), files(tmp_path / "in", 0.5), tmp_path / "out", job, lines.append)
-    assert lines == ["0.png: t = 0.50 +- 0.01, improved (10 calls), 8 of them spared"]
-
-
 def test_the_run_that_ships_tells_how_blurred_a_digit_is():
     run = load("digits", device="cpu")
     assert isinstance(run, Run) and run.blind and float(run.estimator.error) < 0.02
@@ -414,3 +246,141 @@ def test_the_run_that_ships_tells_how_blurred_a_digit_is():
     for t in (0.2, 0.5, 0.9):
         told = run.severity((run.degrade(x, t) * 255).round() / 255)
         assert float((told.t - t).abs().mean()) < 0.03
+
+
+@pytest.mark.parametrize("size", [(8, 8), (6, 10), (10, 8)])
+def test_pictures_of_about_the_size_of_the_training_are_told(size):
+    assert framed().tells(flat(0.4, *size)) and float(framed().starts(flat(0.4, *size))) == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize("size", [(5, 8), (8, 11), (64, 64)])
+def test_of_pictures_of_another_size_nothing_is_said_and_they_are_taken_for_the_worst(size):
+    run = framed()
+    assert run.starts(flat(0.4, *size)) == 1.0 and len([*run.walk(flat(0.4, *size))]) == 20
+    run.net.asked.clear()
+    run.restore(flat(0.4, *size))
+    assert run.net.asked[0] == [1.0] and len(run.net.asked) == 20
+    assert float(run.severity(flat(0.4, *size)).t) == pytest.approx(0.4), "whoever asks is answered"
+
+
+def test_at_their_own_scale_larger_pictures_are_told_and_smaller_ones_are_not():
+    for fit in ("crop", "tiles"):
+        run = framed(fit=fit)
+        assert float(run.starts(flat(0.4, 64, 9))) == pytest.approx(0.4) and run.starts(flat(0.4, 64, 5)) == 1.0
+
+
+def test_larger_pictures_at_their_own_scale_are_told_from_parts_of_the_size_of_the_training():
+    training, test = (Batches(load_data("digits", split=split), BLUR, 8, 0) for split in ("train", "test"))
+    x, net = test.data[:60], fit_estimator(training, test, 3000, CPU, progress=False)
+    run = replace(framed(fit="crop"), estimator=net)
+    for t in (0.2, 0.5, 0.8):
+        rows = (BLUR(x, t) * 255).round() / 255
+        sheet = rows.reshape(6, 10, 8, 8).transpose(1, 2).reshape(1, 1, 48, 80)
+        assert float((run.severity(sheet).t - t).abs()) < 0.03
+        assert torch.equal(run.severity(rows).t, net.severity(rows).t), "of the size of the training as ever"
+
+
+def test_what_does_not_fill_a_part_is_left_out_at_the_edges():
+    net, x = SeverityEstimator(1), torch.rand(1, 1, 8, 16)
+    wider = torch.cat([torch.zeros(1, 1, 8, 3), x, torch.ones(1, 1, 8, 4)], dim=3)
+    assert torch.equal(net.severity_of_parts(wider, (8, 8)).t, net.severity_of_parts(x, (8, 8)).t)
+    halves = torch.stack([features(half) for half in x.split(8, dim=3)])
+    pooled, counted = features(x, (8, 8)), slice(0, 17)
+    assert torch.allclose(pooled[:, counted], halves.mean(dim=0)[:, counted], atol=1e-5)
+
+
+def test_the_command_says_of_what_size_it_should_have_been(tmp_path):
+    run, file = framed(), flat_picture(tmp_path / "in", 0.4, 24, 32)
+    (line,) = restored(run, file, tmp_path / "out")
+    assert line == (
+        "32x24.png: 32 x 24 pixels, not the 8 x 8 of the training: from t = 1 (--start says otherwise, or --framed)"
+    )
+    assert run.net.asked[0] == [1.0]
+    (line,) = restored(run, file, tmp_path / "framed", framing=run.framing)
+    assert line.startswith("32x24.png: t = 0.40 +- 0.01, improved (8 calls)")
+    (line,) = restored(run, file, tmp_path / "sized", framing=replace(run.framing, size=10))
+    assert line.startswith("32x24.png: t = 0.40 +- 0.01")
+    (line,) = restored(run, file, tmp_path / "too", framing=replace(run.framing, size=12))
+    assert line == "32x24.png: 12 x 12 pixels, not the 8 x 8 of the training: from t = 1 (--start says otherwise)"
+
+
+@pytest.mark.parametrize("words", [["--framed"], ["--image-size", "9"]])
+def test_pictures_that_are_brought_to_the_size_of_the_training_are_told(words, tmp_path, capsys):
+    run = tmp_path / "run"
+    train(tiny.config(run, steps=1), progress=False)
+    estimator = SeverityEstimator(1)
+    estimator.error.fill_(0.01)
+    estimator.save(run)
+    file = flat_picture(tmp_path / "in", 0.4, 24, 32)
+    command = ["restore", str(run), str(file), "--device", "cpu", "--steps", "1", "--out"]
+    assert main([*command, str(tmp_path / "whole")]) == 0
+    assert "32 x 24 pixels, not the 8 x 8" in capsys.readouterr().out
+    assert main([*command, str(tmp_path / "brought"), *words]) == 0
+    assert " +- " in capsys.readouterr().out
+
+
+def test_a_picture_that_does_not_say_is_taken_for_the_worst_in_python_and_on_the_command_line(tmp_path):
+    run = framed(spread=UNSURE + 0.01)
+    assert float(run.starts(flat(0.4))) == 1.0 and float(framed(spread=UNSURE - 0.01).starts(flat(0.4))) < 0.5
+    (line,) = restored(run, flat_picture(tmp_path / "in", 0.4), tmp_path / "out")
+    assert line == (
+        "8x8.png: t = 0.40 +- 0.21 (the picture hardly tells: --start says it), from t = 1, improved (20 calls)"
+    )
+    assert run.net.asked[0] == [1.0]
+
+
+def test_a_picture_that_is_damaged_all_the_way_is_in_the_interval():
+    logits = torch.zeros(2, BINS)
+    logits[0, -1], logits[1, -2] = 20, 20
+    found = posterior(logits)
+    assert float(found.t[0]) == 1 == float(found.high[0]) and float(found.low[0]) < 1
+    assert float(found.high[1]) < 1, "and what is not is not"
+    run = load("digits", device="cpu")
+    x = load_data("digits", split="test", size=16)[:64]
+    end = run.severity((run.degrade(x, 1.0) * 255).round() / 255)
+    assert float(((end.low <= 1) & (end.high >= 1)).double().mean()) > 0.9
+
+
+def test_what_was_told_of_a_picture_stands_beside_its_distances(tmp_path):
+    files = [flat_picture(tmp_path / "in", 0.4), flat_picture(tmp_path / "in", 0.4, 24, 24)]
+    job = Job(Framing(colour="grey"), reference=tmp_path / "in")
+    restore_files(framed(), files, tmp_path / "out", job)
+    rows = json.loads((tmp_path / "out" / "metrics.json").read_text())["pictures"]
+    assert [row.get("severity") for row in rows] == [{"t": 0.4, "low": 0.39, "high": 0.41}, None]
+
+
+@pytest.mark.parametrize("error, coverage", [(-0.1, 0.9), (0.01, 1.1), (0.01, -0.1), (3e38, 2.0)])
+def test_a_file_that_says_of_itself_what_cannot_be_goes_unused(error, coverage, tmp_path):
+    run = train(tiny.config(tmp_path / "run", steps=1), progress=False)
+    estimator = SeverityEstimator(1)
+    estimator.error.fill_(error)
+    estimator.coverage.fill_(coverage)
+    estimator.save(run.path)
+    with pytest.warns(UserWarning, match="which cannot be; copy it again: restores begin at t = 1"):
+        assert load(run.path, device="cpu").estimator is None
+
+
+def test_one_that_lies_beside_a_conditional_run_goes_unused(tmp_path):
+    beside = tiny.config(tmp_path / "run", steps=1, condition=BLUR, restorer=replace(tiny.NET, cond_channels=1))
+    run = train(beside, progress=False)
+    SeverityEstimator(1).save(run.path)
+    assert load(run.path, device="cpu").estimator is None
+
+
+def test_one_that_lies_beside_a_run_of_pairs_goes_unused(tmp_path):
+    for name in ("clean", "damaged"):
+        for i in range(12):
+            flat_picture(tmp_path / name, i / 12).rename(tmp_path / name / f"{i}.png")
+    pairs = {"data": str(tmp_path / "clean"), "damaged": str(tmp_path / "damaged"), "degradation": Interpolate()}
+    run = train(tiny.config(tmp_path / "run", steps=1, **pairs), progress=False)
+    SeverityEstimator(1).save(run.path)
+    assert load(run.path, device="cpu").estimator is None
+
+
+def test_one_colour_tells_nothing_and_no_picture_nothing_to_tell():
+    run = load("digits", device="cpu")
+    seen = run.severity(torch.ones(2, 1, 16, 16))
+    assert bool((seen.spread > 0.4).all()) and run.starts(torch.zeros(1, 1, 16, 16)) == 1.0
+    assert len(run.severity([]).t) == len(run.severity(torch.zeros(0, 1, 16, 16)).t) == 0
+    with pytest.raises(ValueError, match="expected images"):
+        run.severity(torch.zeros(1, 1, 0, 16))

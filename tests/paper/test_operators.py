@@ -1,7 +1,6 @@
 """The paper in its own words: what each routine is, its published settings, and what they are known to come to."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +11,7 @@ from kornia.filters import gaussian_blur2d
 
 import colddiff as cd
 from colddiff import paper
-from colddiff.paper import operators, presets
-from colddiff.paper.published import RESTORATION
-from colddiff.paper.restoration_table import experiment_of
-from colddiff.training.config import TrainConfig
-from colddiff.training.setup import restorer_for
+from colddiff.paper import operators
 
 X = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
@@ -104,45 +99,6 @@ def test_the_blur_of_generation_leaves_nothing_but_the_mean() -> None:
     expected = [0.90, 0.68, 0.32, 0.056, 0.0035, 1.3e-4]
     assert eigenvalues[:, 1].tolist() == pytest.approx(expected, rel=0.05)
 
-
-# --- presets ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", presets.PRESETS)
-def test_every_preset_is_a_training(name, tmp_path) -> None:
-    one = replace(presets.preset(name), channels=1)
-    others = {"others": "digits"} if one.degradation.required_params else {}
-    config = one.config("digits", str(tmp_path), **others)
-    assert isinstance(config, TrainConfig) and config.degradation == one.degradation and config.loss == "l1"
-    shape = restorer_for(config, cd.load_data("digits", split="test"))
-    assert shape.num_steps == one.degradation.levels  # the official networks are told the step
-    again = TrainConfig.from_config(config.to_config())
-    assert again == config
-
-
-def test_presets_can_be_changed_field_by_field(tmp_path) -> None:
-    one = presets.preset("deblur_mnist")
-    config = one.config("digits", str(tmp_path), minutes=3.0, lr=1e-3)
-    assert config.minutes == 3 and config.steps is None and config.lr == 1e-3
-    with pytest.raises(LookupError, match=r"did you mean 'deblur_mnist'"):
-        presets.preset("deblur_mnits")
-
-
-@pytest.mark.parametrize("table", RESTORATION)
-def test_every_published_row_has_a_preset(table) -> None:
-    for row in RESTORATION[table]:
-        assert experiment_of(table, row).degradation.levels
-    with pytest.raises(LookupError, match="no row 'imagenet'"):
-        experiment_of(table, "imagenet")
-
-
-def test_the_official_networks_take_the_channels_of_the_data(tmp_path) -> None:
-    data = cd.load_data("digits", split="train")
-    config = presets.preset("deblur_mnist").config("digits", str(tmp_path), restorer={"type": "convnext_unet"})
-    assert restorer_for(config, data).channels == 1
-
-
-# --- outputs of the official classes, where someone has them ---------------------------------------------------------
 
 OFFICIAL = Path(os.environ.get("COLDDIFF_OFFICIAL", "nowhere"))
 

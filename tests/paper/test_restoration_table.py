@@ -10,18 +10,18 @@ from support.tiny import NET
 
 import colddiff.evaluation.rotation_classifier
 import colddiff.training.train
-from colddiff import CosineBetas, GaussianNoise, IteratedBlur, Resolution, load_data, paper
+from colddiff import IteratedBlur, Resolution, load_data
 from colddiff.cli import main
-from colddiff.evaluation.feature_ensemble import Direction, direction, judges, together
-from colddiff.evaluation.features import kid
+from colddiff.evaluation.feature_ensemble import Direction, direction
 from colddiff.evaluation.metrics import Summary, summary
-from colddiff.paper.generation_table import WAYS, _blur, generation_table
-from colddiff.paper.published import GENERATION, RESTORATION
+from colddiff.paper.generation_table import generation_table
+from colddiff.paper.published import RESTORATION
 from colddiff.paper.restoration_table import reproduce, runs_for
 from colddiff.training.config import TrainConfig
 from colddiff.training.train import complete, trained
 
 pytest.importorskip("torchmetrics")
+
 
 QUICK = {"steps": 3, "minutes": None, "restorer": NET, "batch_size": 4, "precision": "fp32", "device": "cpu"}
 
@@ -144,9 +144,6 @@ def test_tables_and_rows_that_are_not_there_are_refused(tmp_path) -> None:
     assert main(["reproduce", "denoise", "digits", "--out", str(tmp_path)]) == 2
 
 
-# --- chains of steps -------------------------------------------------------------------------------------------------
-
-
 def test_the_papers_chain_is_the_closed_form_but_for_its_rounding() -> None:
     x = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     for op in (IteratedBlur(), IteratedBlur(border="reflect", kernel_size=5), IteratedBlur(ends_in_mean=True)):
@@ -161,27 +158,6 @@ def test_the_papers_chain_is_the_closed_form_but_for_its_rounding() -> None:
 def test_what_has_no_chain_of_its_own_is_its_closed_form() -> None:
     x = torch.rand(1, 1, 16, 16)
     assert torch.equal(Resolution().bind(like=x).chain(x, 2 / 3), Resolution()(x, 2 / 3))
-
-
-# --- judges and the direction ----------------------------------------------------------------------------------------
-
-
-def test_judges_are_trained_apart_and_kept(tmp_path) -> None:
-    data = load_data("digits", split="train")
-    three = judges(data, tmp_path, torch.device("cpu"), progress=False)
-    again = judges(data, tmp_path, torch.device("cpu"), progress=False)
-    x = data[:8]
-    other = judges(load_data("digits", split="train", size=16), tmp_path, torch.device("cpu"), progress=False)
-    assert not torch.equal(other(x), three(x))  # another data set has its own
-    assert torch.equal(three(x), again(x)) and len(list(tmp_path.glob("judges-*"))) == 6
-    one, other = (net(x) for net in three.nets[:2])
-    assert not torch.allclose(one, other) and three.num_features == 3 * one.shape[1]
-    real, new = three(data[:20]).double(), three(data[20:40]).double()
-    width = three.widths[0]
-    assert torch.equal(three.kids(real, new)[1], kid(real[:, width : 2 * width], new[:, width : 2 * width]))
-    assert together(three.kids(real, new)).mean == pytest.approx(
-        sum(float(k.mean()) for k in three.kids(real, new)) / 3
-    )
 
 
 def noisy(mean: float) -> torch.Tensor:
@@ -206,33 +182,6 @@ def test_the_direction_is_what_all_judges_and_the_distance_say(kids, rmse, answe
 def test_a_direction_is_told_with_its_intervals() -> None:
     told = str(Direction((Summary(-0.01, -0.02, -0.005),), Summary(0.01, 0.005, 0.02)))
     assert told == "yes (KID differs by -0.0100 [-0.0200, -0.0050]; RMSE by +0.0100 [+0.0050, +0.0200])"
-
-
-# --- generation ------------------------------------------------------------------------------------------------------
-
-
-def test_generation_has_hot_and_cold_with_both_symmetries(tmp_path, monkeypatch) -> None:
-    for name in WAYS:
-        assert {rows[name] for rows in GENERATION.values()}
-    quick = IteratedBlur(num_steps=5, ends_in_mean=True)
-    monkeypatch.setattr("colddiff.paper.generation_table._blur", lambda side: quick)
-    monkeypatch.setattr("colddiff.paper.generation_table.HOT", GaussianNoise(betas=CosineBetas(num_steps=4)))
-    table = generation_table("digits", tmp_path, images=6, features="judges", changes=QUICK, progress=False)
-    assert list(table.rows) == list(WAYS)
-    assert table.rows["cold, broken symmetry"]["calls"] == 5 and table.rows["hot, fixed noise"]["calls"] == 4
-    flat = dict(table.pictures)["cold, perfect symmetry"]
-    assert flat.shape == (6, 1, 32, 32)
-    assert [f.name for f in table.save(tmp_path)][:2] == ["generation.md", "generation.json"]
-    assert "| cold, broken symmetry | — | 5 |" in table.to_markdown()
-
-
-def test_the_blur_of_generation_has_the_papers_widths_in_shares_of_the_image() -> None:
-    blur = _blur(128)
-    assert (blur.num_steps, blur.kernel_size, blur.ends_in_mean) == (300, 27, True)
-    assert replace(blur, ends_in_mean=False) == paper.blur("Exponential", 300, 27, 0.01)
-    small = _blur(32)
-    assert small.kernel_size == 7 and float(small.sigmas.sigmas(1)[0]) == 0.25
-    assert float(small.spectrum(32, torch.tensor([299]))[1][0, 1]) < 0.01  # all but the mean is gone before it goes
 
 
 def test_inception_is_a_judge_like_the_others(made, monkeypatch) -> None:

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import tiny
-from support.bad_inputs import RUN, Same
+from support.bad_inputs import RUN
 
 from colddiff import GaussianBlur, GaussianNoise, PixelMask, PixelNoise, from_images, load, sample
 from colddiff.degradations.base import Degradation
@@ -280,5 +280,5 @@ def test_what_has_noise_takes_no_wrong_params():
     assert "must have shape (2, 3, 6, 5)" in line_of(lambda: op(X, 0.5, {"noise": X[..., :2]}))
     assert "one row per image" in line_of(lambda: op(X, 0.5, {"noise": X[:1]}))
     assert "got list" in line_of(lambda: op(X, 0.5, {"noise": [1]}))
-    run = tiny.run_of(Same(), op, (3, 6, 5))
+    run = tiny.run_of(tiny.Same(), op, (3, 6, 5))
     assert "leave the mask out" in line_of(lambda: run.restore(X, mask=X[:, :1] > 0.5, steps=1))

@@ -19,13 +19,6 @@ from colddiff.paper.presets import preset
 from colddiff.utils import config
 from colddiff.utils.files import write_whole
 
-
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
-    """A copy of the run that comes with the library."""
-    return Path(shutil.copytree(SHIPPED / "digits", tmp_path / "run"))
-
-
 # --- files that are none ---------------------------------------------------------------------------------------------
 
 

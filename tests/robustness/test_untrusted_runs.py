@@ -27,12 +27,6 @@ from colddiff.utils.safetensors_io import load_weights, write_tensors
 HEADROOM = 2**30  # that a refusal may take
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
-    """A copy of the run that comes with the library."""
-    return Path(shutil.copytree(SHIPPED / "digits", tmp_path / "run"))
-
-
 # --- config.json -----------------------------------------------------------------------------------------------------
 
 

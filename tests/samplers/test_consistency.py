@@ -21,15 +21,6 @@ KEPT = [
 ]  # fmt: skip
 
 
-class Same(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.unused = nn.Parameter(torch.zeros(()))
-
-    def forward(self, x, t):
-        return x
-
-
 @pytest.fixture(scope="module")
 def photos() -> Tensor:
     return cd.load_data("photos", size=24)[:4]
@@ -110,7 +101,7 @@ def test_of_eight_bits_nothing_is_taken_that_rounding_has_lost(photos):
 @pytest.mark.parametrize("op", [cd.GaussianBlur(sigma_max=6.0), cd.Desaturate(), cd.Pixelate(), cd.Fade()], ids=str)
 def test_pictures_that_are_nearly_of_eight_bits_are_not_taken_for_exact(op, photos):
     """Resized ones, say, of which float32 says more than there is to know."""
-    run, start = tiny.run_of(Same(), op, (3, 24, 24)), 0.5
+    run, start = tiny.run_of(tiny.Same(), op, (3, 24, 24)), 0.5
     levels = (op(photos, start) * 255).round() / 255
     for y in (levels, 0.999 * levels, levels.roll(1, 3).lerp(levels, 0.5), levels.half().float()):
         plain, kept = (run.walk(y, start=start, sampler="one_shot", consistent=flag) for flag in (False, True))
@@ -216,7 +207,7 @@ def test_of_a_hole_that_was_read_off_soft_edges_are_kept_by_half(photos):
 
 
 def test_what_is_no_sampler_is_told_as_ever(photos):
-    run = tiny.run_of(Same(), cd.GaussianBlur(), (3, 24, 24))
+    run = tiny.run_of(tiny.Same(), cd.GaussianBlur(), (3, 24, 24))
     with pytest.raises(TypeError, match="expected a sampler or the name of one"):
         run.restore(photos, start=0.5, sampler=3, consistent=True)
 
@@ -224,7 +215,7 @@ def test_what_is_no_sampler_is_told_as_ever(photos):
 def test_with_a_start_that_nobody_gave_less_is_kept(photos, monkeypatch):
     op, seen = cd.Desaturate(), []
     monkeypatch.setattr(type(op), "projection", lambda self, y, s, params, noise: seen.append(noise) or (lambda x: x))
-    run = tiny.run_of(Same(), op, (3, 24, 24))
+    run = tiny.run_of(tiny.Same(), op, (3, 24, 24))
     for start in (0.5, None):
         run.restore(photos, start=start, sampler="one_shot", consistent=True)
     run.restore(photos, start=0.5, sampler="one_shot", consistent=0.07)

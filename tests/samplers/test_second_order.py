@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 import torch
 from support import tiny
+from support.sampling import wrong
 from torch import Tensor, nn
 
 from colddiff import SAMPLERS, GaussianBlur, Pixelate, PixelMask, PixelNoise, improved, sample, time_grid
@@ -14,11 +15,6 @@ from colddiff.samplers.sample import restorer_calls
 from colddiff.testing.reporting import seeded
 
 SECOND = ["heun", "multistep"]
-
-
-def wrong(x: Tensor, t: Tensor) -> Tensor:
-    """A restorer that is wrong, and smooth in all it is given."""
-    return x.flip(3).sin() * (1 - t / 2).to(x.dtype).reshape(-1, 1, 1, 1) + 0.1
 
 
 @pytest.mark.parametrize(("name", "order"), [("improved", 1), ("heun", 2), ("multistep", 2)])

@@ -13,9 +13,10 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 from support import tiny
+from support.command_line import command
 from torch import nn
 
-from colddiff import Compose, GaussianBlur, Interpolate, cli, commands, load, train
+from colddiff import Compose, GaussianBlur, Interpolate, commands, load, train
 from colddiff.data import load_data
 from colddiff.training.batches import Batches
 from colddiff.training.checkpoints import snapshots
@@ -252,10 +253,6 @@ def test_the_data_of_a_training_bring_the_pairs(folders, tmp_path):
 
 TINY = ["--steps", "2", "--batch-size", "4", "--device", "cpu", "--restorer", "unet", "--restorer.width", "8"]
 TINY += ["--restorer.multipliers", "[1]", "--restorer.blocks", "1"]
-
-
-def command(*arguments):
-    return cli.main([str(a) for a in arguments])
 
 
 @pytest.mark.parametrize("num_steps", [None, 1], ids=["continuous", "endpoints"])

@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from support.run_files import entries
 
 from colddiff.models import serialization
 from colddiff.training.train import train
+from colddiff.utils import distributed
 from colddiff.utils.distributed import agreed, first_then_all, is_first, place, shared
 
 NETWORK = [
@@ -78,10 +81,10 @@ def test_a_training_goes_on_with_another_number_of_processes(alone, tmp_path):
 
 
 def test_several_processes_sample_and_measure_what_one_does(tmp_path):
-    for processes in (1, 2, 4):
-        out = tmp_path / str(processes)
-        done(processes, "sample", "digits", "-n", "40", "--steps", "4", "--out", str(out / "grid.png"))
-        done(processes, "eval", "digits", "digits", "--images", "80", "--batch-size", "16", "--steps", "3",
+    for count in (1, 2, 4):
+        out = tmp_path / str(count)
+        done(count, "sample", "digits", "-n", "40", "--steps", "4", "--out", str(out / "grid.png"))
+        done(count, "eval", "digits", "digits", "--images", "80", "--batch-size", "16", "--steps", "3",
              "--starts", "1", "--perception", "none", "--out", str(out))  # fmt: skip
     for name in ("grid.png", "report.json", "report.png"):
         files = {(tmp_path / str(k) / name).read_bytes() for k in (1, 2, 4)}
@@ -93,10 +96,10 @@ def test_several_processes_sample_and_measure_what_one_does(tmp_path):
 def test_what_features_measure_is_the_same_in_any_number_of_processes(tmp_path):
     pytest.importorskip("torchmetrics")
     reports = []
-    for processes in (1, 2):
-        done(processes, "eval", "digits", "digits", "--images", "64", "--batch-size", "16", "--steps", "3",
-             "--starts", "1", "--perception", "classifier", "--out", str(tmp_path / str(processes)))  # fmt: skip
-        reports.append((tmp_path / str(processes) / "report.json").read_text())
+    for count in (1, 2):
+        done(count, "eval", "digits", "digits", "--images", "64", "--batch-size", "16", "--steps", "3",
+             "--starts", "1", "--perception", "classifier", "--out", str(tmp_path / str(count)))  # fmt: skip
+        reports.append((tmp_path / str(count) / "report.json").read_text())
     assert reports[0] == reports[1] and '"fid"' in reports[0]
 
 
@@ -210,3 +213,70 @@ def test_an_error_of_one_process_reaches_the_others_whatever_it_is_made_of():
 
     with pytest.raises(RuntimeError, match="Odd: 1 and 2"):
         first_then_all(work)
+
+
+class Two:
+    """Two processes as threads: what they ask each other goes through here."""
+
+    def __init__(self, monkeypatch):
+        self.meet, self.said, self.rounds, self.own = (
+            threading.Barrier(2, timeout=20),
+            [None, None],
+            0,
+            threading.local(),
+        )
+        monkeypatch.setattr(distributed, "place", lambda: (self.own.rank, 2))
+        monkeypatch.setattr(distributed, "_from_all", self.all_say)
+        monkeypatch.setattr(distributed, "AGREE_EVERY", 0.01)
+
+    def all_say(self, value):
+        self.said[self.own.rank] = value
+        self.meet.wait()
+        found = list(self.said)
+        self.meet.wait()
+        self.rounds += 1
+        return found
+
+    def do(self, *each):
+        def alone(rank, work):
+            self.own.rank = rank
+            return work()
+
+        with ThreadPoolExecutor(2) as pool:
+            return [made.result() for made in [pool.submit(alone, rank, work) for rank, work in enumerate(each)]]
+
+
+def test_the_others_wait_for_the_first_in_many_short_turns(monkeypatch):
+    two, done = Two(monkeypatch), []
+
+    def work(told):
+        for _ in range(20):
+            time.sleep(0.005)
+            done.append(told())
+
+    assert two.do(*[lambda: distributed.first_alone(work, lambda: 0)] * 2) == [0, 0]
+    assert done == [0] * 20 and two.rounds > 12
+
+
+def test_a_signal_to_another_process_ends_the_work_of_the_first(monkeypatch):
+    two, signals, done = Two(monkeypatch), [0, 0], []
+
+    def work(told):
+        while not told():
+            done.append(len(done))
+            signals[1] = 15 if len(done) > 5 else 0
+            time.sleep(0.005)
+
+    ends = two.do(*[lambda rank=rank: distributed.first_alone(work, lambda: signals[rank]) for rank in (0, 1)])
+    assert ends == [15, 15] and 5 < len(done) < 100
+
+
+def test_a_process_that_is_alone_hears_its_own_signal_at_once():
+    signals, done = [0], []
+
+    def work(told):
+        done.append(told())
+        signals[0] = 2
+        done.append(told())
+
+    assert distributed.first_alone(work, lambda: signals[0]) == 2 and done == [0, 2]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from support.image_folders import picture as pictured
 
 PLUGIN = Path(__file__).parents[2] / "examples" / "plugin"
 
@@ -67,8 +68,7 @@ def run(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def picture(tmp_path: Path) -> Path:
-    Image.new("L", (8, 8), 200).save(tmp_path / "picture.png")
-    return tmp_path / "picture.png"
+    return pictured(tmp_path / "picture.png", 200, (8, 8))
 
 
 def test_an_installed_plug_in_is_listed(installed: Path, tmp_path: Path) -> None:

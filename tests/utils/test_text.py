@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -10,17 +9,10 @@ import pytest
 from colddiff import cli
 from colddiff.doctor import _shown, checkup
 from colddiff.doctor.findings import Finding
-from colddiff.models.serialization import SHIPPED
 from colddiff.training.log import TAIL, last_lines
 from colddiff.utils.text import printable
 
 HOSTILE = "\x1b]0;owned\x07\x9b2J\u202eevil\r\n\x7f"
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
-    """A copy of the run that comes with the library."""
-    return Path(shutil.copytree(SHIPPED / "digits", tmp_path / "run"))
 
 
 def shown(text: str) -> bool:

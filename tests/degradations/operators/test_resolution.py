@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from support.operators import convolved_2d, gaussian_2d
 
 from colddiff import Resolution
 
@@ -65,3 +66,29 @@ def test_what_is_no_chain_is_refused() -> None:
         Resolution(num_steps=0)
     with pytest.raises((TypeError, ValueError), match="mode"):
         Resolution(mode="lanczos")  # type: ignore[arg-type]
+
+
+def softened(x):
+    return convolved_2d(x, gaussian_2d(3, 0.5), "reflect")
+
+
+@pytest.mark.parametrize("largest", [256, 0], ids=["matrices", "interpolations"])
+@pytest.mark.parametrize("size", [(32, 32), (16, 24), (13, 7), (2, 3), (1, 5)], ids=str)
+@pytest.mark.parametrize("halving", [True, False])
+@pytest.mark.parametrize("mode", ["bicubic", "bilinear", "area"])
+def test_levels_are_steps_of_blur_interpolation_blur(mode, halving, size, largest, images, monkeypatch) -> None:
+    monkeypatch.setattr(Resolution, "largest_side", largest)
+    x, op = images(2, 3, *size), Resolution(num_steps=5, mode=mode, halving=halving, blur=True)
+    steps = [x]
+    for i in range(5):
+        sides = [max(1, n // 2 ** (i + 1) if halving else n - i) for n in size]
+        small = F.interpolate(softened(steps[-1]), size=sides, mode=mode)
+        steps.append(softened(F.interpolate(small, size=size, mode="nearest-exact")))
+        assert (op(x, (i + 1) / 5) - steps[-1]).abs().max() < 1e-12, i
+    assert (op(x, 1.7 / 5) - torch.lerp(steps[1], steps[2], 0.7)).abs().max() < 1e-12
+
+
+def test_blur_leaves_no_blocks() -> None:
+    assert Resolution().has_blocks and not Resolution(blur=True).has_blocks
+    with pytest.raises(NotImplementedError, match="no blocks"):
+        Resolution(blur=True).block_sides(8, (8, 8))

@@ -11,7 +11,6 @@ import torch
 from huggingface_hub import constants
 from support.fake_hub import serving
 
-import colddiff as cd
 from colddiff.models.run import Run
 from colddiff.models.serialization import load, save
 from colddiff.samplers.priors import Constant
@@ -31,17 +30,6 @@ from colddiff.interop.diffusers import (  # noqa: E402  # noqa: E402
     to_diffusers,
 )
 from colddiff.interop.diffusers import pipeline as ours  # noqa: E402
-
-
-@pytest.fixture(scope="module")
-def digits() -> Run:
-    return cd.load("digits", device="cpu", precision="fp32")
-
-
-@pytest.fixture(scope="module")
-def exported(digits: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return to_diffusers(digits, tmp_path_factory.mktemp("exported") / "digits")
-
 
 # --- folders that anybody may have written ---------------------------------------------------------------------------
 

@@ -28,17 +28,6 @@ from colddiff.interop.diffusers import ColdPipeline, ColdScheduler, ColdUNet, fr
 from colddiff.interop.diffusers import pipeline as ours  # noqa: E402
 from colddiff.interop.diffusers.components import ColdPrior  # noqa: E402
 
-
-@pytest.fixture(scope="module")
-def digits() -> Run:
-    return cd.load("digits", device="cpu", precision="fp32")
-
-
-@pytest.fixture(scope="module")
-def exported(digits: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return to_diffusers(digits, tmp_path_factory.mktemp("exported") / "digits")
-
-
 # --- the same images -------------------------------------------------------------------------------------------------
 
 

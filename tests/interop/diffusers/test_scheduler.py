@@ -9,7 +9,6 @@ from torch import Tensor
 
 import colddiff as cd
 from colddiff.degradations import GaussianNoise
-from colddiff.models.run import Run
 from colddiff.samplers.algorithms import SAMPLERS
 from colddiff.samplers.priors import StandardNormal
 
@@ -17,19 +16,8 @@ diffusers = pytest.importorskip("diffusers")
 
 from support.diffusers_pipelines import NET, NOISE, OPERATORS, damaged, quiet, run_of, seeds  # noqa: E402
 
-from colddiff.interop.diffusers import ColdPipeline, ColdScheduler, ColdUNet, from_diffusers, to_diffusers  # noqa: E402
+from colddiff.interop.diffusers import ColdPipeline, ColdScheduler, ColdUNet, from_diffusers  # noqa: E402
 from colddiff.interop.diffusers import scheduler as scheduler_module  # noqa: E402
-
-
-@pytest.fixture(scope="module")
-def digits() -> Run:
-    return cd.load("digits", device="cpu", precision="fp32")
-
-
-@pytest.fixture(scope="module")
-def exported(digits: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return to_diffusers(digits, tmp_path_factory.mktemp("exported") / "digits")
-
 
 # --- the scheduler ---------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,9 @@
+"""What the tests of plots share."""
+
+import pytest
+
+
+@pytest.fixture
+def plots():
+    """What needs matplotlib."""
+    pytest.importorskip("matplotlib")
