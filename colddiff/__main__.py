@@ -1,5 +1,5 @@
 """`python -m colddiff`, as torchrun starts it."""
 
-from .cli import leave, main
+from .apps.cli.main import leave, main
 
 leave(main())

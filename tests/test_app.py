@@ -20,7 +20,8 @@ from colddiff.utils.config import field_types, registered
 
 gr = pytest.importorskip("gradio")
 
-from colddiff.app import controls, degrading, generating, named, restoring, uploads  # noqa: E402
+from colddiff.apps.web import controls, degrade_tab, generate_tab, restore_tab, uploads  # noqa: E402
+from colddiff.apps.web.server import named  # noqa: E402
 
 OPERATORS = sorted(registered(Degradation.group))
 OFFLINE = Path(uploads.__file__).with_name("offline.py")
@@ -73,7 +74,7 @@ def test_controls_that_nobody_touched_are_the_default_operator(name):
 @pytest.mark.parametrize("name", OPERATORS)
 def test_the_code_that_is_shown_makes_the_picture_that_is_shown(name, shelf, photo, monkeypatch, tmp_path):
     values = [control.component().value for control in controls.controls(name)]
-    shown, code = degrading.Degrading(shelf).at(photo, photo, name, 0.5, 3, *values)
+    shown, code = degrade_tab.Degrading(shelf).at(photo, photo, name, 0.5, 3, *values)
     (tmp_path / "picture.png").write_bytes(Path(photo).read_bytes())
     (tmp_path / "other.png").write_bytes(Path(photo).read_bytes())
     monkeypatch.chdir(tmp_path)
@@ -161,18 +162,18 @@ def test_a_shelf_holds_the_last_pictures_and_those_that_are_kept(shelf, monkeypa
 
 @pytest.mark.parametrize("name", OPERATORS)
 def test_every_operator_degrades_any_picture(name, shelf, photo):
-    shown, strip, code = degrading.Degrading(shelf).all(photo, photo, name, 0.5, 0)
+    shown, strip, code = degrade_tab.Degrading(shelf).all(photo, photo, name, 0.5, 0)
     assert pixels(shown).shape == (40, 48, 3) and pixels(strip).shape[1] > 8 * 48 and name in code
 
 
 def test_the_degraded_picture_is_that_of_the_library(shelf, photo):
-    shown, _ = degrading.Degrading(shelf).at(photo, photo, "pixelate", 0.5, 0)
+    shown, _ = degrade_tab.Degrading(shelf).at(photo, photo, "pixelate", 0.5, 0)
     expected = cd.Pixelate()(cd.read_images(photo), 0.5)[0]
     assert np.abs(pixels(shown) / 255 - expected.permute(1, 2, 0).numpy()).max() <= 0.5 / 255 + 1e-6
 
 
 def test_at_zero_the_picture_is_clean_and_a_seed_decides_what_is_random(shelf, photo):
-    work = degrading.Degrading(shelf)
+    work = degrade_tab.Degrading(shelf)
     clean, once, again, other = (
         pixels(work.at(photo, photo, "gaussian_noise", t, seed)[0])
         for t, seed in ((0.0, 0), (0.5, 0), (0.5, 0), (0.5, 1))
@@ -182,16 +183,16 @@ def test_at_zero_the_picture_is_clean_and_a_seed_decides_what_is_random(shelf, p
 
 
 def test_the_animation_goes_from_clean_to_degraded(shelf, photo):
-    film = degrading.Degrading(shelf).animation(photo, photo, "gaussian_blur", 0)["value"]
-    assert frames(film) == degrading.FRAMES
+    film = degrade_tab.Degrading(shelf).animation(photo, photo, "gaussian_blur", 0)["value"]
+    assert frames(film) == degrade_tab.FRAMES
 
 
 # --- restore ---------------------------------------------------------------------------------------------------------
 
 
-def race(work: restoring.Restoring, picture: str, **changes: object) -> list[tuple]:
+def race(work: restore_tab.Restoring, picture: str, **changes: object) -> list[tuple]:
     asked = {
-        "name": "digits", "picture": picture, "hole": None, "kind": restoring.CLEAN, "size": restoring.FRAMED,
+        "name": "digits", "picture": picture, "hole": None, "kind": restore_tab.CLEAN, "size": restore_tab.FRAMED,
         "start": 1.0, "samplers": ["one_shot", "improved"], "steps": 4, "seed": 0,
     }  # fmt: skip
     return list(work.race(*(asked | changes).values()))
@@ -203,8 +204,8 @@ def cells(table: str) -> list[list[str]]:
 
 
 @pytest.fixture
-def work(digits: Run, shelf: uploads.Shelf) -> restoring.Restoring:
-    return restoring.Restoring({"digits": digits}, shelf)
+def work(digits: Run, shelf: uploads.Shelf) -> restore_tab.Restoring:
+    return restore_tab.Restoring({"digits": digits}, shelf)
 
 
 def test_a_race_shows_every_call_and_ends_where_restore_ends(work, digits):
@@ -221,7 +222,7 @@ def test_a_race_shows_every_call_and_ends_where_restore_ends(work, digits):
 
 
 def test_a_picture_that_is_damaged_already_is_not_measured(work):
-    shown = race(work, work.examples("digits")[0], kind=restoring.DAMAGED)
+    shown = race(work, work.examples("digits")[0], kind=restore_tab.DAMAGED)
     sheets = [pixels(end[0]).shape[1] for end in (shown[-1], race(work, work.examples("digits")[0])[-1])]
     assert cells(shown[-1][1])[0][3:6] == ["", "", ""] and shown[-1][2] is None
     assert sheets[0] < sheets[1], "there is no error map, and no clean picture"
@@ -237,25 +238,25 @@ def test_what_cannot_be_restored_is_told_in_a_sentence(work, changes, said):
 
 
 def test_only_samplers_that_can_walk_are_offered(digits):
-    assert restoring.able(digits) == ["one_shot", "naive", "improved", "heun", "multistep", "ihdm"]
+    assert restore_tab.able(digits) == ["one_shot", "naive", "improved", "heun", "multistep", "ihdm"]
     noisy = dataclasses.replace(digits, degradation=cd.GaussianNoise())
-    assert {"estimated", "ddpm"} <= set(restoring.able(noisy))
+    assert {"estimated", "ddpm"} <= set(restore_tab.able(noisy))
     masked = dataclasses.replace(digits, degradation=cd.PixelNoise())  # which nobody can read off a picture
-    assert "improved" not in restoring.able(masked) and "improved" in restoring.able(masked, from_prior=True)
+    assert "improved" not in restore_tab.able(masked) and "improved" in restore_tab.able(masked, from_prior=True)
 
 
 def test_a_mask_of_another_size_is_told(work, tmp_path):
     Image.new("L", (30, 20), 255).save(tmp_path / "mask.png")
     with pytest.raises(ValueError, match="30 x 20 pixels"):
-        race(work, work.examples("digits")[0], hole=str(tmp_path / "mask.png"), size=restoring.WHOLE)
+        race(work, work.examples("digits")[0], hole=str(tmp_path / "mask.png"), size=restore_tab.WHOLE)
 
 
 # --- generate --------------------------------------------------------------------------------------------------------
 
 
 def test_a_grid_has_the_images_of_its_seeds(digits, shelf):
-    work = generating.Generating({"digits": digits}, shelf)
-    *_, (sheet, line) = work.images("digits", generating.GRID, 4, 3, 0, "improved", 5)
+    work = generate_tab.Generating({"digits": digits}, shelf)
+    *_, (sheet, line) = work.images("digits", generate_tab.GRID, 4, 3, 0, "improved", 5)
     own = digits.sample(4, seed=3, steps=5, batch_size=4)
     pixels = (
         np.asarray(Image.open(sheet).convert("L"))[2:98:6, 2:98:6] / 255
@@ -275,9 +276,9 @@ def test_between_two_seeds_the_ends_are_the_images_of_the_seeds(digits):
 def test_images_that_are_made_in_parts_are_those_of_their_seeds(digits, shelf, monkeypatch):
     noise = cd.GaussianMask()  # random: each image has params of its own
     other = dataclasses.replace(digits, degradation=noise, prior=cd.Constant(sigma=0.1))
-    work = generating.Generating({"digits": other}, shelf)
+    work = generate_tab.Generating({"digits": other}, shelf)
     monkeypatch.setattr(Run, "chunk", 2)
-    for kind, rows in ((generating.GRID, 5), (generating.BETWEEN, 5)):
+    for kind, rows in ((generate_tab.GRID, 5), (generate_tab.BETWEEN, 5)):
         *_, (sheet, _) = work.images("digits", kind, rows, 3, 9, "improved", 2)
         monkeypatch.setattr(Run, "chunk", 8)
         *_, (whole, _) = work.images("digits", kind, rows, 3, 9, "improved", 2)
@@ -287,7 +288,9 @@ def test_images_that_are_made_in_parts_are_those_of_their_seeds(digits, shelf, m
 
 def test_more_images_than_fit_are_refused(digits, shelf):
     with pytest.raises(ValueError, match="1 to 64"):
-        next(generating.Generating({"digits": digits}, shelf).images("digits", generating.GRID, 65, 0, 0, "naive", 1))
+        next(
+            generate_tab.Generating({"digits": digits}, shelf).images("digits", generate_tab.GRID, 65, 0, 0, "naive", 1)
+        )
 
 
 # --- the process -----------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from colddiff import viz
-from colddiff.arguments import COMMANDS
+from colddiff.apps.cli.command_table import COMMANDS
 from colddiff.utils.files import write_whole
 
 BLUR = ["--degradation", "gaussian_blur"]

@@ -13,11 +13,12 @@ import torch
 import yaml
 from PIL import Image
 
-from colddiff import cli, restoring
-from colddiff.arguments import _list_arguments, _train_arguments
+from colddiff.apps.cli import main, restore_files
+from colddiff.apps.cli.command import Command
+from colddiff.apps.cli.commands.list import _list_arguments
+from colddiff.apps.cli.commands.train import _train_arguments
 from colddiff.degradations import GaussianMask
 from colddiff.models.serialization import load
-from colddiff.options import Command
 from colddiff.training import train as train_module
 from colddiff.training.train import train
 from colddiff.utils import config as config_module
@@ -32,7 +33,7 @@ for field, value in tiny.NET.to_config().items():
 def colddiff(*arguments):
     """The exit code of a command."""
     try:
-        return cli.main([str(a) for a in arguments])
+        return main.main([str(a) for a in arguments])
     except SystemExit as end:
         return end.code
 
@@ -239,7 +240,7 @@ def test_the_module_runs_and_a_closed_pipe_is_no_error():
 
 
 def test_help_exists_for_every_command(capsys):
-    for name in cli.COMMANDS:
+    for name in main.COMMANDS:
         assert colddiff(name, "--help") == 0
         assert "usage: colddiff" in capsys.readouterr().out
 
@@ -254,7 +255,7 @@ def parsed(monkeypatch):
     def parse(*arguments):
         seen = []
         command = Command("train", _train_arguments, lambda config, resume: seen.append((config, resume)))
-        monkeypatch.setitem(cli.COMMANDS, "train", command)
+        monkeypatch.setitem(main.COMMANDS, "train", command)
         assert colddiff("train", *arguments) == 0
         return seen[0][0]
 
@@ -326,7 +327,7 @@ def test_the_printed_config_can_be_given_back(options, parsed, tmp_path, capsys)
 def test_every_setting_of_a_training_is_an_option_with_a_text(capsys):
     assert colddiff("train", "--help") == 0
     told = " ".join(capsys.readouterr().out.split())
-    texts = argument_texts(cli.TrainConfig)
+    texts = argument_texts(main.TrainConfig)
     assert all(texts.values()), texts
     for name in texts:
         assert name == "data" or f"--{name.replace('_', '-')}" in told or name in told
@@ -442,7 +443,7 @@ def test_a_bug_is_not_hidden_behind_a_line(monkeypatch):
     def fail(**_):
         raise AssertionError("for us")
 
-    monkeypatch.setitem(cli.COMMANDS, "list", Command("train", _list_arguments, fail))
+    monkeypatch.setitem(main.COMMANDS, "list", Command("train", _list_arguments, fail))
     with pytest.raises(AssertionError):
         colddiff("list")
 
@@ -467,14 +468,14 @@ def test_interrupts_have_the_codes_of_the_shell(monkeypatch, capsys):
     def stop(**_):
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(cli.COMMANDS, "list", Command("train", _list_arguments, stop))
+    monkeypatch.setitem(main.COMMANDS, "list", Command("train", _list_arguments, stop))
     assert colddiff("list") == 130
     assert capsys.readouterr().err == "colddiff: stopped\n"
 
 
 def test_restored_files_of_one_name_are_numbered_and_folders_are_kept(tmp_path):
     found = [(Path("a") / name, Path(name)) for name in ("x.png", "x.jpg", "x-1.png", "sub/x.png")]
-    targets = [str(t.relative_to(tmp_path)) for t in restoring._targets(found, tmp_path)]
+    targets = [str(t.relative_to(tmp_path)) for t in restore_files._targets(found, tmp_path)]
     assert targets == ["x.png", "x-1.png", "x-1-2.png", "sub/x.png"]
 
 

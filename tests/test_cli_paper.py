@@ -9,7 +9,7 @@ from test_official_import import blurred, preset, saved  # what an official file
 from tiny import NET, config
 
 from colddiff import Animorph, CosineBetas, load, load_data, train
-from colddiff.cli import main
+from colddiff.apps.cli.main import main
 from colddiff.data.dataset import beside
 from colddiff.paper.presets import PRESETS, TRAINING
 from colddiff.training.batches import Batches

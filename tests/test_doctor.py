@@ -15,11 +15,12 @@ from packaging.requirements import Requirement
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from colddiff import cli, doctor
+from colddiff.apps.cli import main
+from colddiff.apps.doctor import examine as doctor
+from colddiff.apps.doctor import finding, machine_checks, numeric_checks, overfit, run_checks
+from colddiff.apps.doctor.finding import Finding, found
+from colddiff.apps.doctor.probe_batch import case_of
 from colddiff.degradations import Degradation, GaussianBlur
-from colddiff.doctor import by_heart, checkup, findings, machine, selfcheck
-from colddiff.doctor.cases import case_of
-from colddiff.doctor.findings import Finding, found
 from colddiff.models import precision
 from colddiff.models.serialization import load
 from colddiff.training.checkpoints import SUMS
@@ -52,7 +53,7 @@ def by_name(findings):
 def colddiff(*arguments):
     """The exit code of a command."""
     try:
-        return cli.main([str(a) for a in arguments])
+        return main.main([str(a) for a in arguments])
     except SystemExit as end:
         return end.code
 
@@ -72,8 +73,8 @@ def test_a_look_that_raises_is_a_problem_in_one_line_and_keeps_what_it_found_bef
 
 def test_what_a_look_warns_of_is_a_finding_and_ctrl_c_is_none():
     def warned():
-        findings.warnings.warn("going on in float32", stacklevel=1)
-        findings.warnings.warn("old", DeprecationWarning, stacklevel=1)
+        finding.warnings.warn("going on in float32", stacklevel=1)
+        finding.warnings.warn("old", DeprecationWarning, stacklevel=1)
         return []
 
     assert found("look", warned) == [Finding("look", "warning", "going on in float32")]
@@ -93,20 +94,20 @@ def test_what_a_look_warns_of_is_a_finding_and_ctrl_c_is_none():
     [(2, 1, 2, "ok", ""), (8, 1, 2, "warning", "OMP_NUM_THREADS=2:"), (2, 4, 4, "warning", "OMP_NUM_THREADS=1:")],
 )
 def test_more_threads_than_cores_are_told_with_the_cure(count, processes, cores, verdict, cure):
-    one = machine.fitting(count, processes, cores)
+    one = machine_checks.fitting(count, processes, cores)
     assert one.verdict == verdict and one.cure.startswith(cure) and bool(one.cure) == bool(cure)
 
 
 def test_threads_that_wait_for_each_other_are_told():
-    assert machine.worth_it(1.0, 1.9).verdict == "ok"
-    slow = machine.worth_it(3.0, 1.0)
+    assert machine_checks.worth_it(1.0, 1.9).verdict == "ok"
+    slow = machine_checks.worth_it(3.0, 1.0)
     assert slow.verdict == "warning" and "3000.00 ms" in slow.measured and "OMP_NUM_THREADS=1" in slow.cure
 
 
 def test_the_threads_of_torchrun_and_of_the_environment_are_counted(monkeypatch):
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4096")
     monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
-    told = by_name(machine.threads())
+    told = by_name(machine_checks.threads())
     assert "OMP_WAIT_POLICY=passive" in told["environment"].measured
     assert "LOCAL_WORLD_SIZE=4096" in told["torchrun"].measured
     assert told["threads"].verdict == "warning"
@@ -119,47 +120,47 @@ def test_two_openmp_runtimes_are_a_warning(monkeypatch):
     blas = {"user_api": "blas", "prefix": "libopenblas", "filepath": "/c"}
     for loaded, verdict in (([one, blas], "ok"), ([one, other], "warning")):
         monkeypatch.setattr(pools, "threadpool_info", lambda loaded=loaded: loaded)
-        (told,) = machine.runtimes()
+        (told,) = machine_checks.runtimes()
         assert told.verdict == verdict and "/a/libgomp.so" in told.measured and "/c" not in told.measured
 
 
 def test_a_control_group_limits_the_cores(tmp_path, monkeypatch):
-    monkeypatch.setattr(machine, "GROUP", tmp_path)
-    free = machine.usable_cores()
+    monkeypatch.setattr(machine_checks, "GROUP", tmp_path)
+    free = machine_checks.usable_cores()
     for text, cores in (("max 100000", free), ("100000 100000", 1)):
         (tmp_path / "cpu.max").write_text(text)
-        assert machine.usable_cores() == cores
+        assert machine_checks.usable_cores() == cores
 
 
 def test_versions_come_from_the_metadata_of_the_package_and_are_held_to_it(monkeypatch, tmp_path):
     lines = ["torch>=2", "numpy<1", 'no-such-thing>=1; extra == "odd"', 'numpy; extra == "even"']
-    monkeypatch.setattr(machine, "requires", lambda name: lines)
-    told = by_name(machine.versions(tmp_path))
+    monkeypatch.setattr(machine_checks, "requires", lambda name: lines)
+    told = by_name(machine_checks.versions(tmp_path))
     assert told["needed"].verdict == "problem" and "which is not <1" in told["needed"].measured
     assert told["extra odd"] == Finding(
         "extra odd", "skipped", "no-such-thing is not installed", 'pip install --upgrade "colddiff[odd]"'
     )
     assert told["extra even"].verdict == "ok"
-    monkeypatch.setattr(machine, "requires", lambda name: ["no-such-thing"])
-    assert by_name(machine.versions(tmp_path))["needed"].verdict == "problem"
+    monkeypatch.setattr(machine_checks, "requires", lambda name: ["no-such-thing"])
+    assert by_name(machine_checks.versions(tmp_path))["needed"].verdict == "problem"
 
 
 def test_a_requirement_of_another_system_is_not_asked_for():
     other = Requirement('no-such-thing; sys_platform == "none"')
-    assert machine._asked_for([other], "") == [] and machine._asked_for([other], "odd") == []
+    assert machine_checks._asked_for([other], "") == [] and machine_checks._asked_for([other], "odd") == []
 
 
 def test_little_memory_and_a_full_disk_are_warnings(monkeypatch, tmp_path):
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(machine, "free_memory", lambda: 2**29)
-    monkeypatch.setattr(machine.shutil, "disk_usage", lambda folder: usage(2, 1, 2**20))
-    told = by_name(machine.versions(tmp_path))
+    monkeypatch.setattr(machine_checks, "free_memory", lambda: 2**29)
+    monkeypatch.setattr(machine_checks.shutil, "disk_usage", lambda folder: usage(2, 1, 2**20))
+    told = by_name(machine_checks.versions(tmp_path))
     assert told["memory"].verdict == told["disk"].verdict == "warning"
     assert "0.5 GiB free" in told["memory"].measured and told["disk"].cure
 
 
 def test_the_devices_and_what_auto_means_are_told():
-    told = by_name([*machine.devices(), *machine.precision(torch.device("cpu"))])
+    told = by_name([*machine_checks.devices(), *machine_checks.precision(torch.device("cpu"))])
     assert told["auto"].measured in ("means fp32 on cpu", "means bf16 on cpu") and "cpu" in told
     assert "AMX" in told["bf16 on the CPU"].measured
 
@@ -168,7 +169,7 @@ def test_the_devices_and_what_auto_means_are_told():
 
 
 def test_a_sound_machine_has_sound_fast_paths(digits):
-    told = by_name(selfcheck.network_paths(digits, compile=False))
+    told = by_name(numeric_checks.network_paths(digits, compile=False))
     assert {"channels_last", "bf16 weights", "eager bf16", "bf16 training", "CUDA graphs"} <= told.keys()
     assert all(one.verdict in ("ok", "skipped") for one in told.values()), told
     assert "limit 2e-02" in told["bf16 weights"].measured and told["compiled"].cure == "add --compile"
@@ -177,7 +178,7 @@ def test_a_sound_machine_has_sound_fast_paths(digits):
 @pytest.mark.parametrize(("factor", "said"), [(1.05, "5.0e-02 off"), (math.nan, "not finite")])
 def test_a_fast_path_that_is_wrong_is_found(digits, monkeypatch, factor, said):
     monkeypatch.setattr(precision, "in_bfloat16", lambda net: lambda *given: factor * net(*given))
-    told = by_name(selfcheck.network_paths(digits, compile=False))
+    told = by_name(numeric_checks.network_paths(digits, compile=False))
     assert told["bf16 weights"].verdict == "warning" and said in told["bf16 weights"].measured
     assert told["eager bf16"].verdict == "ok"
 
@@ -193,7 +194,7 @@ def test_a_compiler_that_is_wrong_is_found(digits, monkeypatch):
             return 1.1 * self.call(*given)
 
     monkeypatch.setattr(torch, "compile", Wrong)
-    told = by_name(selfcheck.network_paths(digits, compile=True))
+    told = by_name(numeric_checks.network_paths(digits, compile=True))
     for name in ("compiled fp32", "compiled bf16", "compiled training"):
         assert told[name].verdict == "warning", name
 
@@ -206,24 +207,24 @@ def test_a_layout_that_changes_the_answer_is_a_problem(digits):
     net = Moody(1, 1, 3).to(memory_format=torch.channels_last)
     net.weight.data = torch.empty_strided((1, 2, 3, 3), (18, 1, 6, 2)).fill_(0)
     case = replace(digits, run=replace(digits.run, net=net))
-    assert by_name(selfcheck.network_paths(case, compile=False))["channels_last"].verdict == "problem"
+    assert by_name(numeric_checks.network_paths(case, compile=False))["channels_last"].verdict == "problem"
 
 
 def test_bf16_that_learns_otherwise_is_told(digits, monkeypatch):
-    monkeypatch.setattr(selfcheck, "validation_loss", lambda *given: (1.0, 0.05))
-    told = by_name(selfcheck.network_paths(digits, compile=False))["bf16 training"]
+    monkeypatch.setattr(numeric_checks, "validation_loss", lambda *given: (1.0, 0.05))
+    told = by_name(numeric_checks.network_paths(digits, compile=False))["bf16 training"]
     assert told.verdict == "warning" and "+5.00%, limit +2%" in told.measured
 
 
 def test_an_optimizer_that_steps_otherwise_is_found(digits, monkeypatch):
-    assert [one.verdict for one in selfcheck.optimizer_paths(digits)] == ["ok"]
-    plain = selfcheck.adam
-    monkeypatch.setattr(selfcheck, "adam", lambda net, lr, fused: plain(net, 0.9 * lr if fused else lr, fused))
-    assert [one.verdict for one in selfcheck.optimizer_paths(digits)] == ["problem"]
+    assert [one.verdict for one in numeric_checks.optimizer_paths(digits)] == ["ok"]
+    plain = numeric_checks.adam
+    monkeypatch.setattr(numeric_checks, "adam", lambda net, lr, fused: plain(net, 0.9 * lr if fused else lr, fused))
+    assert [one.verdict for one in numeric_checks.optimizer_paths(digits)] == ["problem"]
 
 
 def test_operators_that_take_a_short_cut_to_elsewhere_are_named():
-    assert {one.verdict for one in selfcheck.operator_paths()} == {"ok"}
+    assert {one.verdict for one in numeric_checks.operator_paths()} == {"ok"}
 
     @register("crooked")
     @dataclass(frozen=True, kw_only=True)
@@ -245,7 +246,7 @@ def test_operators_that_take_a_short_cut_to_elsewhere_are_named():
         def draw_each(self, like, generators):
             return {"shift": super().draw_each(like, generators)["shift"].flip(0)}
 
-    told = list(selfcheck.operator_paths())
+    told = list(numeric_checks.operator_paths())
     assert len(told) == 4
     for one in told:
         assert one.verdict == "problem" and "off: crooked" in one.measured, one
@@ -257,7 +258,7 @@ def test_operators_that_take_a_short_cut_to_elsewhere_are_named():
 def test_a_fresh_network_learns_a_batch_by_heart_and_nothing_random_is_touched(folder):
     case = case_of(load(folder, device="cpu"))
     state = torch.get_rng_state()
-    (one,) = by_heart.overfit(case)
+    (one,) = overfit.overfit(case)
     assert one.verdict == "ok" and "in 80 steps" in one.measured
     assert torch.equal(torch.get_rng_state(), state)
 
@@ -271,15 +272,15 @@ def test_a_fresh_network_learns_a_batch_by_heart_and_nothing_random_is_touched(f
     ids=["learns nothing", "nan"],
 )
 def test_a_training_that_does_not_learn_is_a_problem(folder, monkeypatch, broken, said):
-    plain = by_heart.restoration_loss
-    monkeypatch.setattr(by_heart, "restoration_loss", lambda *given: broken(plain(*given)))
-    (one,) = by_heart.overfit(case_of(load(folder, device="cpu")))
+    plain = overfit.restoration_loss
+    monkeypatch.setattr(overfit, "restoration_loss", lambda *given: broken(plain(*given)))
+    (one,) = overfit.overfit(case_of(load(folder, device="cpu")))
     assert one.verdict == "problem" and said in one.cure
 
 
 def test_a_course_of_losses_says_whether_something_was_learned():
-    def verdict(last, steps=by_heart.STEPS):
-        return by_heart.learned([1.0] * (steps - 3) + [last] * 3, 1.0, "").verdict
+    def verdict(last, steps=overfit.STEPS):
+        return overfit.learned([1.0] * (steps - 3) + [last] * 3, 1.0, "").verdict
 
     assert (verdict(0.79), verdict(0.9), verdict(0.99), verdict(math.inf)) == ("ok", "warning", "problem", "problem")
     assert (verdict(0.79, steps=10), verdict(0.99, steps=10)) == ("ok", "warning")
@@ -290,7 +291,7 @@ def test_a_course_of_losses_says_whether_something_was_learned():
 
 def test_a_sound_run_is_told_to_be_so(folder):
     run = load(folder, device="cpu")
-    told = [*checkup.weights(run), *checkup.checkpoints(folder), *checkup.log(folder)]
+    told = [*run_checks.weights(run), *run_checks.checkpoints(folder), *run_checks.log(folder)]
     assert [one.name for one in told] == ["weights", "averaged weights", "step-00000002", "step-00000004", "log"]
     assert {one.verdict for one in told} == {"ok"}, told
     assert "step 4" in told[-1].measured and "images/s" in told[-1].measured
@@ -299,17 +300,17 @@ def test_a_sound_run_is_told_to_be_so(folder):
 def test_weights_that_are_no_numbers_are_named_and_their_answers_too(folder):
     run = load(folder, device="cpu")
     run.net.stem.weight.data[0] = math.nan
-    told = by_name(checkup.weights(run))
+    told = by_name(run_checks.weights(run))
     assert told["weights"].verdict == "problem" and "stem.weight" in told["weights"].measured
     case = case_of(run)
-    assert next(selfcheck.network_paths(case, compile=False)).verdict == "problem"
-    assert by_name(checkup.restores(case))["restored"].verdict == "problem"
+    assert next(numeric_checks.network_paths(case, compile=False)).verdict == "problem"
+    assert by_name(run_checks.restores(case))["restored"].verdict == "problem"
 
 
 def test_averaged_weights_that_are_not_those_of_the_checkpoint_are_told(folder):
     run = load(folder, device="cpu")
     run.net.stem.weight.data[0] += 1e-3
-    assert by_name(checkup.weights(run))["averaged weights"].verdict == "problem"
+    assert by_name(run_checks.weights(run))["averaged weights"].verdict == "problem"
 
 
 def test_a_checkpoint_that_is_spoilt_or_torn_is_named_and_the_others_are_looked_at(copied):
@@ -321,7 +322,7 @@ def test_a_checkpoint_that_is_spoilt_or_torn_is_named_and_the_others_are_looked_
     lines = (f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in files)
     (newer / SUMS).write_text("".join(lines))
     (older / "model.safetensors").write_bytes(b"torn")
-    told = by_name(checkup.checkpoints(copied))
+    told = by_name(run_checks.checkpoints(copied))
     assert told[newer.name].verdict == "problem" and "0.exp_avg" in told[newer.name].measured
     assert told[older.name].verdict == "warning"
     assert told[older.name].measured == "model.safetensors is not as it was written"
@@ -343,7 +344,7 @@ def test_a_checkpoint_that_is_spoilt_or_torn_is_named_and_the_others_are_looked_
 )
 def test_the_log_says_what_went_wrong(tmp_path, entry, name, verdict, said):
     (tmp_path / "log.jsonl").write_text('{"step": 8, "loss": 0.5, "lr": 1}\n' + entry + "\n")
-    told = by_name(checkup.log(tmp_path))
+    told = by_name(run_checks.log(tmp_path))
     assert told[name].verdict == verdict and said in told[name].measured
 
 
@@ -358,7 +359,7 @@ def test_a_run_that_makes_pictures_worse_is_told(folder):
 
     case = case_of(load(folder, device="cpu"))
     case = replace(case, run=replace(case.run, net=Worse()))
-    (one,) = checkup.restores(case)
+    (one,) = run_checks.restores(case)
     assert one.verdict == "warning" and "no nearer" in one.measured
 
 
@@ -371,13 +372,13 @@ def test_a_broken_degradation_is_found_by_the_contract_promise_by_promise():
         def degrade(self, x, s, params):
             return x + s + self.stain
 
-    first, *broken = checkup.contract(Stained(stain=0.1), (1, 64, 8))
+    first, *broken = run_checks.contract(Stained(stain=0.1), (1, 64, 8))
     assert first.verdict == "problem" and first.measured.endswith("promises kept on images 1 x 32 x 8")
     assert first.measured.startswith("Stained(stain=0.1): ")
     told = " ".join(one.measured for one in broken)
     assert "breaks 'is_clean_at_zero'" in told and "breaks 'a_perfect_restorer_is_recovered'" in told
     assert len(broken) < 6 and {one.verdict for one in broken} == {"problem"}
-    assert [one.verdict for one in checkup.contract(Stained(), (1, 8, 8))] == ["ok"]
+    assert [one.verdict for one in run_checks.contract(Stained(), (1, 8, 8))] == ["ok"]
 
 
 # --- the images of a run ---------------------------------------------------------------------------------------------
@@ -412,7 +413,7 @@ def test_what_data_would_bring_is_made_up(folder):
     run = replace(run, degradation=op, config=run.config | {"training": training})
     case = case_of(run)
     assert case.batch.params["endpoint"].shape == case.batch.x0.shape
-    assert by_name(checkup.restores(case))["restored"].verdict == "skipped"
+    assert by_name(run_checks.restores(case))["restored"].verdict == "skipped"
 
 
 # --- the command -----------------------------------------------------------------------------------------------------
@@ -459,7 +460,7 @@ def no_self_check(monkeypatch):
         monkeypatch.setattr(doctor, name, lambda *given: [])
     monkeypatch.setattr(doctor, "operator_paths", list)
     for name in ("versions", "devices", "precision", "threads"):
-        monkeypatch.setattr(machine, name, lambda *given: [])
+        monkeypatch.setattr(machine_checks, name, lambda *given: [])
 
 
 def test_a_training_that_ended_before_it_saved_a_state_is_examined_all_the_same(tmp_path, no_self_check):

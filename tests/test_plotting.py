@@ -9,7 +9,7 @@ from PIL import Image
 from tiny import run_of
 
 from colddiff import PixelMask, load, viz
-from colddiff.plotting import _generated
+from colddiff.apps.cli.commands.plot_trajectory import _generated
 
 BLUR = ["--degradation", "gaussian_blur"]
 ROW = {"method": "naive", "start": 1.0, "calls": 5, "rmse": {"mean": 0.1, "low": 0.1, "high": 0.1}, "kid": 0.2}
@@ -29,9 +29,9 @@ def here(tmp_path, monkeypatch):
 
 def told(capsys, *arguments):
     """What a command that works prints."""
-    from colddiff import cli
+    from colddiff.apps.cli import main
 
-    assert cli.main(["plot", *map(str, arguments)]) == 0
+    assert main.main(["plot", *map(str, arguments)]) == 0
     return capsys.readouterr().out
 
 

@@ -12,7 +12,10 @@ import torch
 from PIL import Image
 from torch import nn
 
-from colddiff import GaussianBlur, GaussianNoise, Interpolate, PixelMask, PixelNoise, cli, restoring
+from colddiff import GaussianBlur, GaussianNoise, Interpolate, PixelMask, PixelNoise
+from colddiff.apps.cli import main
+from colddiff.apps.cli import restore_files as restore_files_module
+from colddiff.apps.cli.restore_files import Job, restore_files
 from colddiff.data.framing import Framing
 from colddiff.data.image_io import read_images
 from colddiff.evaluation import metrics
@@ -20,7 +23,6 @@ from colddiff.models import tiling
 from colddiff.models.recommended import Recommended, Setting
 from colddiff.models.run import Run
 from colddiff.models.serialization import load, save
-from colddiff.restoring import Job, restore_files
 
 
 class Negative(nn.Module):
@@ -65,7 +67,7 @@ def names(folder):
 
 
 def command(*arguments):
-    return cli.main([str(a) for a in arguments])
+    return main.main([str(a) for a in arguments])
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +199,7 @@ def test_pictures_of_one_name_are_numbered(tmp_path):
 
 def test_a_number_that_is_taken_is_not_given_again(tmp_path):
     found = [(Path("a") / name, Path(name)) for name in ("x-2.png", "x.png", "x.jpg", "x-2.bmp")]
-    targets = [target.name for target in restoring._targets(found, tmp_path)]
+    targets = [target.name for target in restore_files_module._targets(found, tmp_path)]
     assert targets[:2] == ["x-2.png", "x.png"] and len(set(targets)) == 4
 
 
@@ -248,14 +250,14 @@ def test_one_picture_that_does_not_fit_into_memory_does_not_stop_the_others(tmp_
 def test_what_was_measured_is_written_when_it_is_stopped(tmp_path, monkeypatch):
     for name in "ab":
         picture(tmp_path / "in" / f"{name}.png")
-    run, original = run_of(), restoring._restored
+    run, original = run_of(), restore_files_module._restored
 
     def stopped(run, x, start, hole, job, generator, **_):
         if (tmp_path / "out" / "a.png").exists():
             raise KeyboardInterrupt
         return original(run, x, start, hole, job, generator, name="a", show=False)
 
-    monkeypatch.setattr(restoring, "_restored", stopped)
+    monkeypatch.setattr(restore_files_module, "_restored", stopped)
     with pytest.raises(KeyboardInterrupt):
         restore_files(run, [tmp_path / "in"], tmp_path / "out", job(degrade=True))
     assert len(json.loads((tmp_path / "out" / "metrics.json").read_text())["pictures"]) == 1
@@ -454,7 +456,7 @@ def test_where_nobody_sees_a_bar_a_line_says_how_far_long_work_is(saved, tmp_pat
     line = ["restore", saved(), tmp_path / "in", "--steps", 1, "--out"]
     assert command(*line, tmp_path / "soon") == 0
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr(restoring, "SILENCE", 0)
+    monkeypatch.setattr(restore_files_module, "SILENCE", 0)
     assert command(*line, tmp_path / "out") == 0
     assert capsys.readouterr().err == "restored 1 of 2: a.png\nrestored 2 of 2: deep/b.png\n"
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
@@ -463,7 +465,7 @@ def test_where_nobody_sees_a_bar_a_line_says_how_far_long_work_is(saved, tmp_pat
 
 
 def test_a_large_picture_is_announced_before_work_on_it_begins(saved, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(restoring, "LARGE", 40 * 30)
+    monkeypatch.setattr(restore_files_module, "LARGE", 40 * 30)
     picture(tmp_path / "small.png", size=(40, 30))
     big = picture(tmp_path / "big.png", size=(2000, 31))
     monkeypatch.setattr(Run, "walk", lambda *_, **__: (pytest.fail("not yet") for _ in range(1)))
@@ -476,14 +478,14 @@ def test_a_large_picture_is_announced_before_work_on_it_begins(saved, tmp_path, 
 
 
 def test_what_cannot_be_restored_is_not_announced(saved, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(restoring, "LARGE", 0)
+    monkeypatch.setattr(restore_files_module, "LARGE", 0)
     file = picture(tmp_path / "a.png")
     assert command("restore", saved(), file, "--tile", 0, "--out", tmp_path / "o") == 2
     assert capsys.readouterr().err == "colddiff: tile must be a multiple of 16 px, got 0\n"
 
 
 def test_what_is_announced_is_what_is_done(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(restoring, "LARGE", 0)
+    monkeypatch.setattr(restore_files_module, "LARGE", 0)
     for options, told in (
         ({"sampler": "one_shot"}, "1 call)"),
         ({"sampler": None}, "20 calls)"),

@@ -69,15 +69,6 @@ def push(
             return _sent(Path(folder), repo, private, revision, message or f"{run.path.name}, by colddiff push")
 
 
-def push_run(
-    run: str, repo: str, private: bool, revision: str | None, message: str | None, license: str | None,
-    prior: bool | None,
-) -> None:  # fmt: skip
-    """Publish a run, and print where it is."""
-    url = push(run, repo, private=private, revision=revision, message=message, license=license, prior=prior)
-    print(f"{run} is at {url}; load it with cd.load({repo + (f'@{revision}' if revision else '')!r})")
-
-
 def stage(run: Run, folder: Path, repo: str, *, license: str | None = None, prior: bool = True) -> None:
     """Everything that is sent, in an empty folder, loaded from there.
 
@@ -106,9 +97,6 @@ def stage(run: Run, folder: Path, repo: str, *, license: str | None = None, prio
         write_text(folder / "report.json", shared.to_json())
         shutil.copyfile(_picture(_own(run, where / "report.png")), folder / "report.png")
     write_text(folder / "README.md", model_card(staged, table, rows, protocol, repo=repo, license=license))
-
-
-# --- helpers ---------------------------------------------------------------------------------------------------------
 
 
 class _RefusedError(Exception):

@@ -26,11 +26,6 @@ from ..utils.files import read_json, write_json
 from ..utils.safetensors_io import check_memory, check_weights, load_weights, read_tensors, write_tensors
 from .baselines import Baseline, baseline_for, baseline_from
 from .hub import downloaded, is_model_name
-from .networks import convnext_unet as convnext_unet  # kinds of networks that a config may name
-from .networks import diffusers_unet as diffusers_unet
-from .networks import parametrization as parametrization
-from .networks import resnet_unet as resnet_unet
-from .networks import wiener_unet as wiener_unet
 from .networks.unet import RestorerConfig
 from .precision import pick_precision
 from .recommended import FILE as RECOMMENDED

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
@@ -27,6 +28,21 @@ MOST_PARTS = 64  # values that are made of others, in one field: a file must not
 LARGEST = 2**63  # of whole numbers, beyond which no tensor can follow
 
 T = TypeVar("T")
+
+# The modules that register the library's own members of a family, loaded when the family is first looked at; plug-ins
+# say the same of theirs by entry points.
+_BUILT_IN = {
+    "colddiff.degradations": ["degradations"],
+    "colddiff.schedules": ["degradations.schedules"],
+    "colddiff.noise_schedules": ["degradations.noise_schedules"],
+    "colddiff.sigma_schedules": ["degradations.blur_schedules"],
+    "colddiff.priors": ["samplers.priors"],
+    "colddiff.restorers": [
+        f"models.networks.{name}"
+        for name in ("unet", "convnext_unet", "diffusers_unet", "parametrization", "resnet_unet", "wiener_unet")
+    ],
+    "colddiff.configs": ["data.framing", "training.config"],
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,8 +100,7 @@ class Configurable:
         known = field_types(found)
         for key in fields:
             if key not in known:
-                near = suggestion(key, known)
-                raise TypeError(f"{config['type']} has no field {_shown(key)}{near}; its fields: {', '.join(known)}")
+                raise TypeError(unknown_field(config["type"], key, known))
             default = getattr(found, key, None)
             if isinstance(default, Configurable) and isinstance(fields[key], dict) and "type" not in fields[key]:
                 fields[key] = default.to_config() | fields[key]
@@ -113,7 +128,19 @@ def register(name: str) -> Callable[[type[T]], type[T]]:
 
 def registered(group: str) -> dict[str, type[Configurable]]:
     """The classes of a family by name, without asking installed plug-ins."""
-    return dict(sorted(_CLASSES.get(group, {}).items()))
+    return dict(sorted(_known(group).items()))
+
+
+def _known(group: str) -> dict[str, type[Configurable]]:
+    """The classes of a family by name, those of the library among them."""
+    for module in _BUILT_IN.get(group, ()):
+        import_module(f"colddiff.{module}")
+    return _CLASSES.setdefault(group, {})
+
+
+def known_now(group: str) -> list[str]:
+    """The names of a family that have been registered by now, without loading the library's own."""
+    return [*_CLASSES.get(group, {})]
 
 
 def plug_ins(group: str) -> list[str]:
@@ -148,7 +175,7 @@ def lookup(group: str, name: str) -> type[Configurable]:
         LookupError: no such name, or that of a plug-in which only a file names (`names_of`). TypeError: a plug-in of
         that name that is no member of the family.
     """
-    known = _CLASSES.get(group, {})
+    known = _known(group)
     kind = group.removeprefix("colddiff.").removesuffix("s")
     if name not in known:
         for point in entry_points(group=group, name=name):
@@ -162,12 +189,23 @@ def lookup(group: str, name: str) -> type[Configurable]:
                 raise TypeError(f"entry point {point.value!r} of group {group} is not a registered class of that group")
             return loaded
     if name not in known:
-        names = sorted([*known, *plug_ins(group)])
-        raise LookupError(
-            f"no {kind} is named {_shown(name)}{suggestion(name, names)}; known: {', '.join(names)} "
-            "(one of your own is known once its module is imported, or installed with an entry point)"
-        )
+        raise LookupError(unknown_name(kind, name, [*known, *plug_ins(group)]))
     return known[name]
+
+
+def unknown_name(kind: str, name: str, names: Iterable[str]) -> str:
+    """What to say of a name that no member of a family has."""
+    names = sorted(names)
+    return (
+        f"no {kind} is named {_shown(name)}{suggestion(name, names)}; known: {', '.join(names)} "
+        "(one of your own is known once its module is imported, or installed with an entry point)"
+    )
+
+
+def unknown_field(owner: str, field: str, fields: Iterable[str]) -> str:
+    """What to say of a field that a member of a family does not have."""
+    known = [*fields]
+    return f"{owner} has no field {_shown(field)}{suggestion(field, known)}; its fields: {', '.join(known)}"
 
 
 def suggestion(name: str, names: Iterable[str]) -> str:

@@ -231,10 +231,10 @@ def test_noise_that_a_network_predicts_is_the_calibrated_one(tmp_path):
 
 
 def test_a_training_on_what_cannot_be_calibrated_leaves_nothing(tmp_path, capsys):
-    from colddiff import cli
+    from colddiff.apps.cli import main
 
     line = ["train", "digits", "--degradation", "desaturate", "--calibrate", "rmse", "--steps", "2", "--size", "0.3M"]
-    assert cli.main([*line, "--out", str(tmp_path / "run")]) == 2
+    assert main.main([*line, "--out", str(tmp_path / "run")]) == 2
     said = capsys.readouterr().err.strip().splitlines()
     assert len(said) == 1 and "colddiff: " in said[0]
     assert not (tmp_path / "run" / "config.json").exists()
@@ -257,10 +257,10 @@ def test_a_calibration_is_plotted_from_a_line(tmp_path, capsys):
     pytest.importorskip("matplotlib")
     from PIL import Image
 
-    from colddiff import cli
+    from colddiff.apps.cli import main
 
     line = ["plot", "calibration", "digits", "--degradation", "gaussian_blur", "--metric", "rmse"]
-    assert cli.main([*line, "--out", str(tmp_path / "c.png")]) == 0
+    assert main.main([*line, "--out", str(tmp_path / "c.png")]) == 0
     said = capsys.readouterr().out
     before, after = (float(part.split()[1]) for part in said.split(", ")[:2])
     assert before < 0.99 <= after <= 1 and "in " in said

@@ -12,8 +12,8 @@ import torch
 from support import tiny
 from torch import nn
 
-from colddiff import commands
-from colddiff.cli import main
+from colddiff.apps.cli.commands import evaluate as evaluate_module
+from colddiff.apps.cli.main import main
 from colddiff.data import ImageData, load_data
 from colddiff.degradations import (
     GaussianBlur,
@@ -335,7 +335,7 @@ def test_eval_finds_the_training_data_or_asks_for_them(folder, capsys):
 
 
 def test_eval_looks_where_it_will_write_before_it_measures(folder, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(commands, "evaluate", None)
+    monkeypatch.setattr(evaluate_module, "evaluate", None)
     (tmp_path / "file").touch()
     assert colddiff_eval(folder, "--out", tmp_path / "file") == 2
     assert "is a file, not a folder" in capsys.readouterr().err
@@ -348,7 +348,7 @@ def test_eval_has_saved_what_it_prints(folder, monkeypatch):
     def broken(*_):
         raise BrokenPipeError
 
-    monkeypatch.setattr(commands, "print", broken, raising=False)
+    monkeypatch.setattr(evaluate_module, "print", broken, raising=False)
     colddiff_eval(folder, "--perception", "none")
     assert told(folder)["rows"]
 

@@ -28,7 +28,7 @@ from support.slow_paper_unets import slow_convnext, slow_resnet
 from torch import Tensor
 
 import colddiff as cd
-from colddiff.commands import inspect_run
+from colddiff.apps.cli.commands.inspect import inspect_run
 from colddiff.data import from_images
 from colddiff.data.framing import Framing
 from colddiff.degradations import GaussianBlur, GaussianMask

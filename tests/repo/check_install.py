@@ -38,7 +38,7 @@ SMOKE: dict[str, list[list[str]]] = {
     "tensorboard": [
         ["train", "digits", "--degradation", "fade", "--steps", "2", "--out", "run", "--tensorboard", "--device", "cpu"]
     ],
-    "app": [["-c", "from colddiff.app.page import build; import colddiff as cd, pathlib;"
+    "app": [["-c", "from colddiff.apps.web.page import build; import colddiff as cd, pathlib;"
              "build({'digits': cd.load('digits')}, pathlib.Path('pictures'))"]],
     "plots": [["plot", "schedules"]],
     "onnx": [["export", "digits", "digits.onnx"]],
@@ -91,7 +91,9 @@ def check_contents(wheel: Path) -> None:
     assert held == own, f"the wheel and the package differ: {sorted(held ^ own)}"
     version = re.search(r'__version__ = "(.+)"', (package / "__init__.py").read_text())
     assert version is not None and f"\nVersion: {version[1]}\n" in metadata
-    assert "colddiff = colddiff.cli:main" in points and any(name.endswith("licenses/LICENSE") for name in names)
+    assert "colddiff = colddiff.apps.cli.main:main" in points and any(
+        name.endswith("licenses/LICENSE") for name in names
+    )
 
 
 def python(place: Path) -> str:

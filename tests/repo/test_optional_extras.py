@@ -31,7 +31,7 @@ class Without:
 
 sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
 import colddiff
-from colddiff.cli import main
+from colddiff.apps.cli.main import main
 
 for command in json.load(sys.stdin):
     said = io.StringIO()

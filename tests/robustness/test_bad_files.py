@@ -10,8 +10,8 @@ import pytest
 from support.bad_inputs import COMMANDS, RUN, encoded, inside, lines_of, picture
 
 from colddiff import from_images, load_data
+from colddiff.apps.cli.restore_files import Job, restore_files
 from colddiff.data.framing import Framing
-from colddiff.restoring import Job, restore_files
 from colddiff.utils.text import printable
 
 ROOT = os.geteuid() == 0

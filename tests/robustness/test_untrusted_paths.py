@@ -11,7 +11,8 @@ import torch
 from support.hostile_files import Bomb, refusal, text
 
 import colddiff as cd
-from colddiff import cli, commands
+from colddiff.apps.cli import main
+from colddiff.apps.cli.commands import evaluate
 from colddiff.degradations import GaussianBlur
 from colddiff.models.serialization import SHIPPED, load
 from colddiff.paper.official_weights import import_official
@@ -47,7 +48,7 @@ def test_a_linked_file_is_read_as_the_caches_of_hubs_link_theirs(run: Path, tmp_
 def test_nothing_is_written_through_a_link_of_a_run(run: Path, tmp_path: Path, capsys) -> None:
     (tmp_path / "elsewhere").mkdir()
     (run / "report").symlink_to(tmp_path / "elsewhere")
-    assert cli.main(["eval", str(run), "digits", "--perception", "none"]) == 2
+    assert main.main(["eval", str(run), "digits", "--perception", "none"]) == 2
     assert "is a link that leaves the run: give another folder with --out" in capsys.readouterr().err
     (tmp_path / "precious").write_text("mine")
     parts: list[Path] = []
@@ -61,20 +62,20 @@ def test_nothing_is_written_through_a_link_of_a_run(run: Path, tmp_path: Path, c
 
 def test_pictures_are_not_opened_because_a_config_names_them(run: Path, tmp_path: Path, monkeypatch, capsys) -> None:
     opened: list[str] = []
-    monkeypatch.setattr(commands, "load_data", lambda source, **_: opened.append(source))
+    monkeypatch.setattr(evaluate, "load_data", lambda source, **_: opened.append(source))
     told = json.loads(text())
     for place in (str(tmp_path), "../../pictures", "owner/name"):
         told["data"] |= {"data": place, "damaged": "owner/damaged"}
         (run / "config.json").write_text(json.dumps(told))
         model = load(run, device="cpu")
         with pytest.warns(UserWarning, match="which is not opened because a file says so: name it with --training"):
-            assert commands._training_images(model, None, "mine") is None
+            assert evaluate._training_images(model, None, "mine") is None
         assert not opened
-        commands._training_images(model, None, place)  # which the user has named
+        evaluate._training_images(model, None, place)  # which the user has named
         assert opened.pop() == place
-        assert cli.main(["eval", str(run), place, "--images", "4"]) == 2 and not opened
+        assert main.main(["eval", str(run), place, "--images", "4"]) == 2 and not opened
         assert "'owner/damaged' beside its images, which is not on this machine" in capsys.readouterr().err
-    commands._training_images(load(SHIPPED / "digits", device="cpu"), None, "mine")
+    evaluate._training_images(load(SHIPPED / "digits", device="cpu"), None, "mine")
     assert opened == ["digits"]  # it comes with the library
 
 
@@ -112,7 +113,7 @@ def test_a_plug_in_is_not_imported_because_a_config_names_it(place: str, run: Pa
     (run / "config.json").write_bytes(text(**PLACES[place]))
     told = refusal(load, run)
     assert "names the degradation 'fog' of a plug-in" in told and "import stranger.module yourself" in told
-    assert cli.main(["inspect", str(run)]) == 2 and "--trust-plugins" in capsys.readouterr().err
+    assert main.main(["inspect", str(run)]) == 2 and "--trust-plugins" in capsys.readouterr().err
     assert point.asked == 0
     assert cd.degradation("fog", sigma_max=3.0) == GaussianBlur(sigma_max=3.0) and point.asked == 1  # the user named it
 
@@ -124,8 +125,8 @@ def test_a_plug_in_that_is_trusted_is_imported(run: Path, monkeypatch, capsys) -
     )
     (run / "config.json").write_bytes(text(**PLACES["degradation"]))
     assert load(run, device="cpu", trust_plugins=True).degradation == GaussianBlur(sigma_max=3.0) and point.asked
-    assert cli.main(["inspect", str(run), "--trust-plugins"]) == 0
-    assert cli.main(["inspect", str(run)]) == 2  # trust ends with its command
+    assert main.main(["inspect", str(run), "--trust-plugins"]) == 0
+    assert main.main(["inspect", str(run)]) == 2  # trust ends with its command
 
 
 # --- files of the official code --------------------------------------------------------------------------------------

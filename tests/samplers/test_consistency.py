@@ -6,7 +6,8 @@ from support import tiny
 from torch import Tensor, nn
 
 import colddiff as cd
-from colddiff import SAMPLERS, cli, viz
+from colddiff import SAMPLERS, viz
+from colddiff.apps.cli import main
 from colddiff.degradations.base import KNOWN_TO
 from colddiff.samplers.consistency import EXACT, READ_OFF, ROUNDING, consistent, consistently
 from colddiff.samplers.cuda_graph import captured
@@ -236,7 +237,7 @@ def test_the_command_line_keeps_what_was_measured(tmp_path, capsys):
     photo = cd.load_data("digits")[:1]
     viz.save(viz.to_image(cd.GaussianBlur()(photo, 0.1)[0]), tmp_path / "x.png")
     line = ["restore", "digits", str(tmp_path / "x.png"), "--start", "0.1", "--sampler", "one_shot"]
-    assert cli.main([*line, "--out", str(tmp_path / "plain")]) in (None, 0)
-    assert cli.main([*line, "--consistent", "--out", str(tmp_path / "kept")]) in (None, 0)
+    assert main.main([*line, "--out", str(tmp_path / "plain")]) in (None, 0)
+    assert main.main([*line, "--consistent", "--out", str(tmp_path / "kept")]) in (None, 0)
     plain, kept = ((tmp_path / name / "x.png").read_bytes() for name in ("plain", "kept"))
     assert plain != kept

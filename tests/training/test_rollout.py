@@ -8,7 +8,8 @@ from support import tiny
 from torch import Tensor, nn
 
 import colddiff as cd
-from colddiff import cli, train
+from colddiff import train
+from colddiff.apps.cli import main
 from colddiff.training.batches import Batches, times_above
 from colddiff.training.config import TrainConfig
 from colddiff.training.loss import restoration_loss
@@ -113,5 +114,5 @@ def test_a_run_of_before_there_was_rollout_still_reads(tmp_path):
 def test_the_command_line_trains_with_rollout(tmp_path, capsys):
     line = ["train", "digits", "--degradation", "pixelate", "--out", str(tmp_path / "run"), "--steps", "2", "--rollout"]
     small = ["--restorer", "unet", "--restorer.width", "8", "--restorer.blocks", "1", "--batch-size", "4"]
-    assert cli.main([*line, *small]) in (None, 0)
+    assert main.main([*line, *small]) in (None, 0)
     assert json.loads((tmp_path / "run" / "config.json").read_text())["training"]["rollout"] is True

@@ -12,7 +12,7 @@ from support.archives import archive, numbered, png
 from support.run_files import assert_same, entries
 
 import colddiff as cd
-from colddiff import cli
+from colddiff.apps.cli import main
 from colddiff.data import ImageData
 from colddiff.degradations import Desaturate, Interpolate
 from colddiff.training.batches import Batches
@@ -80,10 +80,10 @@ def test_streamed_data_are_given_in_python_too(shards, tmp_path):
 def test_the_command_trains_measures_and_tells_what_it_waited_for(shards, tmp_path, capsys):
     out = str(tmp_path / "run")
     command = ["train", str(shards), "--stream", "--workers", "3", "--image-size", "8", "--degradation", "desaturate"]
-    assert cli.main([*command, "--steps", "2", "--log-every", "1", "--device", "cpu", "--out", out]) == 2
+    assert main.main([*command, "--steps", "2", "--log-every", "1", "--device", "cpu", "--out", out]) == 2
     assert "colddiff: " in capsys.readouterr().err  # grey pictures have no colour to lose
     command[command.index("desaturate")] = "gaussian_blur"
-    assert cli.main([*command, "--steps", "2", "--log-every", "1", "--device", "cpu", "--out", out]) == 0
+    assert main.main([*command, "--steps", "2", "--log-every", "1", "--device", "cpu", "--out", out]) == 0
     assert "| start | method" in capsys.readouterr().out
     assert len(entries(tmp_path / "run", "waited")) == 2
 

@@ -129,7 +129,7 @@ import sys
 from pathlib import Path
 
 import torch
-from colddiff.cli import leave
+from colddiff.apps.cli.main import leave
 from colddiff.utils.distributed import first_then_all, join, same_everywhere
 
 join("cpu")
@@ -165,7 +165,7 @@ def test_processes_that_find_other_checkpoints_say_so(tmp_path):
     train(tiny.config(tmp_path / "0", steps=50, warmup_steps=2), progress=False)
     arguments = [*TRAIN, "--steps", "50", "--device", "cpu", "--resume", "--out"]
     (tmp_path / "work.py").write_text(
-        "import os\nfrom colddiff.cli import leave, main\n"
+        "import os\nfrom colddiff.apps.cli.main import leave, main\n"
         f"leave(main([*{arguments!r}, {str(tmp_path)!r} + '/' + os.environ['RANK']]))\n"
     )
     run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]

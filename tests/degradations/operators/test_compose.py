@@ -23,10 +23,10 @@ from colddiff import (
     PixelNoise,
     Power,
     bind_observed,
-    cli,
     sample,
     time_grid,
 )
+from colddiff.apps.cli import main
 from colddiff.samplers.unknown_params import restore, suited_sampler
 from colddiff.testing.reporting import seeded
 
@@ -239,7 +239,7 @@ def composed(tmp_path_factory):
     out = tmp_path_factory.mktemp("composed") / "run"
     args = ["--degradation", "compose", "--degradation.parts", PARTS, "--steps", "2", "--batch-size", "4"]
     args += ["--device", "cpu", "--out", str(out), "--restorer", "unet", "--restorer.width", "8"]
-    assert cli.main(["train", "digits", *args, "--restorer.multipliers", "[1]", "--restorer.blocks", "1"]) == 0
+    assert main.main(["train", "digits", *args, "--restorer.multipliers", "[1]", "--restorer.blocks", "1"]) == 0
     return out
 
 
@@ -252,14 +252,14 @@ def test_parts_are_named_on_the_command_line(composed):
 def test_a_run_of_several_restores_and_generates(composed, tmp_path):
     Image.new("L", (9, 7), 120).save(tmp_path / "picture.png")
     args = [str(composed), str(tmp_path / "picture.png"), "--out", str(tmp_path / "out"), "--steps", "2"]
-    assert cli.main(["restore", *args]) == 0 and (tmp_path / "out" / "picture.png").is_file()
-    assert cli.main(["sample", str(composed), "-n", "2", "--steps", "2", "--out", str(tmp_path / "new.png")]) == 0
+    assert main.main(["restore", *args]) == 0 and (tmp_path / "out" / "picture.png").is_file()
+    assert main.main(["sample", str(composed), "-n", "2", "--steps", "2", "--out", str(tmp_path / "new.png")]) == 0
 
 
 def test_degrade_takes_one_of_several(tmp_path):
     Image.new("RGB", (9, 7), "red").save(tmp_path / "picture.png")
     args = ["--degradation", "one_of", "--degradation.options", "[pixelate, pixel_mask]", "--out"]
-    assert cli.main(["degrade", str(tmp_path / "picture.png"), *args, str(tmp_path / "strip.png")]) == 0
+    assert main.main(["degrade", str(tmp_path / "picture.png"), *args, str(tmp_path / "strip.png")]) == 0
 
 
 @pytest.mark.parametrize(
@@ -275,7 +275,7 @@ def test_degrade_takes_one_of_several(tmp_path):
 )
 def test_a_mistake_in_parts_ends_in_one_line(options, told, tmp_path, capsys):
     args = ["train", "digits", "--degradation", "compose", "--out", str(tmp_path / "run")]
-    assert cli.main([*args, *options]) == 2
+    assert main.main([*args, *options]) == 2
     line = capsys.readouterr().err
     assert told in line and line.count("\n") == 1 and not (tmp_path / "run").exists()
 

@@ -43,7 +43,7 @@ def changed(file: Path, **values: object) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | values))
 
 
-@pytest.mark.parametrize("part", [["antigravity", "ColdUNet"], ["unet", "Mine"], ["colddiff.cli", "main"]])
+@pytest.mark.parametrize("part", [["antigravity", "ColdUNet"], ["unet", "Mine"], ["colddiff.apps.cli.main", "main"]])
 def test_no_module_is_imported_because_a_folder_names_it(part: list[str], folder: Path) -> None:
     (folder / "unet" / "unet.py").write_text("raise AssertionError('executed')")
     changed(folder / "model_index.json", unet=part)
@@ -142,7 +142,7 @@ def test_a_pipeline_comes_from_the_hub_with_its_prior(digits: Run, exported: Pat
 @pytest.fixture
 def export(tmp_path: Path, monkeypatch, capsys):
     """Runs `colddiff export`; gives its code and what it said."""
-    from colddiff import cli
+    from colddiff.apps.cli import main
 
     monkeypatch.chdir(tmp_path)
     run = run_of(OPERATORS["blur"])
@@ -150,7 +150,7 @@ def export(tmp_path: Path, monkeypatch, capsys):
 
     def call(*arguments: str) -> tuple[int, str]:
         try:
-            code = cli.main(["export", *arguments])
+            code = main.main(["export", *arguments])
         except SystemExit as end:
             code = int(end.code or 0)
         told = capsys.readouterr()

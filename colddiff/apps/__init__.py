@@ -1,0 +1,1 @@
+"""For people: command line, web app, doctor; the only place that prints, parses arguments or opens windows."""
