@@ -13,12 +13,13 @@ import torch
 import yaml
 from PIL import Image
 
-from colddiff.apps.cli import main, restore_files
-from colddiff.apps.cli.command import Command
-from colddiff.apps.cli.commands.list import _list_arguments
-from colddiff.apps.cli.commands.train import _train_arguments
+from colddiff.apps.cli import index, main, restore_files
+from colddiff.apps.cli.commands import list as list_command
+from colddiff.apps.cli.commands import restore as restore_command
+from colddiff.apps.cli.commands import train as train_command
 from colddiff.degradations import GaussianMask
 from colddiff.models.serialization import load
+from colddiff.models.tiling import TILE
 from colddiff.training import train as train_module
 from colddiff.training.train import train
 from colddiff.utils import config as config_module
@@ -254,8 +255,7 @@ def parsed(monkeypatch):
 
     def parse(*arguments):
         seen = []
-        command = Command("train", _train_arguments, lambda config, resume: seen.append((config, resume)))
-        monkeypatch.setitem(main.COMMANDS, "train", command)
+        monkeypatch.setattr(train_command, "run", lambda config, resume: seen.append((config, resume)))
         assert colddiff("train", *arguments) == 0
         return seen[0][0]
 
@@ -443,7 +443,7 @@ def test_a_bug_is_not_hidden_behind_a_line(monkeypatch):
     def fail(**_):
         raise AssertionError("for us")
 
-    monkeypatch.setitem(main.COMMANDS, "list", Command("train", _list_arguments, fail))
+    monkeypatch.setattr(list_command, "run", fail)
     with pytest.raises(AssertionError):
         colddiff("list")
 
@@ -468,7 +468,7 @@ def test_interrupts_have_the_codes_of_the_shell(monkeypatch, capsys):
     def stop(**_):
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(main.COMMANDS, "list", Command("train", _list_arguments, stop))
+    monkeypatch.setattr(list_command, "run", stop)
     assert colddiff("list") == 130
     assert capsys.readouterr().err == "colddiff: stopped\n"
 
@@ -504,3 +504,50 @@ def test_a_strip_has_an_end(photo, capsys):
 def test_without_a_command_all_of_them_are_told(capsys):
     assert colddiff() == 2
     assert "inspect" in capsys.readouterr().out
+
+
+# --- light -----------------------------------------------------------------------------------------------------------
+
+LIGHT = [
+    ["--help"], ["--version"], ["list"], ["list", "--json"], ["presets"], ["train", "--help"], ["plot", "--help"],
+    ["trian"], ["train", "digits", "--lose", "l1"], ["train", "digits", "--loss", "l3"], ["restore", "digits"],
+    ["train", "digits", "--lr", "fast"], ["train", "digits"],
+    ["train", "digits", "--out", "x", "--degradation", "gausian_blur"],
+    ["train", "digits", "--out", "x", "--degradation", "gaussian_blur", "--degradation.sgima_max", "3"],
+    ["train", "digits", "--out", "x", "--preset", "deblur"],
+    ["restore", "digits", "a.png", "--out", "o", "--sampler", "imroved"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", LIGHT, ids=" ".join)
+def test_help_lists_and_slips_load_nothing_heavy(line):
+    code = (
+        "import sys; from colddiff.apps.cli.main import main\n"
+        "try: code = main(sys.argv[1:])\n"
+        "except SystemExit as stop: code = stop.code\n"
+        "heavy = [m for m in ('torch', 'kornia', 'accelerate', 'numpy', 'PIL') if m in sys.modules]\n"
+        "sys.exit(99 if heavy else code)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *line], capture_output=True, text=True, check=False)
+    fine = "--help" in line or line[0] in ("--version", "list", "presets")
+    assert done.returncode == (0 if fine else 2), (done.stdout, done.stderr)
+
+
+def test_a_slip_is_told_with_the_nearest_name(capsys):
+    assert colddiff("train", "digits", "--out", "x", "--degradation", "gausian_blur") == 2
+    assert "did you mean 'gaussian_blur'?" in capsys.readouterr().err
+    assert colddiff("train", "digits", "--out", "x", "--degradation", "pixelate", "--degradation.larges", "3") == 2
+    assert "did you mean 'largest'?" in capsys.readouterr().err
+
+
+def test_the_index_is_what_the_library_has():
+    assert index.read() == index.build(), "run python -m colddiff.apps.cli.index"
+
+
+def test_every_setting_of_a_training_is_in_one_group_of_options():
+    named = [name for names in train_command.GROUPS.values() for name in names.split()]
+    assert sorted(named) == sorted(index.read()["train"].keys() - {"data"}) and len(set(named)) == len(named)
+
+
+def test_a_tile_is_as_large_as_the_library_has_it():
+    assert restore_command.TILE == TILE

@@ -49,8 +49,7 @@ def test_a_walk_is_a_sheet_or_an_animation(here, capsys):
 def test_a_walk_is_what_restore_does(random, here, capsys, monkeypatch):
     """The picture at its end is that of `colddiff restore`, damaged by the same seed."""
     if random:
-        for module in ("plotting", "commands"):
-            monkeypatch.setattr(f"colddiff.{module}.load", lambda *_, **__: run_of(Same(), PixelMask()))
+        monkeypatch.setattr("colddiff.models.serialization.load", lambda *_, **__: run_of(Same(), PixelMask()))
     told(capsys, *WALK, "--start", "0.5", "--out", "walk.png")
     line = ["restore", "digits", "digit.png", "--degrade", "--start", "0.5", "--steps", "4", "--out", "o"]
     assert lines_of(capsys, *line) == (0, [])

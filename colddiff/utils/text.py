@@ -1,7 +1,8 @@
-"""Numbers as people write them on a command line, and what others wrote, safe to show."""
+"""Numbers as people write them on a command line, what docstrings say, and what others wrote, safe to show."""
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from typing import Any
 
@@ -45,3 +46,12 @@ def unmarked(value: Any) -> Any:
     if isinstance(value, list):
         return [unmarked(inner) for inner in value]
     return MARKUP.sub(r"\\\g<0>", printable(value)) if isinstance(value, str) else value
+
+
+def argument_texts(cls: type) -> dict[str, str]:
+    """What the `Args:` of a docstring say of each name."""
+    section = (cls.__doc__ or "").partition("Args:")[2]
+    found: dict[str, str] = {}
+    for names, text in re.findall(r"^ {8}(\w[\w, ]*): (.*?)(?=^ {8}\w|\Z)", section, flags=re.MULTILINE | re.DOTALL):
+        found |= dict.fromkeys(names.split(", "), " ".join(text.split()))
+    return found | {f.name: found.get(f.name, "") for f in dataclasses.fields(cls)}

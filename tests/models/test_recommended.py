@@ -13,7 +13,7 @@ from support.image_folders import pictures
 from support.recommending import RECOMMENDED, SETTINGS, measured, store, stored, told
 from torch import nn
 
-from colddiff.apps.cli.commands.train import train_restorer
+from colddiff.apps.cli.commands.train import run as train_restorer
 from colddiff.apps.cli.main import main
 from colddiff.data import load_data
 from colddiff.degradations import (

@@ -28,7 +28,7 @@ from support.slow_paper_unets import slow_convnext, slow_resnet
 from torch import Tensor
 
 import colddiff as cd
-from colddiff.apps.cli.commands.inspect import inspect_run
+from colddiff.apps.cli.commands import inspect
 from colddiff.data import from_images
 from colddiff.data.framing import Framing
 from colddiff.degradations import GaussianBlur, GaussianMask
@@ -95,7 +95,7 @@ def test_the_run_is_complete(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert run.sample(2, steps=2).shape == (2, 3, 16, 16)
     report = evaluate(run, from_images(x), starts=[1.0], steps=[2], progress=False)
     assert "averaged, step 12000" in report.to_markdown()
-    inspect_run(str(tmp_path / "run"))
+    inspect.run(str(tmp_path / "run"))
     told = capsys.readouterr().out
     assert "imported from model.pt; upstream's step 12000, averaged weights" in told
     assert "not taken over: gaussian_kernels (4), betas" in told and "step 12000 of 12000" in told

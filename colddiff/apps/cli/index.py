@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 import typing
 from functools import cache
 from pathlib import Path
@@ -28,7 +27,7 @@ GROUPS = {
 
 @cache
 def read() -> dict[str, Any]:
-    """The index: "registered" by group, "samplers", "data", "runs", "presets"; "train" has the fields of TrainConfig."""
+    """The index: "registered" by group, "samplers", "data", "runs", "presets", "train" (TrainConfig's fields)."""
     found: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
     return found
 
@@ -46,6 +45,7 @@ def build() -> dict[str, Any]:
     from ...samplers.algorithms import SAMPLERS
     from ...training.config import TrainConfig
     from ...utils.config import field_types, registered
+    from ...utils.text import argument_texts
 
     texts, types = argument_texts(TrainConfig), field_types(TrainConfig)
     value = {
@@ -81,15 +81,6 @@ def build() -> dict[str, Any]:
     }  # fmt: skip
     plain: dict[str, Any] = json.loads(json.dumps(value))
     return plain
-
-
-def argument_texts(cls: type) -> dict[str, str]:
-    """What the `Args:` of a docstring say of each name."""
-    section = (cls.__doc__ or "").partition("Args:")[2]
-    found: dict[str, str] = {}
-    for names, text in re.findall(r"^ {8}(\w[\w, ]*): (.*?)(?=^ {8}\w|\Z)", section, flags=re.MULTILINE | re.DOTALL):
-        found |= dict.fromkeys(names.split(", "), " ".join(text.split()))
-    return found | {f.name: found.get(f.name, "") for f in dataclasses.fields(cls)}
 
 
 def _kind(annotation: Any) -> dict[str, Any]:

@@ -128,6 +128,8 @@ def _run(arguments: list[str], overrides: dict[str, Any]) -> None:
     merge(given, overrides)
     check_names(given)
     if printing:  # the parser has not seen the overrides
+        import yaml
+
         print(yaml.safe_dump({k: v for k, v in vars(given).items() if k != "config"}, sort_keys=False), end="")
         return
     keywords = _keywords(parsed.command, given)
