@@ -24,7 +24,7 @@ from colddiff.apps.web import controls, degrade_tab, generate_tab, restore_tab, 
 from colddiff.apps.web.server import named  # noqa: E402
 
 OPERATORS = sorted(registered(Degradation.group))
-OFFLINE = Path(uploads.__file__).with_name("offline.py")
+OFFLINE = Path(uploads.__file__).with_name("network_guard.py")
 
 
 @pytest.fixture(scope="module")
@@ -297,7 +297,7 @@ def test_more_images_than_fit_are_refused(digits, shelf):
 
 
 def test_runs_of_one_name_are_called_by_their_place(digits, monkeypatch):
-    monkeypatch.setattr("colddiff.app.load", lambda place, **_: place)
+    monkeypatch.setattr("colddiff.apps.web.server.load", lambda place, **_: place)
     assert [*named(["a/run", "b/run", "c/other", "a/run"], "cpu")] == ["a/run", "b/run", "other"]
 
 

@@ -21,6 +21,7 @@ from colddiff.degradations import GaussianMask
 from colddiff.models.serialization import load
 from colddiff.models.tiling import TILE
 from colddiff.training import train as train_module
+from colddiff.training.config import TrainConfig
 from colddiff.training.train import train
 from colddiff.utils import config as config_module
 from colddiff.utils.config import registered
@@ -327,7 +328,7 @@ def test_the_printed_config_can_be_given_back(options, parsed, tmp_path, capsys)
 def test_every_setting_of_a_training_is_an_option_with_a_text(capsys):
     assert colddiff("train", "--help") == 0
     told = " ".join(capsys.readouterr().out.split())
-    texts = argument_texts(main.TrainConfig)
+    texts = argument_texts(TrainConfig)
     assert all(texts.values()), texts
     for name in texts:
         assert name == "data" or f"--{name.replace('_', '-')}" in told or name in told
