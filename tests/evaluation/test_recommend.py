@@ -11,8 +11,8 @@ from support.image_folders import pictures
 from support.recommending import RECOMMENDED, SETTINGS, measured, store, stored
 from torch import nn
 
-from colddiff.cli import main
-from colddiff.commands import train_restorer
+from colddiff.apps.cli.commands.train import run as train_restorer
+from colddiff.apps.cli.main import main
 from colddiff.data import load_data
 from colddiff.degradations import GaussianBlur
 from colddiff.evaluation import features

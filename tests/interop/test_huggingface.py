@@ -17,7 +17,7 @@ from support.image_folders import pictures
 from support.published_run import NAME
 
 import colddiff as cd
-from colddiff.cli import main
+from colddiff.apps.cli.main import main
 from colddiff.degradations import Desaturate
 from colddiff.evaluation.report import evaluate, write_card
 from colddiff.models.recommended import recommended_in

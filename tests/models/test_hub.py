@@ -17,7 +17,7 @@ from support.hub_lines import line
 from support.published_run import NAME
 
 import colddiff as cd
-from colddiff.cli import main
+from colddiff.apps.cli.main import main
 from colddiff.models import hub as hub_module
 from colddiff.models.hub import is_model_name
 from colddiff.models.redaction import without_folders

@@ -12,8 +12,9 @@ from support import tiny
 from support.blind import Sees, batches, blind, files, flat, flat_picture, framed, grey, restored
 from support.command_line import printed
 
-from colddiff.cli import main
-from colddiff.commands import MOST_LINES
+from colddiff.apps.cli.commands.restore import MOST_LINES
+from colddiff.apps.cli.main import main
+from colddiff.apps.cli.restore_files import Job, restore_files
 from colddiff.data import load_data
 from colddiff.data.framing import Framing
 from colddiff.degradations import GaussianBlur, GaussianMask, Interpolate
@@ -31,7 +32,6 @@ from colddiff.models.time_estimator import (
     posterior,
     targets,
 )
-from colddiff.restoring import Job, restore_files
 from colddiff.training.batches import Batches
 from colddiff.training.time_estimator import fit_estimator
 from colddiff.training.train import train

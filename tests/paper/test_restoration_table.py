@@ -11,7 +11,7 @@ from support.tiny import NET
 import colddiff.evaluation.rotation_classifier
 import colddiff.training.train
 from colddiff import IteratedBlur, Resolution, load_data
-from colddiff.cli import main
+from colddiff.apps.cli.main import main
 from colddiff.evaluation.feature_ensemble import Direction, direction
 from colddiff.evaluation.metrics import Summary, summary
 from colddiff.paper.generation_table import generation_table

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
-from test_public_names import NAMES
+from support.public_names import NAMES
 
 import colddiff as cd
 from colddiff.utils.config import registered

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from beside import beside
+from support.optional_packages import beside
 
 DOCS = Path(__file__).parents[2] / "docs"
 sys.path.insert(0, str(DOCS / "_tools"))

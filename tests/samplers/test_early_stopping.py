@@ -5,11 +5,11 @@ import torch
 from support import tiny
 from support.blind import blind, files, flat_picture, framed, grey, restored
 
+from colddiff.apps.cli.restore_files import Job, restore_files
 from colddiff.data import load_data
 from colddiff.data.framing import Framing
 from colddiff.degradations import GaussianBlur
 from colddiff.models.serialization import load
-from colddiff.restoring import Job, restore_files
 from colddiff.samplers.early_stopping import Settled
 
 BLUR = GaussianBlur(sigma_max=3.0)

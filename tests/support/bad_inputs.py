@@ -7,7 +7,8 @@ import zlib
 import numpy as np
 from PIL import Image
 
-from colddiff import GaussianBlur, cli
+from colddiff import GaussianBlur
+from colddiff.apps.cli import main as cli
 from support import tiny
 
 RUN = tiny.run_of(tiny.Same(), GaussianBlur(sigma_max=1.0), (3, 8, 8))

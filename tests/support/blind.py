@@ -5,11 +5,11 @@ from dataclasses import replace
 import torch
 
 from colddiff import viz
+from colddiff.apps.cli.restore_files import Job, restore_files
 from colddiff.data import load_data
 from colddiff.data.framing import Framing
 from colddiff.degradations import GaussianBlur
 from colddiff.models.time_estimator import Severity, SeverityEstimator
-from colddiff.restoring import Job, restore_files
 from colddiff.training.batches import Batches
 from support import tiny
 

@@ -1,6 +1,6 @@
 """Commands as users type them, in this process."""
 
-from colddiff import cli
+from colddiff.apps.cli import main as cli
 
 
 def command(*arguments: object) -> int:

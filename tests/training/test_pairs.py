@@ -16,7 +16,7 @@ from support import tiny
 from support.command_line import command
 from torch import nn
 
-from colddiff import Compose, GaussianBlur, Interpolate, commands, load, train
+from colddiff import Compose, GaussianBlur, Interpolate, load, train
 from colddiff.data import load_data
 from colddiff.training.batches import Batches
 from colddiff.training.checkpoints import snapshots
@@ -293,8 +293,8 @@ def measured(monkeypatch):
         seen.update(options, data=data)
         return Nothing()
 
-    monkeypatch.setattr(commands, "evaluate", evaluate)
-    monkeypatch.setattr(commands, "write_card", lambda run, report: None)
+    monkeypatch.setattr("colddiff.evaluation.report.evaluate", evaluate)
+    monkeypatch.setattr("colddiff.evaluation.report.write_card", lambda run, report: None)
     return seen
 
 
@@ -339,7 +339,7 @@ def test_training_images_that_only_a_run_names_are_asked_for(trained, folders, m
         named.append((source, options["split"]))
         return load_data(folders / "clean", **options)
 
-    monkeypatch.setattr(commands, "load_data", read)
+    monkeypatch.setattr("colddiff.data.dataset.load_data", read)
     assert command("eval", tmp_path / "run", "owner/album", *rest) == 0
     assert ("owner/album", "train") in named and len(measured["training"]) and not capsys.readouterr().err
 

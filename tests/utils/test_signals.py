@@ -7,7 +7,7 @@ import threading
 import pytest
 from support import tiny
 
-from colddiff import cli, commands
+from colddiff.apps.cli import main as cli
 from colddiff.training import loop
 from colddiff.training.checkpoints import last_good
 from colddiff.training.train import train
@@ -41,7 +41,7 @@ def test_a_signal_in_the_last_step_is_not_lost(tmp_path, monkeypatch):
 
 
 def test_sigterm_ends_any_command_with_its_code(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(commands, "evaluate", lambda *_, **__: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr("colddiff.evaluation.report.evaluate", lambda *_, **__: signal.raise_signal(signal.SIGTERM))
     before = signal.getsignal(signal.SIGTERM)
     assert cli.main(["eval", "digits", "digits", "--out", str(tmp_path / "report"), "--perception", "none"]) == 143
     assert capsys.readouterr().err == "colddiff: stopped\n" and signal.getsignal(signal.SIGTERM) is before
@@ -53,7 +53,7 @@ def test_a_second_signal_does_not_wait_for_threads_that_read(monkeypatch):
         raise KeyboardInterrupt(signal.SIGTERM)
 
     ends, codes = threading.Event(), []
-    monkeypatch.setattr(commands, "evaluate", stopped)
+    monkeypatch.setattr("colddiff.evaluation.report.evaluate", stopped)
     monkeypatch.setattr(os, "_exit", codes.append)
     cli.main(["eval", "digits", "digits", "--perception", "none"])
     ends.set()

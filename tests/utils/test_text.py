@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from colddiff import cli
-from colddiff.doctor import _shown, checkup
-from colddiff.doctor.findings import Finding
+from colddiff.apps.cli import main as cli
+from colddiff.apps.doctor import run_checks as checkup
+from colddiff.apps.doctor.examine import _shown
+from colddiff.apps.doctor.finding import Finding
 from colddiff.training.log import TAIL, last_lines
 from colddiff.utils.text import printable
 

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from test_official_import import blurred, preset, saved  # what an official file looks like
-from tiny import NET, config
+from support.official_files import blurred, preset, saved  # what an official file looks like
+from support.tiny import NET, config
 
 from colddiff import Animorph, CosineBetas, load, load_data, train
 from colddiff.apps.cli.main import main

@@ -5,9 +5,9 @@ import subprocess
 import sys
 
 import pytest
-from bad import inside, lines_of, picture
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.bad_inputs import inside, lines_of, picture
 
 from colddiff import viz
 from colddiff.apps.cli.command_table import COMMANDS

@@ -4,9 +4,9 @@ import json
 
 import pytest
 import torch
-from bad import Same, inside, lines_of
 from PIL import Image
-from tiny import run_of
+from support.bad_inputs import inside, lines_of
+from support.tiny import Same, run_of
 
 from colddiff import PixelMask, load, viz
 from colddiff.apps.cli.commands.plot_trajectory import _generated

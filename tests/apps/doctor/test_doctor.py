@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-import tiny
 import torch
 from packaging.requirements import Requirement
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from support import tiny
 
 from colddiff.apps.cli import main
 from colddiff.apps.doctor import examine as doctor

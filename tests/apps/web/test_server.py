@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from serving import app
+from support.web_server import app
 
 pytest.importorskip("gradio")
 

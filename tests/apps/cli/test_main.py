@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny
 import torch
 import yaml
 from PIL import Image
+from support import tiny
 
 from colddiff.apps.cli import index, main, restore_files
 from colddiff.apps.cli.commands import list as list_command

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny
 import torch
 from PIL import Image
+from support import tiny
 from torch import nn
 
 from colddiff import GaussianBlur, GaussianNoise, Interpolate, PixelMask, PixelNoise

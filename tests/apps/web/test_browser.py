@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from PIL import Image
-from serving import app
+from support.web_server import app
 
 pytest.importorskip("gradio")
 playwright = pytest.importorskip("playwright.sync_api")
