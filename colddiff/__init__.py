@@ -57,9 +57,9 @@ if TYPE_CHECKING:
     from .degradations.schedules import Cosine as Cosine
     from .degradations.schedules import Exponential as Exponential
     from .degradations.schedules import Linear as Linear
+    from .degradations.schedules import PiecewiseLinear as PiecewiseLinear
     from .degradations.schedules import Power as Power
     from .degradations.schedules import Schedule as Schedule
-    from .degradations.schedules import Table as Table
     from .evaluation import metrics as metrics
     from .evaluation.calibration import calibrate as calibrate
     from .evaluation.report import evaluate as evaluate

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from colddiff.models.precision import FastRestorer, pick_precision
+from colddiff.models.precision import CheckedRestorer, pick_precision
 from colddiff.samplers.cuda_graph import Recorded
 
 LARGEST_ERROR = 0.1  # of a valid lever: distance from eager float32, over what the network adds to its input
@@ -56,7 +56,7 @@ def as_we_ship(device: torch.device) -> Lever:
 
 def forward(net: nn.Module, lever: Lever, x: Tensor, t: Tensor) -> Callable[[], Tensor]:
     """A call of the network without gradients, whoever made it, by the library's own way to run one."""
-    R = FastRestorer(lever.placed(net, x.device).eval(), lever.precision, lever.compiled)
+    R = CheckedRestorer(lever.placed(net, x.device).eval(), lever.precision, lever.compiled)
     x = x.contiguous(memory_format=lever.layout)
     return _captured(R, x, t) if lever.captured else lambda: R(x, t)
 
@@ -67,6 +67,6 @@ def valid(answer: Tensor, exact: Tensor, x: Tensor) -> bool:
     return bool(error.isfinite() and error <= LARGEST_ERROR)
 
 
-def _captured(R: FastRestorer, x: Tensor, t: Tensor) -> Callable[[], Tensor]:
+def _captured(R: CheckedRestorer, x: Tensor, t: Tensor) -> Callable[[], Tensor]:
     replay = Recorded(lambda x, t: (R(x, t),) * 2, x, t)
     return lambda: replay(x, t)[0]

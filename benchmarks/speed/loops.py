@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import colddiff as cd
-from colddiff.models.precision import FastRestorer
+from colddiff.models.precision import CheckedRestorer
 from colddiff.samplers.base import Restorer
 from colddiff.samplers.cuda_graph import captured
 
@@ -40,11 +40,11 @@ def loop_table(millions: int, x: Tensor, effort: Effort) -> Table:
     steps = 2 if effort.quick else 50 if x.is_cuda else 5
     shipped = as_we_ship(x.device)
     net = shipped.placed(build("ours", millions), x.device).eval()
-    R = FastRestorer(net, shipped.precision)
+    R = CheckedRestorer(net, shipped.precision)
     loops = {f"ours, {name}": _ours(x, name, steps) for name in cd.SAMPLERS}
     calls: dict[str, Call] = {name: (lambda loop=loop: loop(R)) for name, loop in loops.items()}
     if effort.compile:
-        fast = FastRestorer(net, shipped.precision, compile=True)
+        fast = CheckedRestorer(net, shipped.precision, compile=True)
         calls[f"{BASE}, compiled"] = lambda: loops[BASE](fast)
     if x.is_cuda:
         recorded = {f"ours, {name}, captured": _ours(x, name, steps, captured) for name in RECORDED}

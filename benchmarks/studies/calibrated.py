@@ -43,7 +43,7 @@ def main() -> None:
         for name, op in ways.items():
             config = cd.TrainConfig(
                 data=str(args.data), degradation=op, out=str(args.out / f"{name.replace(' ', '-')}-{seed}"),
-                steps=args.steps, size="0.3M", flip=True, seed=seed, validate_every=10**6, sample_every=10**6,
+                steps=args.steps, unet_size="0.3M", flip=True, seed=seed, validate_every=10**6, sample_every=10**6,
             )  # fmt: skip
             run = trained(config, progress=False)
             for key, value in measured(run, name, test, sample, ways["calibrated"]):

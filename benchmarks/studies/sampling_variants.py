@@ -51,8 +51,9 @@ def main() -> None:
 
 def trained(args: argparse.Namespace) -> cd.Run:
     config = cd.TrainConfig(
-        data=args.data, degradation=TASKS[args.task][0], out=args.out, steps=args.steps, size="0.3M", seed=args.seed,
-        image_size=SIDE, rollout=args.rollout, precision="fp32", validate_every=NEVER, sample_every=NEVER,
+        data=args.data, degradation=TASKS[args.task][0], out=args.out, steps=args.steps, unet_size="0.3M",
+        seed=args.seed, image_size=SIDE, rollout=args.rollout, precision="fp32", validate_every=NEVER,
+        sample_every=NEVER,
     )  # fmt: skip
     return cd.train(config, progress=False)
 

@@ -21,10 +21,10 @@ from torch import Tensor
 import colddiff as cd
 from colddiff.degradations.noise_schedules import CosineBetas
 from colddiff.models.time_estimator import joined
-from colddiff.samplers.early_stopping import Settled
+from colddiff.samplers.early_stopping import EarlyStopping
 from colddiff.samplers.sample import named_sampler
+from colddiff.samplers.unknown_params import default_sampler
 from colddiff.samplers.unknown_params import restore as restored
-from colddiff.samplers.unknown_params import suited_sampler
 from colddiff.training.batches import Batches, random_times
 from colddiff.training.time_estimator import MOST, fit_estimator
 from colddiff.utils.rng import generator_for
@@ -71,7 +71,7 @@ def tell(args: argparse.Namespace) -> Iterator[Line]:
             seconds = time.perf_counter() - began
             x0, t, x = damaged(test, op, seed, IMAGES)
             for kind, given in (("8 bits", eight_bit(x)), ("unrounded", x)):
-                found = joined([net.severity(part) for part in given.split(AT_ONCE)])
+                found = joined([net.estimate(part) for part in given.split(AT_ONCE)])
                 line = {"idea": "tell", "operator": name, "seed": seed, "input": kind, "seconds": round(seconds, 1)}
                 line |= errors(found.t, t) | {"coverage": mean((found.low <= t) & (t <= found.high))}
                 points = torch.stack([t, found.t, found.low, found.high], dim=1)[:300]
@@ -98,10 +98,10 @@ def restore(args: argparse.Namespace) -> Iterator[Line]:
     """What a run makes of pictures from three starts; and what settling spares of 20, 50 and 100 calls."""
     run = cd.load(args.run, device="cpu", precision="fp32")
     test, op, sampler = cd.load_data(args.data, split="test", size=run.shape[1]), run.degradation, args.sampler
-    name, sampler = op.registered_name, sampler or suited_sampler(op)
+    name, sampler = op.registered_name, sampler or default_sampler(op)
     x0, t, x = damaged(test, op, 0, args.images)
     x = eight_bit(x)
-    told = run.severity(x).t
+    told = run.estimate_time(x).t
     yield {"idea": "told", "operator": name} | errors(told, t)
     for kind, starts in (("true", t), ("told", told), ("1", torch.ones_like(t))):
         steps = [max(1, round(20 * start)) for start in starts.tolist()]
@@ -131,7 +131,8 @@ def settling(run: cd.Run, sampler: str, x0: Tensor, name: str) -> Iterator[Line]
 
             times = cd.time_grid(steps, start, levels=op.level_times())
             whole, settled = (
-                [*restored(ask, op, x, times, sampler=named_sampler(sampler))][-1].x for ask in (run.R, Settled(R))
+                [*restored(ask, op, x, times, sampler=named_sampler(sampler))][-1].x
+                for ask in (run.R, EarlyStopping(R))
             )
             apart = (eight_bit(whole) - eight_bit(settled)).abs().mul(255).round()
             line = {"idea": "settle", "operator": name, "start": start, "steps": steps, "calls": asked / len(x0)}

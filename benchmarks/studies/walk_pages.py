@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from colddiff.utils.statistics import MEASURES, Spread
+from colddiff.utils.statistics import MEASURES, SeedStats
 from colddiff.viz.style import TEXT, look, name_axes, panels, scale
 
 from ..lib.tables import rewrite
@@ -54,7 +54,7 @@ def rollout_table(lines: Sequence[Line]) -> str:
 def order_table(lines: Sequence[Line]) -> str:
     names = ("rmse", "ssim", "off")
     rows = [
-        [*key, *(_spread(own, name).told(_digits(name)) for name in names)]
+        [*key, *(_spread(own, name).description(_digits(name)) for name in names)]
         for key, own in _groups(lines, "order", "data", "task", "calls", "sampler")
     ]
     return _markdown(["data", "damage", "calls", "sampler", "RMSE", "SSIM", "from the limit"], rows)
@@ -99,7 +99,7 @@ def order_figure(lines: Sequence[Line]) -> Figure:
     for k, (name, what) in enumerate((("off", "RMSE to the limit of small steps"), ("rmse", "RMSE to the truth"))):
         for ax, (data, title) in zip(axes[k * len(DATA) :], DATA.items(), strict=False):
             chosen = [line for line in lines if line["data"] == data and line["task"] == "blur"]
-            seen: dict[str, list[tuple[int, Spread]]] = {}
+            seen: dict[str, list[tuple[int, SeedStats]]] = {}
             for (sampler, calls), own in _groups(chosen, "order", "sampler", "calls"):
                 seen.setdefault(sampler, []).append((int(calls), _spread(own, name)))
             for sampler, points in seen.items():
@@ -121,7 +121,9 @@ PAGES = {
 # --- helpers ---------------------------------------------------------------------------------------------------------
 
 
-def _line(ax: Axes, points: Sequence[tuple[int, Spread]], colour: str, marker: str, label: str | None = None) -> None:
+def _line(
+    ax: Axes, points: Sequence[tuple[int, SeedStats]], colour: str, marker: str, label: str | None = None
+) -> None:
     x, y = zip(*((calls, value.mean) for calls, value in points), strict=True)
     ax.plot(x, y, color=colour, marker=marker, linewidth=1.6, label=label)
     for calls, value in points:
@@ -146,13 +148,17 @@ def _halves(lines: Sequence[Line], flag: str) -> tuple[list[Line], list[Line]]:
 
 def _compared(without: Sequence[Line], beside: Sequence[Line]) -> list[str]:
     """RMSE without and with, by how much it is less, seed by seed, and SSIM without and with."""
-    gains = Spread(tuple(round(a["rmse"] - b["rmse"], 4) + 0.0 for a, b in zip(without, beside, strict=True)))  # no -0
-    rmse, ssim = ([_spread(own, name).told(_digits(name)) for own in (without, beside)] for name in ("rmse", "ssim"))
-    return [*rmse, gains.told(4), *ssim]
+    gains = SeedStats(
+        tuple(round(a["rmse"] - b["rmse"], 4) + 0.0 for a, b in zip(without, beside, strict=True))
+    )  # no -0
+    rmse, ssim = (
+        [_spread(own, name).description(_digits(name)) for own in (without, beside)] for name in ("rmse", "ssim")
+    )
+    return [*rmse, gains.description(4), *ssim]
 
 
-def _spread(lines: Sequence[Line], name: str) -> Spread:
-    return Spread(tuple(float(line[name]) for line in lines))
+def _spread(lines: Sequence[Line], name: str) -> SeedStats:
+    return SeedStats(tuple(float(line[name]) for line in lines))
 
 
 def _digits(name: str) -> int:

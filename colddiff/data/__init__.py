@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from .dataset import ImageData as ImageData
     from .dataset import from_images as from_images
     from .dataset import load_data as load_data
+    from .dataset import with_targets as with_targets
     from .streaming.dataset import stream_data as stream_data
 
 # Loaded when first asked for: `import colddiff` needs one module of this package, and not these.
@@ -14,6 +15,7 @@ _LAZY = {
     "ImageData": "dataset",
     "from_images": "dataset",
     "load_data": "dataset",
+    "with_targets": "dataset",
     "stream_data": "streaming.dataset",
 }
 

@@ -23,7 +23,7 @@ Read = Callable[[str | Path | Image.Image], Image.Image]
 Batch = tuple[Tensor, Callable[[Tensor], Any]]
 
 
-def mapped(fn: Callable[[Tensor, Sequence[int]], Tensor], images: Any, read: Read) -> Any:
+def apply_to_images(fn: Callable[[Tensor, Sequence[int]], Tensor], images: Any, read: Read) -> Any:
     """fn of a batch (B, C, H, W) applied to images of any kind; answers of the same kind.
 
     Args:
@@ -38,9 +38,9 @@ def mapped(fn: Callable[[Tensor, Sequence[int]], Tensor], images: Any, read: Rea
         FileNotFoundError: no picture at a path.
     """
     if not isinstance(images, list | tuple):
-        batch, back = as_batch(images, read)
+        batch, back = to_batch(images, read)
         return back(fn(batch, range(len(batch))) if len(batch) else batch)
-    batches = [as_batch(image, read) for image in images]
+    batches = [to_batch(image, read) for image in images]
     ends = [*accumulate(len(batch) for batch, _ in batches)]
     answers: list[Any] = [None] * len(batches)
     for group in _alike([batch for batch, _ in batches]):
@@ -52,7 +52,7 @@ def mapped(fn: Callable[[Tensor, Sequence[int]], Tensor], images: Any, read: Rea
     return answers
 
 
-def as_batch(image: Any, read: Read) -> Batch:
+def to_batch(image: Any, read: Read) -> Batch:
     """Images of one kind as a float batch (B, C, H, W) in [0, 1], and what makes that kind of a batch again."""
     if isinstance(image, Tensor):
         return _of_tensor(image)

@@ -13,9 +13,9 @@ from torch import Tensor
 from ..utils.config import suggestion
 from ..utils.rng import permutation
 from .builtin import EMBEDDED
-from .decoding import listed, read_all
+from .decoding import read_all, truncate_list
 from .framing import Framing
-from .sources import Source, alone, in_memory, in_memory_pairs, in_pairs
+from .sources import Source, in_memory, in_memory_pairs, paired, single
 from .splits import SPLITS, members, row_names
 
 
@@ -66,11 +66,11 @@ def load_data(
     *,
     split: str = "train",
     size: int | None = None,
-    fit: Literal["resize", "crop", "tiles"] = "resize",
+    resize_mode: Literal["resize", "crop", "tiles"] = "resize",
     colour: Literal["auto", "grey", "rgb"] = "auto",
     background: tuple[float, ...] = (1.0,),
-    damaged: str | Path | None = None,
-    bad_share: float = 0.1,
+    paired_data: str | Path | None = None,
+    max_unreadable: float = 0.1,
 ) -> ImageData:
     """The images of a data set.
 
@@ -83,12 +83,12 @@ def load_data(
             held out and called test: every picture by a hash of its path or row, so that it keeps its side whatever
             else is there. Where it brings one of test and validation, it is "test", and where it brings both,
             "held_out" is validation. The protocol names what was taken.
-        size, fit, colour, background: see `Framing`.
-        damaged: the same pictures damaged, to be `params["endpoint"]`: a folder of pictures with the same relative
+        size, resize_mode, colour, background: see `Framing`.
+        paired_data: the same pictures damaged, to be `params["endpoint"]`: a folder of pictures with the same relative
             paths, suffix aside, or a table, array or data set with as many rows. A pair is framed alike and never
             falls on both sides of a split, nor do tiles of one picture.
-        bad_share: of the split's pictures, at most, that are unreadable or have no partner; they are left out with a
-            warning.
+        max_unreadable: of the split's pictures, at most, that are unreadable or have no partner; they are left out with
+            a warning.
 
     Returns:
         Images (N, C, H, W), all of them in memory: N C H W bytes, and as many of damaged ones.
@@ -100,21 +100,21 @@ def load_data(
     known = (*SPLITS, "held_out", "all")
     if split not in known:
         raise LookupError(f"no split is named {split!r}{suggestion(split, known)}; known: {', '.join(known)}")
-    framing = Framing(size=size, fit=fit, colour=colour, background=background)
+    framing = Framing(size=size, fit=resize_mode, colour=colour, background=background)
     protocol: dict[str, Any] = {"data": str(source), "split": split}
     if str(source) in EMBEDDED:
-        if damaged is not None:
-            raise ValueError(f"{str(source)!r} makes no pairs: damaged goes with images of your own")
+        if paired_data is not None:
+            raise ValueError(f"{str(source)!r} makes no pairs: paired_data goes with images of your own")
         protocol["split"] = "test" if split == "held_out" else split
         images, protocol["resize"] = EMBEDDED[str(source)](split, framing)
         return _described([images], framing, protocol)
-    if damaged is None:
-        return _read(alone(source, split, framing), framing, protocol, bad_share)
-    protocol["damaged"] = str(damaged)
-    return _read(in_pairs(source, damaged, split, framing), framing, protocol, bad_share)
+    if paired_data is None:
+        return _read(single(source, split, framing), framing, protocol, max_unreadable)
+    protocol["paired_data"] = str(paired_data)
+    return _read(paired(source, paired_data, split, framing), framing, protocol, max_unreadable)
 
 
-def beside(data: ImageData, others: ImageData) -> ImageData:
+def with_targets(data: ImageData, others: ImageData) -> ImageData:
     """Images that each have another one beside them, as `params["target"]`.
 
     The others in turn, as often as needed; of more others than images the last go unseen.
@@ -136,10 +136,10 @@ def from_images(
     damaged: Any = None,
     *,
     size: int | None = None,
-    fit: Literal["resize", "crop", "tiles"] = "resize",
+    resize_mode: Literal["resize", "crop", "tiles"] = "resize",
     colour: Literal["auto", "grey", "rgb"] = "auto",
     background: tuple[float, ...] = (1.0,),
-    bad_share: float = 0.1,
+    max_unreadable: float = 0.1,
 ) -> ImageData:
     """Images that are in memory.
 
@@ -147,18 +147,18 @@ def from_images(
         images: a tensor (N, C, H, W) or an array (N, H, W), (N, H, W, C) or (N, C, H, W), uint8 or float in [0, 1];
             or a list of Pillow images or paths.
         damaged: as many, of any of these kinds: the damaged image of the same position, to be `params["endpoint"]`.
-        size, fit, colour, background: see `Framing`.
-        bad_share: see `load_data`.
+        size, resize_mode, colour, background: see `Framing`.
+        max_unreadable: see `load_data`.
 
     Raises:
         TypeError: of another kind. ValueError: images that cannot be used.
     """
-    framing = Framing(size=size, fit=fit, colour=colour, background=background)
+    framing = Framing(size=size, fit=resize_mode, colour=colour, background=background)
     protocol = {"data": "images in memory", "split": "all"}
     if damaged is None:
-        return _read(in_memory(images, "images", framing), framing, protocol, bad_share)
-    protocol["damaged"] = "images in memory"
-    return _read(in_memory_pairs(images, damaged, framing), framing, protocol, bad_share)
+        return _read(in_memory(images, "images", framing), framing, protocol, max_unreadable)
+    protocol["paired_data"] = "images in memory"
+    return _read(in_memory_pairs(images, damaged, framing), framing, protocol, max_unreadable)
 
 
 def cut(data: ImageData) -> tuple[ImageData, ImageData]:
@@ -180,19 +180,19 @@ def _part(data: ImageData, rows: Tensor) -> ImageData:
     return ImageData(data.images[rows], data.protocol | {"images": int(rows.sum())}, params)
 
 
-def _read(source: Source, framing: Framing, protocol: dict[str, Any], bad_share: float) -> ImageData:
+def _read(source: Source, framing: Framing, protocol: dict[str, Any], max_unreadable: float) -> ImageData:
     """The pictures of a split: what is cut is pictures, and not tiles."""
-    if not 0 <= bad_share <= 1:
-        raise ValueError(f"bad_share must be in [0, 1], got {bad_share}")
+    if not 0 <= max_unreadable <= 1:
+        raise ValueError(f"max_unreadable must be in [0, 1], got {max_unreadable}")
     source = source.cut()
-    if source.whole and not source.names and not source.lonely:
+    if source.whole and not source.names and not source.unmatched:
         raise ValueError(
             f"{source.where!r} has no images in split {source.split!r}: nothing can be held out of one image, but "
             'split "all" has it'
         )
     read, broken = read_all(source.entries, len(source.names), framing, source.where)
-    bad = [*broken, *(told for _, told in source.lonely)]
-    _report(bad, len(read) + len(bad), source, bad_share)
+    bad = [*broken, *(told for _, told in source.unmatched)]
+    _report(bad, len(read) + len(bad), source, max_unreadable)
     channels = {frame.shape[0] for frames in read for frame in frames.tiles[0]}
     if len(channels) > 1 and channels != {1, 3}:
         raise ValueError(f"the images in {source.where!r} differ in channels: they have {sorted(channels)}")
@@ -203,23 +203,23 @@ def _read(source: Source, framing: Framing, protocol: dict[str, Any], bad_share:
     if source.matched:
         protocol["pairs"] = f"{source.matched}, {framing.pair_words}"
     if bad:
-        protocol["left_out"] = listed(bad)
+        protocol["left_out"] = truncate_list(bad)
     return _described(images, framing, protocol)
 
 
-def _report(bad: list[str], number: int, source: Source, bad_share: float) -> None:
+def _report(bad: list[str], number: int, source: Source, max_unreadable: float) -> None:
     """Warn of pictures that are left out, or raise where they are too many."""
     if not number:
         raise ValueError(f"{source.where!r} holds no images")
-    fault = "unreadable or without a partner" if source.lonely else "unreadable"
+    fault = "unreadable or without a partner" if source.unmatched else "unreadable"
     where = repr(source.where) + (f" (split {source.split!r})" if source.whole else "")
-    if len(bad) == number or len(bad) > bad_share * number:
+    if len(bad) == number or len(bad) > max_unreadable * number:
         raise ValueError(
-            f"{len(bad)} of {number} images in {where} are {fault}, and at most {bad_share:.0%} may be "
-            f"(bad_share): {', '.join(bad[:3])}{', ...' if len(bad) > 3 else ''}"
+            f"{len(bad)} of {number} images in {where} are {fault}, and at most {max_unreadable:.0%} may be "
+            f"(max_unreadable): {', '.join(bad[:3])}{', ...' if len(bad) > 3 else ''}"
         )
     if bad:
-        names = ", ".join(listed(bad))
+        names = ", ".join(truncate_list(bad))
         warnings.warn(f"left out {len(bad)} of {number} images in {where}, {fault}: {names}", stacklevel=4)
 
 

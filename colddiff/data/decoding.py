@@ -66,7 +66,7 @@ def read_all(
     return read, bad
 
 
-def listed(names: list[str]) -> list[str]:
+def truncate_list(names: list[str]) -> list[str]:
     """The first names, and how many more there are."""
     more = len(names) - MOST_NAMES
     return [*names[:MOST_NAMES], f"and {more} more"] if more > 0 else names

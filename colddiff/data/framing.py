@@ -51,7 +51,7 @@ class Framing(Configurable):
         """A picture as mode L or RGB, at its own size.
 
         Raises:
-            One of `pictures.UNREADABLE`: it is broken or no picture.
+            One of `image_io.UNREADABLE`: it is broken or no picture.
         """
         image = read_image(BytesIO(raw) if isinstance(raw, bytes) else raw, self.background)
         mode = {"auto": image.mode, "grey": "L", "rgb": "RGB"}[self.colour]

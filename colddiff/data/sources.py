@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..utils.config import suggestion
-from ..utils.text import printable
+from ..utils.text import escape_control
 from .builtin import EMBEDDED
 from .decoding import Named
 from .framing import Framing
@@ -57,7 +57,7 @@ class Source:
     entries: Iterable[tuple[Named, ...]]
     split: str = "all"
     whole: bool = False
-    lonely: tuple[tuple[str, str], ...] = ()
+    unmatched: tuple[tuple[str, str], ...] = ()
     matched: str = ""
 
     def cut(self) -> Source:
@@ -69,11 +69,11 @@ class Source:
             self,
             names=[*compress(self.names, mine)],
             entries=compress(self.entries, mine),
-            lonely=tuple(one for one in self.lonely if is_held_out(one[0]) != (self.split == "train")),
+            unmatched=tuple(one for one in self.unmatched if is_held_out(one[0]) != (self.split == "train")),
         )
 
 
-def alone(source: str | Path, split: str, framing: Framing) -> Source:
+def single(source: str | Path, split: str, framing: Framing) -> Source:
     """The pictures of a data set's split.
 
     Raises:
@@ -85,7 +85,7 @@ def alone(source: str | Path, split: str, framing: Framing) -> Source:
     return Source(str(source), [*chain(*names)], ((row,) for row in chain(*rows)), found, whole)
 
 
-def in_pairs(source: str | Path, damaged: str | Path, split: str, framing: Framing) -> Source:
+def paired(source: str | Path, damaged: str | Path, split: str, framing: Framing) -> Source:
     """The pictures of a split, each with the damaged one of the same name, or for tables of the same position.
 
     Raises:
@@ -101,7 +101,7 @@ def in_pairs(source: str | Path, damaged: str | Path, split: str, framing: Frami
         )
     if kinds[0] == "pictures":
         return _by_name(Path(source), Path(damaged), split)
-    clean, ruined = (alone(each, split, framing) for each in (source, damaged))
+    clean, ruined = (single(each, split, framing) for each in (source, damaged))
     return _by_position(clean, ruined)
 
 
@@ -227,7 +227,7 @@ def _root(path: Path) -> Path:
 def _namer(path: Path) -> Callable[[Path], str]:
     """How a file is called in messages that name the folder."""
     root = _root(path)
-    return lambda file: printable(file.relative_to(root).as_posix())
+    return lambda file: escape_control(file.relative_to(root).as_posix())
 
 
 def _parquet_rows(file: Path) -> tuple[int, Iterator[Named]]:

@@ -23,7 +23,7 @@ Params = dict[str, Tensor]
 Images = Float[Tensor, "B C H W"]
 
 # What a picture tells of a clean image more exactly than this is taken from it, and no restorer is asked.
-KNOWN_TO = 0.02
+TOLERANCE = 0.02
 
 
 class Claims(Flag):
@@ -144,13 +144,13 @@ class Degradation(Configurable, ABC):
             s: their severity, (B, 1, 1, 1).
             params: of the trajectory, with the tables.
             noise: standard deviation of what each value of y is off by, one or (B, 1, 1, 1); what is seen too faintly
-                to be known in spite of it (`kernels.is_told`) is not taken from y.
+                to be known in spite of it (`is_measured`) is not taken from y.
         """
         if Claims.POINTWISE not in self.claims:
             raise NotImplementedError(f"nothing in a picture is known for certain under {type(self).__name__}")
         offset = self.degrade(torch.zeros_like(y), s, params)
         gain = self.degrade(torch.ones_like(y), s, params) - offset
-        told = is_told(gain, noise)
+        told = is_measured(gain, noise)
         known = (y - offset) / torch.where(told, gain, 1)
         return lambda x: torch.where(told, known, x)
 
@@ -363,6 +363,6 @@ def check_images(x: Tensor) -> None:
         raise ValueError(f"expected images (B, C, H, W), got shape {tuple(x.shape)}; x[None] makes a batch of one")
 
 
-def is_told(gain: Tensor, noise: Tensor | float) -> Tensor:
-    """Whether what is seen multiplied by `gain`, and off by `noise` (a standard deviation), is known to `KNOWN_TO`."""
-    return gain.abs() * KNOWN_TO >= noise
+def is_measured(gain: Tensor, noise: Tensor | float) -> Tensor:
+    """Whether what is seen multiplied by `gain`, and off by `noise` (a standard deviation), is known to `TOLERANCE`."""
+    return gain.abs() * TOLERANCE >= noise

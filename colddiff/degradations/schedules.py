@@ -127,7 +127,7 @@ class Bridge(Schedule):
 
 @register("table")
 @dataclass(frozen=True, kw_only=True)
-class Table(Schedule):
+class PiecewiseLinear(Schedule):
     """Straight lines through `values`, evenly spaced in time; the first is 0, the last 1, and they increase."""
 
     values: tuple[float, ...] = (0.0, 1.0)

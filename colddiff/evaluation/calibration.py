@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..data.dataset import ImageData
 from ..degradations.base import BoundDegradation, Degradation, Images, Params, check_images
-from ..degradations.schedules import Linear, Table
+from ..degradations.schedules import Linear, PiecewiseLinear
 from ..utils.config import suggestion
 from ..utils.numerics import computing_dtype
 from ..utils.rng import generator_for
@@ -43,7 +43,8 @@ def calibrate(
     It is measured at the size of these images: at another size the same severity may look better or worse.
 
     Args:
-        degradation: any; only its schedule is replaced, by a `Table`. One with levels keeps them, at other times.
+        degradation: any; only its schedule is replaced, by a `PiecewiseLinear`. One with levels keeps them, at other
+            times.
         images: clean ones, (B, C, H, W) in [0, 1]; of `ImageData` at most 512, spread over all, with their own params.
         metric: "psnr", "ssim", "rmse", or a callable (x, x0) -> (B,). Its mean over the images is made linear.
         params: of tensors, what the degradation requires, a row per image; the rest is drawn once per image.
@@ -69,11 +70,11 @@ def calibrate(
         at_first = float(degradation.severity(torch.tensor(first / (knots - 1), dtype=torch.float64)))
         low = _beginning(sample, measured, at_first, degradation.levels)
     severities, values = refined(lambda s: sample.measure(s, measured), low, 1.0, knots)
-    curve = _curve(values, severities, f"{name} of {_told(degradation)}")
+    curve = _curve(values, severities, f"{name} of {_describe(degradation)}")
     begun = torch.linspace(0, low, first + 1, dtype=torch.float64)[:-1]
     table = [*begun.tolist(), *_inverted(curve, severities, knots - first).tolist()]
     # Digits beyond are rounding, which is not the same everywhere.
-    return replace(degradation, schedule=Table(values=tuple(float(f"{s:.12g}") for s in table)))
+    return replace(degradation, schedule=PiecewiseLinear(values=tuple(float(f"{s:.12g}") for s in table)))
 
 
 def measure_at(
@@ -92,7 +93,7 @@ def measure_at(
     s = degradation.severity(torch.as_tensor(times, dtype=torch.float64))
     measured, name = named_metric(metric)
     values = Sample.of(degradation, images, params, seed).measure(s.tolist(), measured)
-    return _finite(values, f"{name} of {_told(degradation)}", float(s.min())).mean(dim=1)
+    return _finite(values, f"{name} of {_describe(degradation)}", float(s.min())).mean(dim=1)
 
 
 def straightness(times: Tensor, values: Tensor) -> float:
@@ -282,5 +283,5 @@ def _spread(data: ImageData) -> Tensor:
     return torch.arange(n) * len(data) // max(n, 1)
 
 
-def _told(degradation: Degradation) -> str:
+def _describe(degradation: Degradation) -> str:
     return getattr(degradation, "registered_name", None) or type(degradation).__name__

@@ -17,7 +17,7 @@ MARGIN = 0.01  # by which share two ways may differ and count as equally good, h
 
 
 @dataclass(frozen=True)
-class Tried:
+class Outcome:
     """One way to restore, and how far from the clean images it came.
 
     Args:
@@ -25,7 +25,7 @@ class Tried:
         start: time of the damaged images.
         calls: of the restorer; 0 for a baseline, and for the damaged images themselves.
         distortion: RMSE of each image (N,).
-        perception: LPIPS, or what `perception.kid` makes, of each image (N,); None if it was not measured.
+        perception: LPIPS, or what `features.kid` makes, of each image (N,); None if it was not measured.
         steps: of the grid that was asked for, where they are not the calls: levels may be uneven.
     """
 
@@ -72,19 +72,19 @@ class Goal:
     name: str
     measure: str
 
-    def values(self, tried: Tried) -> Tensor:
+    def values(self, tried: Outcome) -> Tensor:
         found = tried.distortion if self.name == "distortion" else tried.perception
         assert found is not None
         return found
 
-    def mean(self, tried: Tried) -> float:
+    def mean(self, tried: Outcome) -> float:
         return float(self.values(tried).mean())
 
-    def worse(self, tried: Tried, best: Tried) -> bool:
+    def worse(self, tried: Outcome, best: Outcome) -> bool:
         """Whether one is worse than the best by more than the margin: the 95% interval of the differences by image."""
         return summary(self.values(tried) - self.values(best)).low > MARGIN * max(self.mean(best), 0.0)
 
-    def choice(self, ways: Sequence[Tried]) -> Tried:
+    def choice(self, ways: Sequence[Outcome]) -> Outcome:
         """The fewest calls that are not worse than the best, and better than the fewest measured if those are worse."""
         best, fewest = min(ways, key=self.mean), _fewest(ways)
         good = [t for t in ways if not self.worse(t, best)]
@@ -92,13 +92,13 @@ class Goal:
             good = [t for t in good if not t.calls or self.worse(fewest, t)]
         return min(good, key=lambda t: (t.calls, not t.damaged, self.mean(t)))
 
-    def gain(self, tried: Tried, other: Tried) -> Summary | None:
+    def gain(self, tried: Outcome, other: Outcome) -> Summary | None:
         """By which share of the other's mean one is lower, with its 95% interval by image; None where that is none."""
         whole = self.mean(other)
         return summary((self.values(other) - self.values(tried)) / whole) if whole > 0 else None
 
 
-def conclude(tried: Sequence[Tried], measure: str | None = None, features: str = "") -> list[str]:
+def conclude(tried: Sequence[Outcome], measure: str | None = None, features: str = "") -> list[str]:
     """Sentences: whether iterating is worth it, then per start what to take, then what holds over all starts.
 
     At each start the fewest restorer calls are named that are not worse than the best ones by more than 1%, by the
@@ -132,7 +132,7 @@ def conclude(tried: Sequence[Tried], measure: str | None = None, features: str =
     return [*lines, *left_out, _about(measure, features)]
 
 
-def recommend(tried: Sequence[Tried], measure: str | None = None) -> dict[str, tuple[Setting, ...]]:
+def recommend(tried: Sequence[Outcome], measure: str | None = None) -> dict[str, tuple[Setting, ...]]:
     """By goal and start the network's best: what `conclude` names, or would without the other ways, which are told too.
 
     Of no more than `MOST_CALLS` steps; nothing of a single image.
@@ -150,28 +150,28 @@ def _goals(measure: str | None) -> list[Goal]:
     return [Goal(name, of) for name, of in zip(GOALS, ("RMSE", measure), strict=True) if of is not None]
 
 
-def _by_start(tried: Sequence[Tried]) -> dict[float, list[Tried]]:
+def _by_start(tried: Sequence[Outcome]) -> dict[float, list[Outcome]]:
     """What can be compared, at the starts where that is the damaged images, and some way of the network."""
     starts = sorted({t.start for t in tried})
     found = {start: [t for t in tried if t.start == start and t.finite] for start in starts}
     return {start: here for start, here in found.items() if any(t.damaged for t in here) and any(t.calls for t in here)}
 
 
-def _setting(here: list[Tried], goal: Goal) -> Setting:
+def _setting(here: list[Outcome], goal: Goal) -> Setting:
     """What a restore takes at one start, and what is as good without a network."""
     own, pick = goal.choice([t for t in here if t.calls]), goal.choice(here)
     beaten_by = None if pick.calls else LEFT_ALONE if pick.damaged else pick.method
     return Setting(own.start, own.method, own.asked, len(own.distortion), beaten_by)
 
 
-def _fewest(ways: Sequence[Tried]) -> Tried:
+def _fewest(ways: Sequence[Outcome]) -> Outcome:
     """The way of the network with the fewest calls: one_shot, where it was measured."""
     return min((t for t in ways if t.calls), key=lambda t: (t.calls, t.method != "one_shot"))
 
 
-def _headline(goal: Goal, starts: dict[float, list[Tried]]) -> str:
+def _headline(goal: Goal, starts: dict[float, list[Outcome]]) -> str:
     """Whether iterating is worth it: at which starts and by how much, and why not at the others."""
-    paid: dict[float, tuple[Tried, Tried]] = {}
+    paid: dict[float, tuple[Outcome, Outcome]] = {}
     reasons: dict[str, list[float]] = {}
     for start, here in starts.items():
         pick, fewest = goal.choice(here), _fewest(here)
@@ -184,7 +184,7 @@ def _headline(goal: Goal, starts: dict[float, list[Tried]]) -> str:
     return f"{QUESTION} For {goal.name} {'; '.join(clauses)}."
 
 
-def _reason(goal: Goal, here: list[Tried], pick: Tried, fewest: Tried) -> str:
+def _reason(goal: Goal, here: list[Outcome], pick: Outcome, fewest: Outcome) -> str:
     """Why more calls are not worth it."""
     if pick.damaged:
         return "nothing beats the damaged picture by more than 1% and chance"
@@ -201,7 +201,7 @@ def _reason(goal: Goal, here: list[Tried], pick: Tried, fewest: Tried) -> str:
     return "more calls gain nothing beyond 1% and chance"
 
 
-def _paid(goal: Goal, pairs: list[tuple[Tried, Tried]]) -> str:
+def _paid(goal: Goal, pairs: list[tuple[Outcome, Outcome]]) -> str:
     """By which ways, and by how much, more calls are better."""
     counts: dict[str, list[int]] = {}
     for pick, _ in pairs:
@@ -220,7 +220,7 @@ def _paid(goal: Goal, pairs: list[tuple[Tried, Tried]]) -> str:
     return f"{' or '.join(ways)} has {much} {goal.measure} than {than}"
 
 
-def _where(found: Sequence[float], starts: dict[float, list[Tried]]) -> str:
+def _where(found: Sequence[float], starts: dict[float, list[Outcome]]) -> str:
     if len(found) == len(starts) > 1:
         return "at every start"
     texts = [f"{start:.2f}" for start in found]
@@ -237,7 +237,7 @@ def _percent(share: float) -> str:
     return f"{percent:.1f}%" if abs(percent) < 9.95 or 99 < percent < 100 else f"{percent:.0f}%"
 
 
-def _advice(here: list[Tried], goal: Goal) -> tuple[Tried, str]:
+def _advice(here: list[Outcome], goal: Goal) -> tuple[Outcome, str]:
     """What to take at one start, and the clause that says so."""
     damaged = next(t for t in here if t.damaged)
     best, pick = min(here, key=goal.mean), goal.choice(here)

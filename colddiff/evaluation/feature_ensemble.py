@@ -17,13 +17,13 @@ from ..utils.rng import seed_for
 from ..utils.safetensors_io import load_weights, write_tensors
 from .features import FEWEST, INSTALL_METRICS, Perception, inception, kid
 from .metrics import Summary, summary
-from .rotation_classifier import TurnClassifier, train_classifier
+from .rotation_classifier import RotationClassifier, train_classifier
 
 NUMBER = 3
-INSIDE = "judges-{:016x}-{}.safetensors"  # in the folder that they are kept in
+INSIDE = "ensemble-{:016x}-{}.safetensors"  # in the folder that they are kept in
 
 
-class Judges(nn.Module):
+class FeatureEnsemble(nn.Module):
     """Several feature networks as one: the features of all, (B, sum of F), side by side."""
 
     def __init__(self, nets: Sequence[nn.Module]) -> None:
@@ -36,12 +36,14 @@ class Judges(nn.Module):
         return torch.cat([net(x) for net in self.nets], dim=1)
 
     def kids(self, real: Tensor, other: Tensor) -> list[Tensor]:
-        """`perception.kid` of two sets of features as each network sees them: one number per image, (N,) each."""
+        """`features.kid` of two sets of features as each network sees them: one number per image, (N,) each."""
         pairs = zip(torch.split(real, self.widths, dim=1), torch.split(other, self.widths, dim=1), strict=True)
         return [kid(a, b) for a, b in pairs]
 
 
-def judges(training: ImageData, folder: Path, device: torch.device, *, progress: bool = True) -> Judges:
+def trained_ensemble(
+    training: ImageData, folder: Path, device: torch.device, *, progress: bool = True
+) -> FeatureEnsemble:
     """Three classifiers of quarter turns, trained on those images from different weights; kept in a folder.
 
     Each data set has its own there.
@@ -50,19 +52,19 @@ def judges(training: ImageData, folder: Path, device: torch.device, *, progress:
     for i in range(NUMBER):
         file = folder / INSIDE.format(key, i)
         if file.is_file():
-            net = TurnClassifier(training.images.shape[1])
+            net = RotationClassifier(training.images.shape[1])
             load_weights(net, file)
         else:
             net = train_classifier(training, device, seed=i, progress=progress)
             write_tensors(file, net.state_dict())
         nets.append(net.to(device).eval())
-    return Judges(nets)
+    return FeatureEnsemble(nets)
 
 
 def feature_sense(features: str, run: Run, training: ImageData, out: Path, progress: bool) -> Perception:
-    """Inception where it was asked for ("inception") or can be had ("auto"); else three networks ("judges").
+    """Inception where it was asked for ("inception") or can be had ("auto"); else three networks ("ensemble").
 
-    Its net is `Judges` either way.
+    Its net is `FeatureEnsemble` either way.
 
     Args:
         features: which.
@@ -71,18 +73,18 @@ def feature_sense(features: str, run: Run, training: ImageData, out: Path, progr
         out: the folder that they are kept in.
         progress: show a bar.
     """
-    if features not in ("auto", "inception", "judges"):
-        raise LookupError(f"features must be auto, inception or judges, got {features!r}")
-    if features != "judges":
+    if features not in ("auto", "inception", "ensemble"):
+        raise LookupError(f"features must be auto, inception or ensemble, got {features!r}")
+    if features != "ensemble":
         try:
-            net = Judges([inception(run)]).to(run.device).eval()
+            net = FeatureEnsemble([inception(run)]).to(run.device).eval()
             return Perception("Inception of torch-fidelity, as published numbers", "Inception", net)
         except (OSError, ModuleNotFoundError) as error:
             if features == "inception":
                 raise
             why = str(error).split(":")[0]
             warnings.warn(f"{why}: FID and KID see three networks trained on this data set instead", stacklevel=3)
-    judged = judges(training, out, run.device, progress=progress)
+    judged = trained_ensemble(training, out, run.device, progress=progress)
     told = (
         "not comparable with published FID: features of three small networks trained apart on this data set's training "
         "images (quarter turns); FID over all of them, KID the mean over them of the first 3,000 images, with the 95% "

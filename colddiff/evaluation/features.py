@@ -21,7 +21,7 @@ from ..models.serialization import SHIPPED
 from ..utils.config import suggestion
 from ..utils.numerics import exact_matmul
 from ..utils.safetensors_io import load_weights, write_tensors
-from .rotation_classifier import FEWEST_TRAINING, TurnClassifier, train_classifier
+from .rotation_classifier import FEWEST_TRAINING, RotationClassifier, train_classifier
 
 NAMES = ("auto", "classifier", "inception", "lpips")
 FILE = "features.safetensors"  # in a run's folder: the classifier that its evaluations share
@@ -43,7 +43,7 @@ class Perception:
         lpips: (B, C, H, W) twice -> (B,), or None.
     """
 
-    told: str
+    description: str
     features: str = ""
     net: nn.Module | None = None
     lpips: Callable[[Tensor, Tensor], Tensor] | None = None
@@ -53,7 +53,7 @@ class Perception:
         return "KID" if self.net is not None else "LPIPS" if self.lpips is not None else None
 
 
-def choose(
+def choose_features(
     run: Run, asked: str | nn.Module, *, training: ImageData | None = None, images: int, progress: bool = True
 ) -> Perception:
     """What measures the perception of a run's images.
@@ -206,11 +206,11 @@ def _with_features(
     return Perception(told + more, features=name, net=net.to(run.device).eval())
 
 
-def _classifier(run: Run, training: ImageData | None, progress: bool) -> tuple[TurnClassifier, str]:
+def _classifier(run: Run, training: ImageData | None, progress: bool) -> tuple[RotationClassifier, str]:
     """The classifier saved with a run, else a new one, saved; and where it is."""
     file = run.path / FILE
     if _saved(run):
-        net = TurnClassifier(run.shape[0])
+        net = RotationClassifier(run.shape[0])
         load_weights(net, file)
         return net, f"saved as {FILE} of the run"
     if training is None:

@@ -15,10 +15,10 @@ from ..degradations.base import Degradation
 from ..models.baselines import Baseline
 from ..models.run import Run
 from ..samplers.algorithms import SAMPLERS
-from ..samplers.sample import restorer_calls, sample, walks
-from ..samplers.time_grid import grid_within, steps_within
+from ..samplers.sample import restorer_calls, sample, supports
+from ..samplers.time_grid import default_grid, steps_within
 from ..samplers.unknown_params import restore
-from ..utils.distributed import is_first, place, shared
+from ..utils.distributed import is_first, map_over_processes, rank_and_world
 from ..utils.rng import generator_for
 from . import metrics
 from .features import Perception, features_of
@@ -27,7 +27,7 @@ PICTURED = 8
 
 
 @dataclass
-class Kept:
+class CaseResult:
     """What is kept of the images of one cell, batch by batch."""
 
     calls: int = 0
@@ -35,8 +35,8 @@ class Kept:
     features: list[Tensor] = field(default_factory=list)
     pictures: list[Tensor] = field(default_factory=list)
 
-    def __add__(self, other: Kept) -> Kept:
-        return Kept(
+    def __add__(self, other: CaseResult) -> CaseResult:
+        return CaseResult(
             self.calls, self.distances + other.distances, self.features + other.features, self.pictures + other.pictures
         )
 
@@ -47,17 +47,17 @@ class Kept:
 def measure(
     run: Run,
     data: ImageData,
-    compared: list[Cell],
+    compared: list[EvalCase],
     sense: Perception,
     *,
     baseline: Baseline | None,
     images: int,
     batch_size: int,
     seed: int,
-    eight_bit: bool,
+    quantize_inputs: bool,
     progress: bool,
-    chain: bool = False,
-) -> tuple[Tensor, list[Kept]]:
+    iterate_chain: bool = False,
+) -> tuple[Tensor, list[CaseResult]]:
     """The features of the first clean images, and what each cell did to them; see `report.evaluate`.
 
     Split over torchrun's processes, batch by batch: each gets all.
@@ -65,7 +65,7 @@ def measure(
     quiet = None if progress and is_first() else True
     with tqdm(total=images * len(compared), desc="evaluating", unit=" images", disable=quiet, leave=False) as bar:
 
-        def batch(k: int) -> tuple[list[Tensor], list[Kept]]:
+        def batch(k: int) -> tuple[list[Tensor], list[CaseResult]]:
             """The features of a batch, and what each cell did to it."""
             first = k * batch_size
             part = slice(first, min(first + batch_size, images))
@@ -75,17 +75,19 @@ def measure(
             params = (run.condition or run.degradation).draw_each(x0, keys) | given
             kept = []
             for cell in compared:
-                restored, calls = _restored(run, baseline, cell, x0, params, seed, first, eight_bit, chain)
+                restored, calls = _restored(
+                    run, baseline, cell, x0, params, seed, first, quantize_inputs, iterate_chain
+                )
                 restored = restored.clamp(0, 1)
                 features = [features_of(sense.net, restored)] if sense.net else []
                 pictures = [restored[: max(0, PICTURED - first)].cpu()]
-                kept.append(Kept(calls, [_distances(restored, x0, sense)], features, pictures))
-                bar.update(len(x0) * place()[1])
+                kept.append(CaseResult(calls, [_distances(restored, x0, sense)], features, pictures))
+                bar.update(len(x0) * rank_and_world()[1])
             return [features_of(sense.net, x0)] if sense.net else [], kept
 
-        batches = shared(batch, -(-images // batch_size))
+        batches = map_over_processes(batch, -(-images // batch_size))
     clean = [features for found, _ in batches for features in found]
-    kept = [reduce(Kept.__add__, (batch[k] for _, batch in batches)) for k in range(len(compared))]
+    kept = [reduce(CaseResult.__add__, (batch[k] for _, batch in batches)) for k in range(len(compared))]
     return torch.cat(clean) if clean else torch.empty(0), kept
 
 
@@ -93,13 +95,13 @@ def measure(
 
 
 def _restored(
-    run: Run, baseline: Baseline | None, cell: Cell, x0: Tensor, params: dict[str, Tensor],
-    seed: int, first: int, eight_bit: bool, chain: bool,
+    run: Run, baseline: Baseline | None, cell: EvalCase, x0: Tensor, params: dict[str, Tensor],
+    seed: int, first: int, quantize_inputs: bool, iterate_chain: bool,
 ) -> tuple[Tensor, int]:  # fmt: skip
     """The images of one cell, and how often the restorer was called for them."""
     true = (run.condition or run.degradation).bind(params, like=x0)
-    x = true.chain(x0, cell.start) if chain else true(x0, cell.start)
-    x = (x * 255).round() / 255 if eight_bit else x
+    x = true.chain(x0, cell.start) if iterate_chain else true(x0, cell.start)
+    x = (x * 255).round() / 255 if quantize_inputs else x
     if cell.classical:
         assert baseline is not None
         return baseline(x, torch.tensor(cell.start, dtype=torch.float64).expand(len(x))), 0
@@ -133,7 +135,7 @@ def _distances(restored: Tensor, x0: Tensor, sense: Perception) -> dict[str, Ten
 
 
 @dataclass(frozen=True)
-class Cell:
+class EvalCase:
     """One way to restore: what is measured in a row of the table.
 
     Args:
@@ -164,39 +166,39 @@ class Cell:
         return self.method if plain else f"{self.method}, {len(self.times) - 1}"  # type: ignore[arg-type]
 
 
-def cells(
+def eval_cases(
     degradation: Degradation, starts: Sequence[float], steps: Sequence[int], baseline: str | None = None,
     conditional: bool = False,
-) -> Iterator[Cell]:  # fmt: skip
+) -> Iterator[EvalCase]:  # fmt: skip
     """The rows of a table, by start: the damaged images, the baseline, every sampler of use, and oracles.
 
     A conditional restorer starts at t = 1 whatever damaged the picture, with params of its own.
     """
     levels = degradation.level_times()
     if conditional:
-        yield Cell("degraded", 1.0, None)
-        drawn = [name for name in ("estimated", "ddpm") if walks(name, degradation)]
+        yield EvalCase("degraded", 1.0, None)
+        drawn = [name for name in ("estimated", "ddpm") if supports(name, degradation)]
         names = drawn or ["improved"]
         for k in sorted(steps):
-            yield from (Cell(name, 1.0, *_grid(k, 1.0, levels)) for name in names)
+            yield from (EvalCase(name, 1.0, *_grid(k, 1.0, levels)) for name in names)
         return
     for start in _distinct(starts, levels):
-        yield Cell("degraded", start, None)
+        yield EvalCase("degraded", start, None)
         if baseline is not None:
-            yield Cell(baseline, start, None, classical=True)
-        yield Cell("one_shot", start, *_grid(1, start, levels))
+            yield EvalCase(baseline, start, None, classical=True)
+        yield EvalCase("one_shot", start, *_grid(1, start, levels))
         grids = {len(grid): (grid, count) for grid, count in (_grid(k, start, levels) for k in sorted(steps))}
-        names = [name for name in ("naive", "improved", "estimated") if walks(name, degradation)]
+        names = [name for name in ("naive", "improved", "estimated") if supports(name, degradation)]
         for grid in grids.values():
-            yield from (Cell(name, start, *grid) for name in names)
+            yield from (EvalCase(name, start, *grid) for name in names)
         if not degradation.deterministic:
             longest = grids[max(grids)]
-            yield from (Cell(f"{name} (oracle)", start, *longest) for name in ("naive", "improved"))
+            yield from (EvalCase(f"{name} (oracle)", start, *longest) for name in ("naive", "improved"))
 
 
 def _grid(steps: int, start: float, levels: Tensor | None) -> tuple[Tensor, int]:
     """A grid, and with how many steps it is asked for."""
-    return grid_within(steps, start, levels), steps_within(steps, start, levels)
+    return default_grid(steps, start, levels), steps_within(steps, start, levels)
 
 
 def _distinct(starts: Sequence[float], levels: Tensor | None) -> list[float]:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from ..data.dataset import ImageData
 from ..models.run import Run
 from ..samplers.base import Sampler
-from ..utils.distributed import is_first, place, shared
+from ..utils.distributed import is_first, map_over_processes, rank_and_world
 from ..utils.numerics import exact_matmul
 from ..utils.rng import generator_for
 from .features import FEWEST, Perception, features_of, fid, kid, with_error
@@ -33,7 +33,7 @@ SHOWN = 8
 
 
 @dataclass(frozen=True)
-class Generation:
+class MemorizationReport:
     """What was found about generated images.
 
     Args:
@@ -97,12 +97,12 @@ def check_generation(
     batch_size: int = 128,
     seed: int = 0,
     progress: bool = True,
-) -> Generation:
+) -> MemorizationReport:
     """Compare `number` generated images with training images, and with images (N, C, H, W) that were held out."""
     images = generated(run, range(seed, seed + number), progress=progress)
     trained = run.config.get("training", {})
-    mirrored, shift = bool(trained.get("flip")), int(trained.get("shift", 0))
-    found = compare(images, training, held_out, run.device, mirrored=mirrored, shift=shift)
+    mirrored, shift = bool(trained.get("flip")), int(trained.get("max_shift", 0))
+    found = nearest_neighbour_report(images, training, held_out, run.device, mirrored=mirrored, shift=shift)
     found.values.update({"seeds": [seed, seed + number - 1]})
     if perception.net is not None and min(number, len(held_out), len(training)) >= FEWEST:
         found.values.update(_distances(perception.net, images, training, held_out, run.device, batch_size))
@@ -122,13 +122,13 @@ def generated(
 
         def chunk(k: int) -> Tensor:
             images = run.sample(seeds[k * size : (k + 1) * size], steps=steps, sampler=sampler).cpu()
-            bar.update(len(images) * place()[1])
+            bar.update(len(images) * rank_and_world()[1])
             return images
 
-        return torch.cat(shared(chunk, -(-len(seeds) // size)))
+        return torch.cat(map_over_processes(chunk, -(-len(seeds) // size)))
 
 
-def compare(
+def nearest_neighbour_report(
     images: Tensor,
     training: ImageData,
     held_out: Tensor,
@@ -136,7 +136,7 @@ def compare(
     *,
     mirrored: bool = False,
     shift: int = 0,
-) -> Generation:
+) -> MemorizationReport:
     """Nearest training images of generated images, judged by those of held-out images.
 
     Near copies are those that are nearer than 95% of held-out images are, both in pixels and beside their other
@@ -169,7 +169,7 @@ def compare(
     verdict = _verdict(values, len(images), len(distance))
     shown = near.share.where(~near.same, 0).argsort(stable=True)[:SHOWN]
     pictures = [("generated", images[shown].cpu()), ("nearest training image", training[near.index[shown]])]
-    return Generation(values | {"verdict": verdict}, verdict, pictures)
+    return MemorizationReport(values | {"verdict": verdict}, verdict, pictures)
 
 
 def nearest(

@@ -10,15 +10,15 @@ from ..models.recommended import MOST_STARTS, Recommended
 from ..models.run import Run
 from ..models.serialization import recommended_for
 from ..utils.files import same_place
-from ..utils.text import printable
+from ..utils.text import escape_control
 from .features import why_not_saved
 
 STORE = ("auto", "always", "never")
 FEWEST_IMAGES = 32  # on which a default is measured
-ALWAYS = "--store always stores it all the same"
+ALWAYS = "--save-settings always stores it all the same"
 
 
-def make_default(run: Run, found: Recommended | None, protocol: Mapping[str, Any], when: str = "auto") -> str:
+def save_recommendation(run: Run, found: Recommended | None, protocol: Mapping[str, Any], when: str = "auto") -> str:
     """Make what was measured the default of a run's restores (`recommended`); and what became of it, in a line.
 
     Args:
@@ -30,7 +30,7 @@ def make_default(run: Run, found: Recommended | None, protocol: Mapping[str, Any
     """
     if when not in STORE:
         raise ValueError(f"when to store must be {', '.join(STORE)}, got {when!r}")
-    why = "as was asked (--store never)" if when == "never" else why_not_saved(run)
+    why = "as was asked (--save-settings never)" if when == "never" else why_not_saved(run)
     if when == "auto" and not why and (why := _why_not_by_itself(protocol, run.config["data"])):
         why += f" ({ALWAYS})"
     if why or found is None:
@@ -41,7 +41,7 @@ def make_default(run: Run, found: Recommended | None, protocol: Mapping[str, Any
     merged = known.updated(found)
     kept = merged.only(lambda goal, setting: setting not in found.settings.get(goal, ()))
     if known.data != found.data:
-        return f"not {_stored(f'what is there was measured on {printable(known.data)} ({ALWAYS})')}"
+        return f"not {_stored(f'what is there was measured on {escape_control(known.data)} ({ALWAYS})')}"
     if kept == merged:
         return f"not {_stored(f'what is there was measured on more images ({ALWAYS})')}"
     if max(map(len, merged.settings.values())) > MOST_STARTS:
@@ -70,7 +70,7 @@ def _why_not_by_itself(protocol: Mapping[str, Any], trained_on: Mapping[str, Any
         return "pictures come in 8 bits, and these did not"
     if protocol["images"] < FEWEST_IMAGES:
         return f"that takes {FEWEST_IMAGES} images, and {protocol['images']} were measured"
-    for part in ("data", "damaged"):
+    for part in ("data", "paired_data"):
         name, own = protocol.get(part), trained_on.get(part)
         if name != own and not (isinstance(name, str) and isinstance(own, str) and same_place(name, own)):
             return f"it was measured on {_named(name)}, and trained on {_named(own)}"
@@ -80,4 +80,4 @@ def _why_not_by_itself(protocol: Mapping[str, Any], trained_on: Mapping[str, Any
 
 
 def _named(place: Any) -> str:
-    return "other images" if place is None else printable(str(place))
+    return "other images" if place is None else escape_control(str(place))

@@ -17,16 +17,16 @@ from ..data.dataset import ImageData
 from ..models.baselines import Baseline, baseline_for, kind_for
 from ..models.card import model_card
 from ..models.recommended import LONGEST_NAME, Recommended
-from ..models.redaction import without_folders
+from ..models.redaction import strip_paths
 from ..models.run import Run
-from ..utils.distributed import first_then_all, same_everywhere
+from ..utils.distributed import broadcast_weights, main_process_first
 from ..utils.files import write_text
 from . import metrics, plots
-from .conclusion import Tried, conclude, recommend
-from .features import Perception, choose, fid, kid, with_error
-from .measure import PICTURED, Cell, Kept, cells, measure
-from .memorization import Generation, check_generation
-from .recommend import known_by_now, make_default
+from .conclusion import Outcome, conclude, recommend
+from .features import Perception, choose_features, fid, kid, with_error
+from .measure import PICTURED, CaseResult, EvalCase, eval_cases, measure
+from .memorization import MemorizationReport, check_generation
+from .recommend import known_by_now, save_recommendation
 
 STEPS = (2, 5, 10, 20)  # that samplers take: enough for a curve
 
@@ -48,7 +48,7 @@ class Report:
     rows: list[dict[str, Any]]
     pictures: list[tuple[str, Tensor]]
     conclusion: list[str]
-    generation: Generation | None = None
+    generation: MemorizationReport | None = None
     recommended: Recommended | None = None
 
     def to_json(self) -> str:
@@ -98,16 +98,16 @@ def evaluate(
     run: Run,
     data: ImageData,
     *,
-    starts: Sequence[float] = (0.25, 0.5, 0.75, 1.0),
+    start_times: Sequence[float] = (0.25, 0.5, 0.75, 1.0),
     steps: Sequence[int] = STEPS,
-    images: int | None = None,
+    num_images: int | None = None,
     batch_size: int = 128,
     seed: int = 0,
-    eight_bit: bool = True,
-    chain: bool = False,
-    perception: str | nn.Module | None = None,
-    training: ImageData | None = None,
-    generated: int = 0,
+    quantize_inputs: bool = True,
+    iterate_chain: bool = False,
+    features: str | nn.Module | None = None,
+    train_data: ImageData | None = None,
+    num_generated: int = 0,
     progress: bool = True,
 ) -> Report:
     """Measure a run on images; under torchrun every process calls it, does its share, and gets the whole report.
@@ -119,57 +119,68 @@ def evaluate(
     Args:
         run: what is measured.
         data: clean images.
-        starts: times in (0, 1] to which they are degraded.
+        start_times: times in (0, 1] to which they are degraded.
         steps: numbers of steps for the samplers that take several.
-        images: how many, from the first; None takes all.
+        num_images: how many, from the first; None takes all.
         batch_size: of the evaluation.
         seed: of the degradations' draws; image i gets its own stream.
-        eight_bit: round the damaged images to 8-bit levels (not clipped), as pictures come.
-        chain: damage the images by the steps of the chain, one after another, as code without a closed form does.
-        perception: "auto", "classifier", "inception", "lpips" or a feature network, as `perception.choose` takes it;
-            None leaves it out.
-        training: images that the run was trained on, for the classifier, the check of what is generated, and the
+        quantize_inputs: round the damaged images to 8-bit levels (not clipped), as pictures come.
+        iterate_chain: damage the images by the steps of the chain, one after another, as code without a closed form
+            does.
+        features: "auto", "classifier", "inception", "lpips" or a feature network, as `features.choose_features` takes
+            it; None leaves it out.
+        train_data: images that the run was trained on, for the classifier, the check of what is generated, and the
             baseline of a run that came without one.
-        generated: how many images to generate, and to compare with the training images.
+        num_generated: how many images to generate, and to compare with the training images.
         progress: show a bar.
     """
-    _check(run, data, starts, steps, images, generated, training)
+    _check(run, data, start_times, steps, num_images, num_generated, train_data)
     if batch_size < 1 or not len(data):
         raise ValueError(f"expected images, and at least one at a time, got {len(data)} and batch_size {batch_size}")
-    n = min(len(data), images or len(data))
-    baseline, told = _baseline(run, data, training)
+    n = min(len(data), num_images or len(data))
+    baseline, told = _baseline(run, data, train_data)
     named = None if baseline is None else baseline.name
-    compared = list(cells(run.degradation, starts, steps, named, conditional=run.condition is not None))
+    compared = list(eval_cases(run.degradation, start_times, steps, named, conditional=run.condition is not None))
     sense = Perception("not measured")
-    if perception is not None:
-        asked = perception
-        sense = first_then_all(lambda: choose(run, asked, training=training, images=n, progress=progress))
+    if features is not None:
+        asked = features
+        sense = main_process_first(
+            lambda: choose_features(run, asked, training=train_data, images=n, progress=progress)
+        )
         if sense.net is not None:
-            same_everywhere(sense.net)
+            broadcast_weights(sense.net)
     options: dict[str, Any] = {"batch_size": batch_size, "seed": seed, "progress": progress}
     clean, kept = measure(
-        run, data, compared, sense, baseline=baseline, images=n, eight_bit=eight_bit, chain=chain, **options
+        run,
+        data,
+        compared,
+        sense,
+        baseline=baseline,
+        images=n,
+        quantize_inputs=quantize_inputs,
+        iterate_chain=iterate_chain,
+        **options,
     )
     sound = [bool(k.of("rmse").isfinite().all()) for k in kept]
     seen = [torch.cat(k.features) if sense.net and ok else None for k, ok in zip(kept, sound, strict=True)]
     kids = [None if features is None else kid(clean, features) for features in seen]
     fids = [None if features is None else fid(clean, features) for features in seen]
     generation = None
-    if generated and run.prior is not None and training is not None:
-        generation = check_generation(run, generated, training, data[:n], sense, **options)
+    if num_generated and run.prior is not None and train_data is not None:
+        generation = check_generation(run, num_generated, train_data, data[:n], sense, **options)
     tried = _tried(compared, kept, kids)
-    named = str(without_folders(data.protocol).get("data", "images"))[: LONGEST_NAME // 2]
+    named = str(strip_paths(data.protocol).get("data", "images"))[: LONGEST_NAME // 2]
     if (split := data.protocol.get("split")) in ("train", "all"):
         named += f" ({split})"
     table = [told for told, ok in zip(zip(compared, kept, fids, kids, strict=True), sound, strict=True) if ok]
     lost = [f"{c.label} at t = {c.start:.2f}" for c, ok in zip(compared, sound, strict=True) if not ok]
     settings = recommend(tried, sense.measure)
     return Report(
-        protocol=protocol_of(run, data, n, eight_bit, chain, seed)
+        protocol=protocol_of(run, data, n, quantize_inputs, iterate_chain, seed)
         | told
         | ({"not finite": lost} if lost else {})
-        | ({} if perception is None else {"perception": sense.told})
-        | ({"generation": "left out: the run has no prior"} if generated and run.prior is None else {}),
+        | ({} if features is None else {"perception": sense.description})
+        | ({"generation": "left out: the run has no prior"} if num_generated and run.prior is None else {}),
         rows=[_row(*told) for told in table],
         pictures=[
             ("clean", data[: min(PICTURED, n)]),
@@ -188,10 +199,10 @@ def _baseline(run: Run, data: ImageData, training: ImageData | None) -> tuple[Ba
         return None, {}
     own = run.baseline or baseline_for(run.degradation)
     if own is not None and own.fits(shape):
-        return own, {"baseline": own.told}
+        return own, {"baseline": own.description}
     if training is not None and tuple(training.images.shape[1:]) == shape:
-        return baseline_for(run.degradation, training), {"baseline": kind.told}
-    why = "the run came without statistics, name its training images (--training)"
+        return baseline_for(run.degradation, training), {"baseline": kind.description}
+    why = "the run came without statistics, name its training images (--train-data)"
     if own is not None:
         why = f"it was fitted to images of another size than {shape[1]} x {shape[2]}"
     return None, {"baseline": f"{kind.name} left out: {why}"}
@@ -215,23 +226,25 @@ def _check(
     if data.images.shape[1] != run.shape[0]:
         raise ValueError(f"the run takes {run.shape[0]} channels, the images have {data.images.shape[1]}")
     if generated < 0:
-        raise ValueError(f"the number of images to generate (--generate) must be >= 0, got {generated}")
+        raise ValueError(f"the number of images to generate (--num-generated) must be >= 0, got {generated}")
     if generated and run.prior is not None and training is None:
         raise ValueError(
-            f"checking {generated} generated images needs the training images: name them with training (--training)"
+            f"checking {generated} generated images needs the training images: name them with training (--train-data)"
         )
 
 
-def _tried(compared: list[Cell], kept: list[Kept], kids: list[Tensor | None]) -> list[Tried]:
+def _tried(compared: list[EvalCase], kept: list[CaseResult], kids: list[Tensor | None]) -> list[Outcome]:
     """What a user could do: nothing that knows the true params."""
     return [
-        Tried(c.method, c.start, k.calls, k.of("rmse"), k.of("lpips") if "lpips" in k.distances[0] else values, c.steps)
+        Outcome(
+            c.method, c.start, k.calls, k.of("rmse"), k.of("lpips") if "lpips" in k.distances[0] else values, c.steps
+        )
         for c, k, values in zip(compared, kept, kids, strict=True)
         if not c.oracle
     ]
 
 
-def _row(cell: Cell, kept: Kept, fid: float | None, kid: Tensor | None) -> dict[str, Any]:
+def _row(cell: EvalCase, kept: CaseResult, fid: float | None, kid: Tensor | None) -> dict[str, Any]:
     row: dict[str, Any] = {
         "method": cell.method,
         "start": round(cell.start, 6),
@@ -268,22 +281,24 @@ def _words(value: Any, key: str) -> str:
 def write_card(run: Run, report: Report) -> str:
     """What a measured training leaves in its folder: the files of `Report.save`, the default of its restores, its card.
 
-    The card is RUN/README.md, with the table. Returns what `make_default` says.
+    The card is RUN/README.md, with the table. Returns what `save_recommendation` says.
     """
     report.save(run.path, "report")
-    stored = make_default(run, report.recommended, report.protocol)
-    shared = replace(report, protocol=without_folders(report.protocol))
+    stored = save_recommendation(run, report.recommended, report.protocol)
+    shared = replace(report, protocol=strip_paths(report.protocol))
     told = replace(run, recommended=known_by_now(run))
     write_text(run.path / "README.md", model_card(told, shared.to_markdown(), report.rows, shared.protocol))
     return stored
 
 
-def protocol_of(run: Run, data: ImageData, n: int, eight_bit: bool, chain: bool, seed: int) -> dict[str, Any]:
+def protocol_of(
+    run: Run, data: ImageData, n: int, quantize_inputs: bool, iterate_chain: bool, seed: int
+) -> dict[str, Any]:
     """Data, sizes, rounding, averages, params, network and seed; see `report.evaluate`."""
     return data.protocol | {
         "images": n,
-        "input": ("rounded to 8-bit levels, not clipped" if eight_bit else "float32")
-        + (", by the steps of the chain" if chain else ""),
+        "input": ("rounded to 8-bit levels, not clipped" if quantize_inputs else "float32")
+        + (", by the steps of the chain" if iterate_chain else ""),
         "output": "clipped to [0, 1], not rounded",
         "averaging": "global: one root mean square over all values; mean: per image, 95% normal interval",
         "ssim": f"Gaussian, sigma 1.5, {metrics.ssim_window(min(data.images.shape[2:]))} taps, borders left out",

@@ -22,7 +22,7 @@ CHECKED = 1000  # images for the scale of the features, and as many held out for
 FEWEST_TRAINING = 20  # images
 
 
-class TurnClassifier(nn.Module):
+class RotationClassifier(nn.Module):
     """Tells by how many quarter turns an image was rotated; its features are what it saw, averaged over the image.
 
     Source: Gidaris et al. 2018, "Unsupervised representation learning by predicting image rotations". The features
@@ -70,12 +70,12 @@ class TurnClassifier(nn.Module):
 @exact_matmul()
 def train_classifier(
     training: ImageData, device: torch.device, *, seed: int = 0, progress: bool = True
-) -> TurnClassifier:
+) -> RotationClassifier:
     """A classifier of quarter turns from at least FEWEST_TRAINING training images: on a CPU, the same every time."""
     rows = held_out(len(training), "train")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        net = TurnClassifier(training.images.shape[1]).to(device)
+        net = RotationClassifier(training.images.shape[1]).to(device)
     optimizer = torch.optim.AdamW(net.parameters())
     draw = torch.Generator().manual_seed(seed)
     bar = tqdm(range(STEPS), desc="training the feature classifier", leave=False, disable=None if progress else True)
@@ -115,7 +115,7 @@ def _parts(rows: Tensor) -> list[Tensor]:
 
 
 @torch.no_grad()
-def _finish(net: TurnClassifier, training: ImageData, rows: Tensor, device: torch.device) -> None:
+def _finish(net: RotationClassifier, training: ImageData, rows: Tensor, device: torch.device) -> None:
     """The scale of the features, and the accuracy on the images that were held out of the training ones."""
     known = torch.cat([net(training[part].to(device)) for part in _parts(rows)])
     right = []

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..data.dataset import ImageData
 from ..degradations.base import BoundDegradation, Degradation, Images, Params
-from ..samplers.time_grid import grid_within, on_levels
+from ..samplers.time_grid import default_grid, on_levels
 from . import metrics
 from .calibration import STILL, Sample, refined
 
@@ -53,7 +53,7 @@ def wasserstein_times(
     """
     sample = Sample.of(degradation, images, params, seed)
     levels = degradation.level_times()
-    begin = grid_within(steps, start, levels)[0]
+    begin = default_grid(steps, start, levels)[0]
     if begin.dim():
         raise ValueError(f"start must be one number, got one per image: {begin.tolist()}")
     high = float(degradation.severity(begin))

@@ -14,19 +14,19 @@ from PIL import Image
 
 from ..data.builtin import EMBEDDED
 from ..data.image_io import naming, without_warnings
-from ..evaluation.memorization import Generation
+from ..evaluation.memorization import MemorizationReport
 from ..evaluation.report import Report
 from ..models.card import model_card
 from ..models.hub import FILES, is_cached
 from ..models.recommended import FILE as RECOMMENDED
 from ..models.recommended import recommended_in
-from ..models.redaction import machine_path, without_folders
+from ..models.redaction import find_local_path, strip_paths
 from ..models.run import Run
 from ..models.serialization import load
 from ..samplers.priors import Empirical
 from ..utils.files import check_plain, read_json, write_json, write_text
 from ..utils.huggingface import is_repository, quietly, why
-from ..utils.text import unmarked
+from ..utils.text import escape_markdown
 
 SHOWN = ("README.md", "report.json", "report.png")  # for people, beside the run
 
@@ -43,7 +43,7 @@ def push(
 ) -> str:
     """Publish a run on the Hugging Face hub, in one commit, and return its address: `load(repo)` brings it back.
 
-    What leaves the machine: config, weights, prior, baseline, estimator of severity, recommended settings, a model
+    What leaves the machine: config, weights, prior, baseline, time estimator, recommended settings, a model
     card, and the report with its picture of held-out images. Folders are named by their last part. All of it is
     loaded, before anything is sent.
 
@@ -78,11 +78,11 @@ def stage(run: Run, folder: Path, repo: str, *, license: str | None = None, prio
     for name in (name for name in FILES if name.endswith(".safetensors")):
         if (run.path / name).exists() and (prior or name != "prior.safetensors"):
             shutil.copyfile(_own(run, run.path / name), folder / name)
-    config = without_folders(run.config)
+    config = strip_paths(run.config)
     _check_told(config, "config.json")
     write_json(folder / "config.json", config if prior else config | {"prior": None})
     if (run.path / RECOMMENDED).exists() and (found := recommended_in(_own(run, run.path / RECOMMENDED).parent)):
-        told = without_folders(found.to_dict())
+        told = strip_paths(found.to_dict())
         _check_told(told, RECOMMENDED)
         write_json(folder / RECOMMENDED, told)
     own = copy.deepcopy(run.net) if config["restorer"] is None else None
@@ -91,7 +91,7 @@ def stage(run: Run, folder: Path, repo: str, *, license: str | None = None, prio
     rows: list[dict[str, Any]] = []
     table = protocol = None
     if report is not None:
-        shared = replace(report, protocol=without_folders(report.protocol))
+        shared = replace(report, protocol=strip_paths(report.protocol))
         table, rows, protocol = _table(shared), report.rows, shared.protocol
         _check_told(shared.protocol, "the report")
         write_text(folder / "report.json", shared.to_json())
@@ -117,7 +117,7 @@ def _check_prior(run: Run, asked: bool | None) -> None:
 
 def _check_told(told: Any, where: str) -> None:
     """Raise where others would learn of a folder of this machine."""
-    found = machine_path(told)
+    found = find_local_path(told)
     if found is not None:
         raise ValueError(f"{where} would tell others of {found!r}: only the last part of a path should be in a setting")
 
@@ -149,8 +149,10 @@ def _picture(file: Path) -> Path:
 def _table(report: Report) -> str:
     """The measured table, of which every text is shown and none does anything: a stranger may have written it."""
     made = report.generation
-    generation = None if made is None else Generation(unmarked(made.values), unmarked(made.verdict), [])
-    texts = {name: unmarked(getattr(report, name)) for name in ("protocol", "rows", "conclusion")}
+    generation = (
+        None if made is None else MemorizationReport(escape_markdown(made.values), escape_markdown(made.verdict), [])
+    )
+    texts = {name: escape_markdown(getattr(report, name)) for name in ("protocol", "rows", "conclusion")}
     return replace(report, generation=generation, **texts).to_markdown()
 
 
@@ -163,7 +165,7 @@ def _report(run: Run) -> tuple[Report | None, Path]:
         try:
             if told["protocol"]["weights"] == f"averaged, step {run.config['step']}":
                 made = told.get("generation")
-                generation = None if made is None else Generation(made, made["verdict"], [])
+                generation = None if made is None else MemorizationReport(made, made["verdict"], [])
                 report = Report(told["protocol"], told["rows"], [], told["conclusion"], generation)
                 _table(report)  # or it has no such numbers
                 return report, folder

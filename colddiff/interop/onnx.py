@@ -89,7 +89,7 @@ def export_onnx(
         )
     model = written.model_proto
     _tidy(model)
-    onnx.helper.set_model_props(model, _told(run, sampler))
+    onnx.helper.set_model_props(model, _describe(run, sampler))
     content = model.SerializeToString()
     _check(onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"]), run, sampler)
     write_whole(path, lambda part: part.write_bytes(content))
@@ -173,7 +173,7 @@ def _check(session: Any, run: Run, sampler: str | None) -> None:
                 )
 
 
-def _told(run: Run, sampler: str | None) -> dict[str, str]:
+def _describe(run: Run, sampler: str | None) -> dict[str, str]:
     """What a file says of itself."""
     graph = "x0_hat = R(x, t)" if sampler is None else f"x_s = {sampler}(x_t, t, s)"
     header = {"library": "colddiff", "version": version("colddiff"), "range": "[0, 1]", "graph": graph}

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..data.convert import as_batch
+from ..data.convert import to_batch
 from ..data.framing import Framing
 from ..degradations.base import Claims, Degradation
 from ..degradations.families.black_box import FromCallable, made, torch_seeded
@@ -60,7 +60,7 @@ class AsTransform(v2.Transform):  # type: ignore[misc]  # torchvision has no typ
         return {"seed": int(torch.randint(2**62, (), generator=self.generator))}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        batch, back = as_batch(inpt, READ)
+        batch, back = to_batch(inpt, READ)
         times, own = drawn(self.degradation, batch, self.t, torch.Generator().manual_seed(params["seed"]))
         damaged = self.degradation(batch, times, own)
         exact = isinstance(inpt, Tensor) and inpt.is_floating_point()

@@ -33,7 +33,7 @@ class Baseline(ABC):
 
     name: ClassVar[str]
     needs: ClassVar[tuple[str, ...]] = ()
-    told: ClassVar[str]  # what it is, for a report's protocol
+    description: ClassVar[str]  # what it is, for a report's protocol
 
     degradation: Degradation
     statistics: dict[str, Tensor] = field(default_factory=dict, repr=False)

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..degradations.base import Images
 
 
-def in_parts(
+def in_chunks(
     make: Callable[[Sequence[torch.Generator]], Images], seeds: Sequence[int], size: int, *, fewer: bool
 ) -> Images:
     """Images by seed, always so many at a time, the last ones padded: the last bits of a network depend on the number.
@@ -37,7 +37,7 @@ def in_parts(
     return torch.cat(made)
 
 
-def of_each(time: float | Tensor, places: Sequence[int], name: str) -> float | Tensor:
+def per_image(time: float | Tensor, places: Sequence[int], name: str) -> float | Tensor:
     """The times of the images at some places among all that were given.
 
     Raises:
@@ -50,7 +50,7 @@ def of_each(time: float | Tensor, places: Sequence[int], name: str) -> float | T
     return time[list(places)]
 
 
-def apart(fn: Callable[[Tensor, Sequence[int]], Tensor], x: Tensor, keys: Sequence[Hashable]) -> Tensor:
+def apply_grouped(fn: Callable[[Tensor, Sequence[int]], Tensor], x: Tensor, keys: Sequence[Hashable]) -> Tensor:
     """fn of the images (B, ...) of each key by themselves, and of their rows; what it makes of them, in order."""
     alike: dict[Hashable, list[int]] = {}
     for row, key in enumerate(keys):

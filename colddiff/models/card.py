@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..samplers.priors import Empirical
-from ..utils.text import unmarked
+from ..utils.text import escape_markdown
 from .recommended import FILE as RECOMMENDED
-from .redaction import hub_dataset, without_folders
+from .redaction import hub_dataset, strip_paths
 from .run import Run
 
 PAPER = "https://arxiv.org/abs/2208.09392"
@@ -35,13 +35,13 @@ def model_card(
         repo: owner/name on the hub; the folder's name, if it is not there.
         license: one that the hub knows.
     """
-    config, name = without_folders(run.config), repo or run.path.name
+    config, name = strip_paths(run.config), repo or run.path.name
     settings = {"training": config["training"], "data": config["data"]}
     return f"""---
 {_header(run, config, rows, protocol or {}, name, license)}
 ---
 
-# {unmarked(name.rpartition("/")[2])}: restorer of `{config["degradation"]["type"]}`
+# {escape_markdown(name.rpartition("/")[2])}: restorer of `{config["degradation"]["type"]}`
 
 A [cold diffusion]({PAPER}) model of colddiff {config["version"]}: a network that undoes one degradation of images, and
 that degradation.
@@ -92,7 +92,7 @@ def _results(rows: Sequence[Mapping[str, Any]], protocol: Mapping[str, Any], kin
     """What the network made of the most damaged images, for the hub's index; nothing that knew the true params."""
     from huggingface_hub import EvalResult
 
-    told = without_folders(dict(protocol))
+    told = strip_paths(dict(protocol))
     last = max((row["start"] for row in rows), default=None)
     return [
         EvalResult(
@@ -125,7 +125,7 @@ def _recommended(run: Run) -> str:
     """What a restore takes where nobody chose."""
     if run.recommended is None:
         return ""
-    where = f"`{RECOMMENDED}`, measured on {unmarked(str(run.recommended))}"
+    where = f"`{RECOMMENDED}`, measured on {escape_markdown(str(run.recommended))}"
     ways = "\n".join(f"- {line}" for line in run.recommended.lines(run.degradation.level_times()))
     return f"\nWhere neither sampler nor steps are given, `restore` takes ({where}):\n\n{ways}\n"
 
@@ -142,13 +142,13 @@ def _limits(run: Run, config: dict[str, Any]) -> str:
     channels, height, width = run.shape
     colour = {1: "one channel (grey)", 3: "three channels (colour)"}.get(channels, f"{channels} channels")
     number = f"{data['images']} images" if "images" in data else "images"
-    source = unmarked(data.get("data", "unknown data"))
-    split = f" (split {unmarked(data['split'])})" if "split" in data else ""
-    batch = training.get("batch_size", 0) * training.get("accumulate", 1)
+    source = escape_markdown(data.get("data", "unknown data"))
+    split = f" (split {escape_markdown(data['split'])})" if "split" in data else ""
+    batch = training.get("batch_size", 0) * training.get("grad_accumulation", 1)
     total = training.get("total_steps", config["step"])
     planned = f" of {total} that were planned" if total != config["step"] else ""
     batches = f", with batches of {batch} images" if batch else ""
-    blind = [] if run.estimator is None else [f"How damaged a picture is it tells: {run.estimator.told}."]
+    blind = [] if run.estimator is None else [f"How damaged a picture is it tells: {run.estimator.description}."]
     lines = [
         f"It was trained on {number} of {source}{split}, {height} x {width} pixels, "
         f"{colour}, for {config['step']} steps{planned}{batches}. It has seen nothing else: what it does with other "

@@ -12,7 +12,7 @@ from ..utils.huggingface import is_repository, quietly, why
 
 # All that a run is, and all that is ever downloaded: nothing that could be executed.
 FILES = (
-    "config.json", "model.safetensors", "prior.safetensors", "baseline.safetensors", "severity.safetensors",
+    "config.json", "model.safetensors", "prior.safetensors", "baseline.safetensors", "time_estimator.safetensors",
     "recommended.json",
 )  # fmt: skip
 

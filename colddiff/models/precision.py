@@ -40,7 +40,7 @@ def pick_precision(precision: str, device: torch.device) -> str:
 
 
 @dataclass(frozen=True)
-class Way:
+class ComputePath:
     """One way to compute a network's answer, and the inputs for which it was found to be right, or wrong."""
 
     name: str
@@ -55,7 +55,7 @@ class Way:
         return (*image, x.shape[0], x.stride(), t.dtype, t.stride()) if self.compiled else image
 
 
-class FastRestorer:
+class CheckedRestorer:
     """R(x, t) of a network: the fastest way first, and the next one, with a warning, where it fails its check.
 
     The first answer for images of a new size (compiled: for every new batch) is looked at: it must be finite, and for
@@ -69,14 +69,16 @@ class FastRestorer:
     """
 
     def __init__(self, net: nn.Module, precision: str = "fp32", compile: bool = False) -> None:
-        self.exact = Way("eager float32", math.inf, autocast(net, "fp32"))
+        self.exact = ComputePath("eager float32", math.inf, autocast(net, "fp32"))
         self.ways = [self.exact]
         if precision == "bf16":
-            self.ways.insert(0, Way("eager bf16", TOLERANCE["bf16"], autocast(net, "bf16")))
+            self.ways.insert(0, ComputePath("eager bf16", TOLERANCE["bf16"], autocast(net, "bf16")))
         if precision == "bf16" and hasattr(net, "to_bfloat16") and not net.training:
-            self.ways.insert(0, Way("bf16 weights", TOLERANCE["bf16"], in_bfloat16(net)))
+            self.ways.insert(0, ComputePath("bf16 weights", TOLERANCE["bf16"], in_bfloat16(net)))
         if compile:
-            self.ways.insert(0, Way(f"compiled {precision}", TOLERANCE[precision], compiled(net, precision), True))
+            self.ways.insert(
+                0, ComputePath(f"compiled {precision}", TOLERANCE[precision], compiled(net, precision), True)
+            )
         self.used = self.ways[0].name  # for the images that were seen last
 
     def bind(self, condition: Tensor) -> Restorer:
@@ -98,7 +100,7 @@ class FastRestorer:
                 warnings.warn(f"the network in {way.name} {complaint}: {size} go on in {following.name}", stacklevel=2)
         return way.call(x, t, *condition).to(x.dtype)
 
-    def _tried(self, way: Way, *given: Tensor) -> tuple[Tensor | None, str]:
+    def _tried(self, way: ComputePath, *given: Tensor) -> tuple[Tensor | None, str]:
         """The answer if it is right, else what is wrong with it."""
         try:
             answer = way.call(*given)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..samplers.algorithms import SAMPLERS
 from ..samplers.sample import restorer_calls
-from ..samplers.time_grid import grid_within
+from ..samplers.time_grid import default_grid
 from ..utils.files import read_json, write_json
 
 FILE = "recommended.json"  # in a run's folder
@@ -42,10 +42,10 @@ class Setting:
     images: int = 0
     beaten_by: str | None = None
 
-    def told(self, levels: Tensor | None, start: float | None = None) -> str:
+    def description(self, levels: Tensor | None, start: float | None = None) -> str:
         """In words, with the restorer calls that it takes on an operator's levels, from its own start or another."""
         begin = self.start if start is None else start
-        calls = restorer_calls(self.sampler, len(grid_within(self.steps, begin, levels)) - 1)
+        calls = restorer_calls(self.sampler, len(default_grid(self.steps, begin, levels)) - 1)
         return f"{self.sampler} ({calls} call{'' if calls == 1 else 's'})"
 
 
@@ -69,7 +69,7 @@ class Recommended:
     def lines(self, levels: Tensor | None = None) -> list[str]:
         """The settings of each goal in words, with calls on an operator's levels; and what is as good."""
         return [
-            f"for {goal} " + ", ".join(f"{s.told(levels)} at t = {s.start:.2f}{_beside(s)}" for s in found)
+            f"for {goal} " + ", ".join(f"{s.description(levels)} at t = {s.start:.2f}{_beside(s)}" for s in found)
             for goal, found in self.settings.items()
         ]
 

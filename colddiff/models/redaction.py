@@ -7,18 +7,18 @@ from typing import Any
 
 from ..utils.huggingface import HUB_NAME
 
-PLACES = ("data", "damaged", "others", "out")  # of a config or a protocol: what may be a path
+PLACES = ("data", "paired_data", "target_data", "out")  # of a config or a protocol: what may be a path
 NAMES = "left_out"  # files of the data that could not be read
 
 
-def without_folders(told: Any, key: str = "") -> Any:
+def strip_paths(told: Any, key: str = "") -> Any:
     """A config or protocol in which places are their last part, unless they are data sets of the hub.
 
     How many files were left out stays, their names do not; an operator, a network or a prior stays as it is.
     """
     if isinstance(told, dict):
         whole = told.get("type") not in (None, "train") if key else False
-        return told if whole else {k: without_folders(value, k) for k, value in told.items()}
+        return told if whole else {k: strip_paths(value, k) for k, value in told.items()}
     if key == NAMES and isinstance(told, list):
         more = told[-1].removeprefix("and ").removesuffix(" more") if told else ""
         return len(told) - 1 + int(more) if more.isdecimal() else len(told)
@@ -38,10 +38,10 @@ def hub_dataset(source: str) -> str | None:
     return found[1] if known else None
 
 
-def machine_path(told: Any) -> str | None:
+def find_local_path(told: Any) -> str | None:
     """The first string in a config or protocol that is a path from the root, or tells where the home is."""
     if isinstance(told, dict | list):
-        inner = map(machine_path, told.values() if isinstance(told, dict) else told)
+        inner = map(find_local_path, told.values() if isinstance(told, dict) else told)
         return next((found for found in inner if found is not None), None)
     if not isinstance(told, str):
         return None

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from ..data.framing import Framing
 from ..degradations.base import Degradation
 from ..samplers.priors import Fitted, Prior
-from ..samplers.sample import walks
-from ..utils.config import Configurable, names_of
+from ..samplers.sample import supports
+from ..utils.config import Configurable, untrusted_names
 from ..utils.distributed import pick_device
 from ..utils.files import read_json, write_json
 from ..utils.safetensors_io import check_memory, check_weights, load_weights, read_tensors, write_tensors
@@ -31,7 +31,7 @@ from .precision import pick_precision
 from .recommended import FILE as RECOMMENDED
 from .recommended import Recommended, recommended_in
 from .run import Run
-from .time_estimator import FILE as SEVERITY
+from .time_estimator import FILE as TIME_ESTIMATOR
 from .time_estimator import read_estimator
 
 FORMAT = 2
@@ -42,7 +42,12 @@ EXPECTED: dict[str, tuple[type, ...]] = {
     "image": (dict,), "data": (dict,), "training": (dict,), "precision": (str,), "step": (int,),
 }  # fmt: skip
 VERSION = re.compile(r"[\w.+!-]{1,40}", re.ASCII)
-COUNTS = [("data", "images"), ("training", "total_steps"), ("training", "batch_size"), ("training", "accumulate")]
+COUNTS = [
+    ("data", "images"),
+    ("training", "total_steps"),
+    ("training", "batch_size"),
+    ("training", "grad_accumulation"),
+]
 WORDS = ["data", "split"]  # of the data, where they are told
 LATER: dict[str, type[Configurable]] = {
     "degradation": Degradation,
@@ -87,7 +92,7 @@ def load(
             "comes with the library"
         )
     config = read_config(path / "config.json")
-    with names_of(path / "config.json", trust_plugins=trust_plugins):
+    with untrusted_names(path / "config.json", trust_plugins=trust_plugins):
         degradation = Degradation.from_config(config["degradation"])
         spec = None if config["restorer"] is None else RestorerConfig.from_config(config["restorer"])
         prior = None if config["prior"] is None else Prior.from_config(config["prior"])
@@ -111,7 +116,7 @@ def load(
             baseline = baseline_from(degradation, read_tensors(file))
         except ValueError as error:  # no restore needs it
             warnings.warn(f"{error}: reports go without the classical restorer", stacklevel=2)
-    if (file := path / SEVERITY).is_file():
+    if (file := path / TIME_ESTIMATOR).is_file():
         try:
             estimator = read_estimator(file, config["image"]["channels"]).to(where)
         except ValueError as error:  # nor this
@@ -125,7 +130,7 @@ def load(
 def recommended_for(run: Run) -> Recommended | None:
     """What the folder of a run recommends by now, of what the run can be walked with; see `recommended_in`."""
     conditional = run.condition is not None
-    return recommended_in(run.path, lambda sampler: walks(sampler, run.degradation, conditional))
+    return recommended_in(run.path, lambda sampler: supports(sampler, run.degradation, conditional))
 
 
 def read_config(file: Path) -> dict[str, Any]:

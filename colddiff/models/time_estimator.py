@@ -11,10 +11,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..samplers.time_grid import startable
+from ..samplers.time_grid import snap_start
 from ..utils.safetensors_io import check_weights, read_tensors, write_tensors
 
-FILE = "severity.safetensors"  # in a run's folder
+FILE = "time_estimator.safetensors"  # in a run's folder
 BINS = 64  # of t
 BANDS = 16  # of frequencies, evenly spread over their logarithm
 LOWEST, HIGHEST = 1 / 40, 1.2  # of them, where 1 is a change of sign at every pixel
@@ -25,7 +25,7 @@ UNSURE = 0.2  # in t: a spread from which on a picture does not say how damaged 
 
 
 @dataclass(frozen=True)
-class Severity:
+class TimeEstimate:
     """How damaged images are: t (B,) is the median of what it may be, `low` to `high` hold 90% of that."""
 
     t: Tensor
@@ -42,12 +42,12 @@ class Severity:
         """Which pictures do not say how damaged they are (B,)."""
         return self.spread > UNSURE
 
-    def starts(self, levels: Tensor | None) -> Tensor:
+    def start_times(self, levels: Tensor | None) -> Tensor:
         """Where restores begin (B,): at t, and at 1 where that is not sure; on an operator's levels if it has some."""
-        return startable(torch.where(self.unsure, 1.0, self.t), levels)
+        return snap_start(torch.where(self.unsure, 1.0, self.t), levels)
 
 
-class SeverityEstimator(nn.Module):
+class TimeEstimator(nn.Module):
     """Logits (B, BINS) of what t may be, in equal parts of (0, 1], from images (B, C, H, W) of any size.
 
     Three layers on the numbers that `features` sees. What it was measured to do on held-out images is held beside
@@ -77,7 +77,7 @@ class SeverityEstimator(nn.Module):
         return float(self.error) <= LARGEST_ERROR
 
     @property
-    def told(self) -> str:
+    def description(self) -> str:
         """How good it is, in words."""
         within = f"off by {float(self.error):.3f} in t on average, and in its 90% interval {float(self.coverage):.0%}"
         return f"{within}, of held-out pictures" + ("" if self.usable else ": not used")
@@ -87,13 +87,13 @@ class SeverityEstimator(nn.Module):
         return answer.nan_to_num()  # of weights that anybody may have written
 
     @torch.no_grad()
-    def severity(self, x: Tensor) -> Severity:
+    def estimate(self, x: Tensor) -> TimeEstimate:
         """The times of images (B, C, H, W) in [0, 1], as float64 on the CPU; what lies outside of [0, 1] is clamped."""
         return self._of(x)
 
     @torch.no_grad()
-    def severity_of_parts(self, x: Tensor, size: tuple[int, int]) -> Severity:
-        """`severity` of larger images: what is seen is the mean over as many parts of (H, W) as fit, around the centre.
+    def estimate_in_parts(self, x: Tensor, size: tuple[int, int]) -> TimeEstimate:
+        """`estimate` of larger images: what is seen is the mean over as many parts of (H, W) as fit, around the centre.
 
         So it is as in pictures of that size at that scale, of which alone it has learned.
         """
@@ -102,28 +102,28 @@ class SeverityEstimator(nn.Module):
             x = x.narrow(dim, max(0, x.shape[dim] - fitting) // 2, min(fitting, x.shape[dim]))
         return self._of(x, size)
 
-    def _of(self, x: Tensor, part: tuple[int, int] = (PART, PART)) -> Severity:
+    def _of(self, x: Tensor, part: tuple[int, int] = (PART, PART)) -> TimeEstimate:
         if not len(x):
             return joined([])
         found = posterior(self(features(x.to(self.mean.device, torch.float32), part)))
         # One colour may be all that is left, or all that there ever was.
         flat = (x.amax(dim=(2, 3)) - x.amin(dim=(2, 3)) < 1 / 510).all(dim=1).cpu()
-        return Severity(found.t, torch.where(flat, 1e-3, found.low), torch.where(flat, 1.0, found.high))
+        return TimeEstimate(found.t, torch.where(flat, 1e-3, found.low), torch.where(flat, 1.0, found.high))
 
     def save(self, folder: Path) -> None:
         write_tensors(folder / FILE, self.state_dict())
 
 
-def read_estimator(file: Path, channels: int) -> SeverityEstimator:
+def read_estimator(file: Path, channels: int) -> TimeEstimator:
     """The estimator in a run's file, which anybody may have written.
 
     Raises:
         ValueError: not such a file, or for other images, or it says of itself what cannot be.
     """
     with torch.device("meta"):
-        sketch = SeverityEstimator(channels)
+        sketch = TimeEstimator(channels)
     check_weights(sketch, file)
-    net = SeverityEstimator(channels)
+    net = TimeEstimator(channels)
     net.load_state_dict(read_tensors(file))
     if not (float(net.error) >= 0 and 0 <= float(net.coverage) <= 1):
         told = f"off by {float(net.error):g}, with {float(net.coverage):g} of the pictures in its interval"
@@ -131,13 +131,13 @@ def read_estimator(file: Path, channels: int) -> SeverityEstimator:
     return net.eval().requires_grad_(False)
 
 
-def joined(parts: Sequence[Severity]) -> Severity:
+def joined(parts: Sequence[TimeEstimate]) -> TimeEstimate:
     """Those of all images, in order."""
     none = torch.zeros(0, dtype=torch.float64)
-    return Severity(*(torch.cat([none, *(getattr(part, name) for part in parts)]) for name in ("t", "low", "high")))
+    return TimeEstimate(*(torch.cat([none, *(getattr(part, name) for part in parts)]) for name in ("t", "low", "high")))
 
 
-def posterior(logits: Tensor) -> Severity:
+def posterior(logits: Tensor) -> TimeEstimate:
     """The median and the 90% interval (B,) of what logits (B, BINS) say.
 
     Whatever is damaged all the way is in the last bin: medians and upper ends in there are 1.
@@ -152,7 +152,7 @@ def posterior(logits: Tensor) -> Severity:
 
     t, low, high = at(0.5), at(0.05), at(0.95)
     last = 1 - 1 / BINS
-    return Severity(torch.where(t > last, 1.0, t), low, torch.where(high > last, 1.0, high))
+    return TimeEstimate(torch.where(t > last, 1.0, t), low, torch.where(high > last, 1.0, high))
 
 
 def targets(t: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from ..degradations.operators.gaussian_blur import GaussianBlur
 from ..degradations.operators.iterated_blur import IteratedBlur
 from ..degradations.schedules import Exponential
 from ..evaluation import metrics
-from ..evaluation.feature_ensemble import Judges, judges, together
+from ..evaluation.feature_ensemble import FeatureEnsemble, together, trained_ensemble
 from ..evaluation.features import FEWEST, INSTALL_METRICS, features_of, fid
 from ..evaluation.measure import PICTURED
 from ..evaluation.memorization import nearest
@@ -31,7 +31,7 @@ from ..models.networks.unet import RestorerConfig
 from ..models.run import Run
 from ..models.serialization import load
 from ..samplers.base import State
-from ..samplers.generation import begin
+from ..samplers.generation import initial_state
 from ..samplers.priors import LowresGMM
 from ..samplers.sample import walk
 from ..training.config import Size, TrainConfig
@@ -41,7 +41,7 @@ from ..utils.config import suggestion
 from ..utils.distributed import pick_device
 from ..utils.files import read_json
 from ..utils.rng import generator_for
-from ..utils.statistics import Row, Spread
+from ..utils.statistics import MethodRow, SeedStats
 from . import operators
 from .comparison_table import Comparison, files_of
 from .methods import GENERATING, RESTORING, Method
@@ -50,7 +50,7 @@ TAKES = 3  # of the first batch, of which the fastest tells the seconds: a machi
 
 
 @dataclass(frozen=True)
-class Subject:
+class EvalSet:
     """What every method is measured on: the first test images (N, C, H, W), the same at t = 1 in 8 bits, the training
     images; the networks that see them and where, and of the clean ones the features and the mean distance from the
     nearest training image."""
@@ -58,7 +58,7 @@ class Subject:
     clean: Tensor
     damaged: Tensor
     training: ImageData
-    net: Judges
+    net: FeatureEnsemble
     device: torch.device
     features: Tensor
     new: float
@@ -90,9 +90,9 @@ class Task:
     degradation: Callable[[tuple[int, ...]], Degradation]
     changes: dict[str, Any]
     walk: Callable[[Run, str, int, Tensor, list[torch.Generator]], Walk]
-    values: Callable[[Tensor, Tensor, Subject], dict[str, float]]
-    before: Callable[[Subject], tuple[str, Tensor]]
-    told: dict[str, str]
+    values: Callable[[Tensor, Tensor, EvalSet], dict[str, float]]
+    before: Callable[[EvalSet], tuple[str, Tensor]]
+    description: dict[str, str]
     from_prior: bool = False
 
 
@@ -102,17 +102,17 @@ def _restored(run: Run, sampler: str, steps: int, y: Tensor, generators: list[to
 
 def _generated(run: Run, sampler: str, steps: int, y: Tensor, generators: list[torch.Generator]) -> Walk:
     assert run.prior is not None
-    D, x = begin(run.degradation, run.prior, run.shape, generators, run.device)
+    D, x = initial_state(run.degradation, run.prior, run.shape, generators, run.device)
     return walk(run.R, D, x, steps=steps, sampler=sampler, generator=generators)
 
 
-def _distortion(images: Tensor, features: Tensor, on: Subject) -> dict[str, float]:
+def _distortion(images: Tensor, features: Tensor, on: EvalSet) -> dict[str, float]:
     rmse, ssim = metrics.rmse(images, on.clean), metrics.ssim(images, on.clean)
     kid = together(on.net.kids(on.features, features)).mean
     return {"rmse": float(rmse.square().mean().sqrt()), "ssim": float(ssim.mean()), "kid": kid}
 
 
-def _likeness(images: Tensor, features: Tensor, on: Subject) -> dict[str, float]:
+def _likeness(images: Tensor, features: Tensor, on: EvalSet) -> dict[str, float]:
     kid = together(on.net.kids(on.features, features)).mean
     near = float(nearest(images, on.training, on.device).distance.mean())
     return {"kid": kid, "fid": fid(on.features, features), "nearest": near / max(on.new, 1e-9)}
@@ -127,7 +127,7 @@ def _wide_blur(shape: tuple[int, ...]) -> Degradation:
     return GaussianBlur(sigma_max=min(shape[1:]) / 2, border="symmetric", schedule=Exponential())
 
 
-def _training_images(on: Subject) -> tuple[str, Tensor]:
+def _training_images(on: EvalSet) -> tuple[str, Tensor]:
     rows = torch.randperm(len(on.training), generator=generator_for("compared", "training"))[: len(on.clean)]
     return "training images", on.training[rows]
 
@@ -138,12 +138,14 @@ TASKS = {
     "deblur": Task(
         methods=RESTORING, goals=("rmse", "kid"), steps=(1, 2, 5, 10, 20), degradation=_paper_blur, changes={},
         walk=_restored, values=_distortion, before=lambda on: ("degraded", on.damaged.clamp(0, 1)),
-        told={"RMSE": "one root mean square over all values of all images, in [0, 1]", "KID*": f"as seen {SEEN}"},
+        description={
+            "RMSE": "one root mean square over all values of all images, in [0, 1]", "KID*": f"as seen {SEEN}",
+        },
     ),
     "generate": Task(
         methods=GENERATING, goals=("kid", "fid"), steps=(5, 20, 50), degradation=_wide_blur,
         changes={"prior": LowresGMM()}, walk=_generated, values=_likeness, before=_training_images, from_prior=True,
-        told={"KID*, FID*": f"from the test images, as seen {SEEN}",
+        description={"KID*, FID*": f"from the test images, as seen {SEEN}",
               "nearest": "mean distance from the nearest training image, in that of the test images; 0 is a copy"},
     ),
 }
@@ -193,8 +195,8 @@ def compare(
     files_of(task, out)
     budget: dict[str, Any] = {"minutes": minutes} if training_steps is None else {"steps": training_steps}
     base = TrainConfig(
-        data=data, out=str(out), degradation=IteratedBlur(), image_size=image_size, size=size, restorer=restorer,
-        device=device, blind=False, **budget, **(of.changes if degradation is None else {}),
+        data=data, out=str(out), degradation=IteratedBlur(), image_size=image_size, unet_size=size, restorer=restorer,
+        device=device, estimate_time=False, **budget, **(of.changes if degradation is None else {}),
     )  # fmt: skip
     training = in_memory(data_for(base))
     test = load_data(data, split="test", size=image_size, colour=training.framing.colour)
@@ -219,7 +221,7 @@ def compare(
         "time": f"of {min(batch_size, n)} images at once on {pick_device(device)} in float32, the fastest of {TAKES}",
         "[lowest, highest]": f"of the seeds; chance alone sets two of them apart in {_chance(len(seeds)):.0%} of cases",
     }  # fmt: skip
-    protocol |= of.told | _abouts(of, chosen, {m: configs[m, seeds[0]] for m in told})
+    protocol |= of.description | _abouts(of, chosen, {m: configs[m, seeds[0]] for m in told})
     return Comparison(task, of.goals, rows, protocol, pictures)
 
 
@@ -280,22 +282,22 @@ def _trained(configs: dict[tuple[str, int], TrainConfig], data: ImageData, progr
 
 def _subject(
     D: Degradation, test: ImageData, training: ImageData, n: int, out: Path, device: torch.device, progress: bool
-) -> Subject:
+) -> EvalSet:
     clean = test[:n]
-    net = judges(training, out, device, progress=progress)
+    net = trained_ensemble(training, out, device, progress=progress)
     y = D(clean, 1.0, D.draw_each(clean, [generator_for("compared", "damage", i) for i in range(n)]))
     new = float(nearest(clean, training, device).distance.mean())
-    return Subject(clean, (y * 255).round() / 255, training, net, device, _seen(net, clean, device), new)
+    return EvalSet(clean, (y * 255).round() / 255, training, net, device, _seen(net, clean, device), new)
 
 
 def _measured(
     of: Task, methods: dict[str, Method], seeds: Sequence[int], counts: Sequence[int],
-    configs: dict[tuple[str, int], TrainConfig], on: Subject, batch_size: int, progress: bool,
-) -> tuple[list[Row], list[tuple[str, Tensor]]]:  # fmt: skip
+    configs: dict[tuple[str, int], TrainConfig], on: EvalSet, batch_size: int, progress: bool,
+) -> tuple[list[MethodRow], list[tuple[str, Tensor]]]:  # fmt: skip
     """The rows, and what the first seed made of the same images with most calls."""
     label, images = of.before(on)
     found = of.values(images, _seen(on.net, images, on.device), on)
-    rows = [Row(label, 0, 0.0, {name: Spread((value,)) for name, value in found.items()})]
+    rows = [MethodRow(label, 0, 0.0, {name: SeedStats((value,)) for name, value in found.items()})]
     shown = {"clean": ("clean", on.clean), label: (label, images)}
     total = len(methods) * len(seeds)
     bar = tqdm(total=total, desc="measuring", unit=" runs", leave=False, disable=None if progress else True)
@@ -311,14 +313,14 @@ def _measured(
                     shown[name] = f"{name}, {calls}", images
             bar.update()
         for calls, each in cells.items():
-            values = {key: Spread(tuple(found[key] for _, found in each)) for key in each[0][1]}
-            rows.append(Row(name, calls, statistics.median(seconds for seconds, _ in each), values))
+            values = {key: SeedStats(tuple(found[key] for _, found in each)) for key in each[0][1]}
+            rows.append(MethodRow(name, calls, statistics.median(seconds for seconds, _ in each), values))
     bar.close()
     return rows, [(label, images[:PICTURED]) for label, images in shown.values()]
 
 
 def _made(
-    of: Task, run: Run, method: Method, steps: int, on: Subject, batch_size: int, seed: int
+    of: Task, run: Run, method: Method, steps: int, on: EvalSet, batch_size: int, seed: int
 ) -> tuple[Tensor, int, float]:
     """What a run makes of all images, restorer calls, and seconds per image of the first batch."""
     made, seconds, n = list[Tensor](), list[float](), len(on.clean)
@@ -337,7 +339,7 @@ def _made(
     return torch.cat(made), calls, min(seconds)
 
 
-def _seen(net: Judges, images: Tensor, device: torch.device) -> Tensor:
+def _seen(net: FeatureEnsemble, images: Tensor, device: torch.device) -> Tensor:
     return torch.cat([features_of(net, part.to(device)) for part in torch.split(images, 500)])
 
 

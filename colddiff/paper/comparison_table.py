@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .. import viz
 from ..utils.files import check_target, write_text
-from ..utils.statistics import MEASURES, Row, number
+from ..utils.statistics import MEASURES, MethodRow, number
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Comparison:
 
     task: str
     goals: tuple[str, ...]
-    rows: list[Row]
+    rows: list[MethodRow]
     protocol: dict[str, Any]
     pictures: list[tuple[str, Tensor]] = field(default_factory=list)
 
@@ -64,7 +64,7 @@ class Comparison:
         for row in self.rows:
             cells = [row.method, str(row.calls), f"{1000 * row.seconds:.2f}" if row.calls else "—"]
             for name in names:
-                told = row.values[name].told(MEASURES[name].digits)
+                told = row.values[name].description(MEASURES[name].digits)
                 cells.append(f"**{told}**" if row is best.get(name) else told)
             lines.append(f"| {' | '.join(cells)} |")
         notes = "\n".join(f"- {key}: {value}" for key, value in self.protocol.items())
@@ -104,17 +104,17 @@ def files_of(task: str, folder: str | Path) -> list[Path]:
 # --- sentences -------------------------------------------------------------------------------------------------------
 
 
-def _first(rows: Sequence[Row], name: str) -> Row:
+def _first(rows: Sequence[MethodRow], name: str) -> MethodRow:
     """The row with the best mean, of equal ones that with the fewest calls."""
     sign = 1 if MEASURES[name].lower else -1
     return min(rows, key=lambda row: (sign * row.values[name].mean, row.calls))
 
 
-def _best(rows: list[Row], name: str) -> str:
+def _best(rows: list[MethodRow], name: str) -> str:
     """Which method is best by a measure, and which are not told apart from it."""
     measure, best = MEASURES[name], _first(rows, name)
     own = best.values[name]
-    line = f"{measure.title}: {best} is best with {own.told(measure.digits)}"
+    line = f"{measure.title}: {best} is best with {own.description(measure.digits)}"
     others = [_first([r for r in rows if r.method == m], name) for m in dict.fromkeys(r.method for r in rows)]
     others = [row for row in others if row.method != best.method]
     if not others or len(own.seeds) == 1:
@@ -125,13 +125,13 @@ def _best(rows: list[Row], name: str) -> str:
     return line + f"; not told apart by {len(own.seeds)} seeds from {', '.join(close)}."
 
 
-def _bought(rows: list[Row], names: Sequence[str]) -> str:
+def _bought(rows: list[MethodRow], names: Sequence[str]) -> str:
     """What more restorer calls bring one method; nothing where it has one number of calls."""
     once, more = min(rows, key=lambda row: row.calls), [row for row in rows if row.calls > rows[0].calls]
     return f"{once.method}: {', '.join(_change(once, _first(more, n), n) for n in names)}." if more else ""
 
 
-def _change(once: Row, best: Row, name: str) -> str:
+def _change(once: MethodRow, best: MethodRow, name: str) -> str:
     """From the fewest calls to the best of more calls."""
     measure, before, after = MEASURES[name], once.values[name], best.values[name]
     gained = (after.mean < before.mean) == measure.lower and after.mean != before.mean

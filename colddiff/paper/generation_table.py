@@ -16,9 +16,9 @@ from ..degradations.blur_schedules import ExponentialSigma
 from ..degradations.noise_schedules import CosineBetas
 from ..degradations.operators.gaussian_noise import GaussianNoise
 from ..degradations.operators.iterated_blur import IteratedBlur
-from ..evaluation.feature_ensemble import Judges, check_images, feature_sense, together
+from ..evaluation.feature_ensemble import FeatureEnsemble, check_images, feature_sense, together
 from ..evaluation.features import Perception, features_of, fid
-from ..evaluation.memorization import compare, generated
+from ..evaluation.memorization import generated, nearest_neighbour_report
 from ..evaluation.metrics import summary
 from ..models.run import Run
 from ..samplers.priors import SYMMETRY_BREAKING, ChannelGaussian
@@ -34,7 +34,7 @@ SHOWN = 64
 
 
 @dataclass(frozen=True)
-class Way:
+class Variant:
     """A line of the table: a training, and how images are made of it.
 
     Args:
@@ -49,10 +49,10 @@ class Way:
 
 
 WAYS = {
-    "hot, fixed noise": Way("hot", "improved"),
-    "hot, estimated noise": Way("hot", "estimated"),
-    "cold, perfect symmetry": Way("cold", "improved", 0.0),
-    "cold, broken symmetry": Way("cold", "improved", SYMMETRY_BREAKING),
+    "hot, fixed noise": Variant("hot", "improved"),
+    "hot, estimated noise": Variant("hot", "estimated"),
+    "cold, perfect symmetry": Variant("cold", "improved", 0.0),
+    "cold, broken symmetry": Variant("cold", "improved", SYMMETRY_BREAKING),
 }
 
 
@@ -114,7 +114,7 @@ def generation_table(
     changes: dict[str, Any] | None = None,
     progress: bool = True,
 ) -> GenerationTable:
-    """Hot and cold generation on one data set, with what is missing trained; see `reproduction.reproduce`.
+    """Hot and cold generation on one data set, with what is missing trained; see `restoration_table.reproduce`.
 
     Widths of the blur are the paper's in shares of the image, its number of steps is the paper's; images below 128
     pixels have no published numbers.
@@ -130,8 +130,8 @@ def generation_table(
     number = min(images or NUMBER, len(test))
     base = TrainConfig(
         data=data, degradation=_blur(side), prior=ChannelGaussian(), out=str(out / f"generation-{side}px-cold"),
-        image_size=side, minutes=minutes, size=size, seed=seed, device=device, eight_bit=False, blind=False,
-        flip=training.images.shape[1] == 3,
+        image_size=side, minutes=minutes, unet_size=size, seed=seed, device=device, quantize_inputs=False,
+        estimate_time=False, flip=training.images.shape[1] == 3,
     )  # fmt: skip
     base = replace(base, **changes or {})
     hot = replace(base, degradation=HOT, prior=None, out=str(out / f"generation-{side}px-hot"))
@@ -152,7 +152,7 @@ def generation_table(
         ),
         "copies": "share of images that are nearer to one training image than 95% of test images are",
         "detail": "median contrast between neighbouring pixels, as a share of that of test images",
-        "FID*, KID*": sense.told,
+        "FID*, KID*": sense.description,
     }
     return GenerationTable(rows, protocol, pictures)
 
@@ -173,7 +173,7 @@ def _told(name: str, run: Run) -> str:
     return f"{name}: {run.config['training']['minutes']} minutes, {run.config['step']} steps"
 
 
-def _generated(run: Run, way: Way, number: int, seed: int, name: str, progress: bool) -> Tensor:
+def _generated(run: Run, way: Variant, number: int, seed: int, name: str, progress: bool) -> Tensor:
     if way.sigma is not None:
         assert run.prior is not None
         run = replace(run, prior=replace(run.prior, sigma=way.sigma))
@@ -186,14 +186,14 @@ def _measured(
     new: Tensor, training: ImageData, test: ImageData, sense: Perception, device: torch.device
 ) -> dict[str, Any]:
     judged = sense.net
-    assert isinstance(judged, Judges)
+    assert isinstance(judged, FeatureEnsemble)
     real = test[: len(new)]
     seen = [
         torch.cat([features_of(judged, part.to(device)) for part in images.split(100)])  # type: ignore[no-untyped-call]
         for images in (real, new)
     ]
     kids = judged.kids(*seen)
-    near = compare(new, training, real, device, mirrored=training.images.shape[1] == 3)
+    near = nearest_neighbour_report(new, training, real, device, mirrored=training.images.shape[1] == 3)
     return {
         "fid": fid(*seen),
         "kid": asdict(together(kids)),

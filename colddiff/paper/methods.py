@@ -38,7 +38,10 @@ class Method:
     beside: bool = False
 
 
-HOT: dict[str, Any] = {"eight_bit": False, "prior": None}  # nobody ever sees noise as a picture; its start is known
+HOT: dict[str, Any] = {
+    "quantize_inputs": False,
+    "prior": None,
+}  # nobody ever sees noise as a picture; its start is known
 # As published: a walk through noise needs the mean of what x0 may be, where L1 finds the median, black for most pixels
 # of a digit.
 MEAN = {"loss": "l2"}

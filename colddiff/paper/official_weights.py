@@ -55,7 +55,7 @@ def import_official(file: str | Path, preset: TrainConfig, out: str | Path) -> R
     weights = _fitting(weights, restorer, file)
     _check_steps(others, preset, restorer.num_steps or STEPS, file)
     _check_kernels(others, preset, restorer.channels or 3, file)
-    save(out, weights, _config(preset, restorer, size, step, _told(file, step, others)), _prior(preset))
+    save(out, weights, _config(preset, restorer, size, step, _describe(file, step, others)), _prior(preset))
     return load(out)
 
 
@@ -202,7 +202,7 @@ def _prior(preset: TrainConfig) -> Prior | None:
     return prior
 
 
-def _told(file: Path, step: int, others: dict[str, Tensor]) -> str:
+def _describe(file: Path, step: int, others: dict[str, Tensor]) -> str:
     """Where the weights are from, for the run's config."""
     kinds = Counter(name.partition(".")[0] for name in others)
     ignored = ", ".join(f"{name} ({n})" if n > 1 else name for name, n in kinds.items())
@@ -216,7 +216,7 @@ def _config(preset: TrainConfig, restorer: OfficialConfig, size: int, step: int,
     channels, square = restorer.channels or 3, [size, size]
     colour = {1: "grey", 3: "rgb"}.get(channels, "auto")
     framing = Framing.from_config(
-        {"type": "framing", "size": size, "fit": preset.fit, "colour": colour, "background": preset.background}
+        {"type": "framing", "size": size, "fit": preset.resize_mode, "colour": colour, "background": preset.background}
     )
     data = {"data": preset.data, "split": preset.split, "size": square, "channels": channels}
     return {

@@ -13,8 +13,8 @@ from .operators import animorph, blur, colour_mask, decolor, mask, noise, resolu
 # Of every experiment: Adam at 2e-5 without decay, 700,000 steps of two batches of 32, L1. Weights are averaged by 0.995
 # every ten steps, 0.9995 at each. One thing is not the paper's: Adam's second moment has 0.99 here, 0.999 there.
 TRAINING: dict[str, Any] = {
-    "steps": 700_000, "batch_size": 32, "accumulate": 2, "lr": 2e-5, "warmup_steps": 0, "decay": False, "clip": 1e9,
-    "loss": "l1", "ema_decay": 0.9995, "eight_bit": False, "precision": "fp32",
+    "steps": 700_000, "batch_size": 32, "grad_accumulation": 2, "lr": 2e-5, "warmup_steps": 0, "cosine_decay": False,
+    "grad_clip": 1e9, "loss": "l1", "ema_decay": 0.9995, "quantize_inputs": False, "precision": "fp32",
 }  # fmt: skip
 
 
@@ -52,7 +52,7 @@ class Preset:
         return TrainConfig(data=data, out=out, **fields)
 
 
-EIGHT_BIT = (("eight_bit", True),)
+EIGHT_BIT = (("quantize_inputs", True),)
 FLIP = (("flip", True),)
 FLIP_AND_EIGHT_BIT = (*EIGHT_BIT, *FLIP)
 OF_CELEBA_HOLES = (("batch_size", 100), ("steps", 350_000))
@@ -83,7 +83,7 @@ PRESETS = {
     "generate_afhq":       Preset("generation, cold", GENERATION_BLUR, 128, changes=FLIP_AND_EIGHT_BIT),
     "noise_celeba":        Preset("generation, hot", noise(200), 128, changes=FLIP),
     "noise_afhq":          Preset("generation, hot", noise(200), 128, changes=FLIP),
-    "animorph_celeba":     Preset("generation, from animals (--others AFHQ)", animorph(200), 128, changes=FLIP),
+    "animorph_celeba":     Preset("generation, from animals (--target-data AFHQ)", animorph(200), 128, changes=FLIP),
     "colour_celeba":       Preset("generation, from a colour", colour_mask(750, 0.05), 128, changes=FLIP),
     "superres_generation": Preset("generation, from 2 x 2 pixels", resolution(HALVED, 6), 128, changes=FLIP),
 }

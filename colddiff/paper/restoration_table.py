@@ -16,9 +16,9 @@ from tqdm import tqdm
 
 from .. import viz
 from ..data.dataset import ImageData, load_data
-from ..evaluation.feature_ensemble import Direction, Judges, check_images, direction, feature_sense, together
+from ..evaluation.feature_ensemble import Direction, FeatureEnsemble, check_images, direction, feature_sense, together
 from ..evaluation.features import Perception, fid
-from ..evaluation.measure import PICTURED, Kept, cells, measure
+from ..evaluation.measure import PICTURED, CaseResult, eval_cases, measure
 from ..evaluation.metrics import summary
 from ..models.baselines import baseline_for
 from ..models.networks.unet import UNetConfig
@@ -153,7 +153,7 @@ def reproduce(
             out.
         images: of the test split, from the first; None takes all.
         size: of the network, see `TrainConfig`.
-        features: "inception", "judges" (three networks trained on the data), or "auto": Inception if it can be had.
+        features: "inception", "ensemble" (three networks trained on the data), or "auto": Inception if it can be had.
         seed: of training and evaluation.
         batch_size: of the evaluation.
         device: "auto", "cpu", "cuda".
@@ -173,7 +173,7 @@ def reproduce(
         check_target(out / f"{table}.{suffix}")
     base = TrainConfig(
         data=data, out=str(out / f"{table}-{row}"), degradation=experiment.degradation, image_size=experiment.side,
-        minutes=minutes, loss="l1", size=size, seed=seed, device=device, blind=False, flip=row != "mnist",
+        minutes=minutes, loss="l1", unet_size=size, seed=seed, device=device, estimate_time=False, flip=row != "mnist",
     )  # fmt: skip
     base = replace(base, **changes or {})
     test = load_data(data, split="test", size=experiment.side)
@@ -195,7 +195,7 @@ def reproduce(
         "RMSE": "one root mean square over all values of all images, in [0, 1]; restored images clipped, not rounded",
         "training": f"{base.loss}, network {base.restorer or size}, seed {base.seed}; "
         + "; ".join(f"{input}: {told}" for input, told in budgets.items()),
-        "FID*, KID*": sense.told,
+        "FID*, KID*": sense.description,
     } | {input: told.format(CHAIN if table == BLURRED else "") for input, told in INPUTS.items()}
     return Reproduction(table, row, RESTORATION[table][row], columns, protocol)
 
@@ -220,11 +220,11 @@ def runs_for(table: str, base: TrainConfig) -> Iterator[tuple[str, TrainConfig]]
     the other's pictures.
     """
     if table == BLURRED:
-        net = base.restorer or UNetConfig.of_size(base.size)
+        net = base.restorer or UNetConfig.of_size(base.unet_size)
         if not isinstance(net, UNetConfig):
             raise ValueError(f"deblurring puts a unet behind the Wiener estimate, not {net.registered_name}")
         base = replace(base, restorer=WienerUNetConfig(net=net))
-    yield "float32", replace(base, out=f"{base.out}-float32", eight_bit=False, input_noise=FLOAT32_NOISE)
+    yield "float32", replace(base, out=f"{base.out}-float32", quantize_inputs=False, input_noise=FLOAT32_NOISE)
     yield "8 bits", replace(base, out=f"{base.out}-8bit")
 
 
@@ -236,13 +236,15 @@ def _column(
 ) -> Column:
     own = run.baseline if run.baseline is not None else baseline_for(run.degradation)
     asked = [run.degradation.levels or 20]
-    compared = [c for c in cells(run.degradation, (1.0,), asked, None if own is None else own.name) if not c.oracle]
+    compared = [
+        c for c in eval_cases(run.degradation, (1.0,), asked, None if own is None else own.name) if not c.oracle
+    ]
     clean, kept = measure(
         run, test, compared, sense, baseline=own, images=n, batch_size=batch_size, seed=seed,
-        eight_bit=input == "8 bits", chain=input == "float32", progress=progress,
+        quantize_inputs=input == "8 bits", iterate_chain=input == "float32", progress=progress,
     )  # fmt: skip
     judged = sense.net
-    assert isinstance(judged, Judges)
+    assert isinstance(judged, FeatureEnsemble)
     seen = {c.method: judged.kids(clean, torch.cat(k.features)) for c, k in zip(compared, kept, strict=True)}
     by_name = dict(zip((c.method for c in compared), kept, strict=True))
     rows = {name: _row(k, clean, seen[name]) for name, k in by_name.items()}
@@ -252,7 +254,7 @@ def _column(
     return Column(input, str(run.path), rows, found, [("clean", test[: min(PICTURED, n)]), *pictures])
 
 
-def _row(kept: Kept, clean: Tensor, kids: Sequence[Tensor]) -> dict[str, Any]:
+def _row(kept: CaseResult, clean: Tensor, kids: Sequence[Tensor]) -> dict[str, Any]:
     return {
         "calls": kept.calls,
         "rmse": math.sqrt(float(kept.of("rmse").square().mean())),

@@ -139,8 +139,8 @@ def estimated(eta: float = 0.0) -> Sampler:
             yield State(x, x0, s)
 
     sampler.__doc__ = (estimated.__doc__ or "").split("\n\n")[0]
-    sampler.estimates = True  # type: ignore[attr-defined]  # what it needs of D, see `restoration`
-    sampler.memoryless = eta == 0  # type: ignore[attr-defined]  # see `captured`
+    sampler.estimates = True  # type: ignore[attr-defined]  # what it needs of D, see `unknown_params`
+    sampler.memoryless = eta == 0  # type: ignore[attr-defined]  # see `cuda_graph`
     return sampler
 
 
@@ -197,10 +197,10 @@ def perturbed(delta: float) -> Sampler:
     return sampler
 
 
-# A step depends on nothing but R, D, x and two times: neither on steps before nor on noise, see `captured`.
+# A step depends on nothing but R, D, x and two times: neither on steps before nor on noise, see `cuda_graph`.
 for _sampler in (naive, improved):
     _sampler.memoryless = True  # type: ignore[attr-defined]
-# Theirs are differences of D, which cancel with the very params alone that made x, see `restoration`.
+# Theirs are differences of D, which cancel with the very params alone that made x, see `unknown_params`.
 for _sampler in (improved, heun, multistep):
     _sampler.differences = True  # type: ignore[attr-defined]
 

@@ -13,7 +13,9 @@ from ..utils.rng import Generators
 from .base import Restorer, Sampler, State
 
 Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-WARM_UP = 3  # calls before the recording, which let libraries pick their kernels and `FastRestorer` look at an answer
+WARM_UP = (
+    3  # calls before the recording, which let libraries pick their kernels and `CheckedRestorer` look at an answer
+)
 WORTH_IT = 8  # steps of a walk from which a recording pays
 TOLERANCE = 1e-3  # largest error of the first replay relative to an eager step, as root mean squares
 

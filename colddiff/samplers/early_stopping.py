@@ -10,7 +10,7 @@ from .base import Restorer
 HALF_A_LEVEL = 1 / 510  # of 8 bits
 
 
-class Settled:
+class EarlyStopping:
     """R, until further steps of a walk would change nothing that can be seen; from then on its last answer.
 
     An answer that changes by d in a stretch of time changes, at that pace, by d times what is left over that stretch

@@ -45,11 +45,11 @@ def generate(
         ValueError: a prior that was not fitted, or was to other shapes; steps < 1. LookupError: no such sampler.
         TypeError: a degradation with params that come from the data.
     """
-    D, x = begin(degradation, prior, shape, generators, device)
+    D, x = initial_state(degradation, prior, shape, generators, device)
     return sample(R, D, x, steps=steps, sampler=sampler, generator=generators)
 
 
-def begin(
+def initial_state(
     degradation: Degradation, prior: Prior, shape: Shape, generators: Sequence[torch.Generator],
     device: torch.device | str = "cpu",
 ) -> tuple[BoundDegradation, Images]:  # fmt: skip
@@ -62,15 +62,15 @@ def begin(
     return D, D(u, 1.0) + prior.sigma * draw_noise(u, generators)
 
 
-def begin_between(
+def interpolated_states(
     degradation: Degradation, prior: Prior, shape: Shape, seeds: tuple[int, int], n: int,
     device: torch.device | str = "cpu",
 ) -> tuple[BoundDegradation, Images]:  # fmt: skip
-    """Where generation starts on a path of n images from one seed to another: the ends are those of `begin`.
+    """Where generation starts on a path of n images from one seed to another: the ends are those of `initial_state`.
 
     Colours go straight; what is not colour goes along the sphere, so that noise stays as strong as it is.
     """
-    D, x = begin(degradation, prior, shape, [torch.Generator().manual_seed(seed) for seed in seeds], device)
+    D, x = initial_state(degradation, prior, shape, [torch.Generator().manual_seed(seed) for seed in seeds], device)
     way = torch.linspace(0, 1, n, dtype=torch.float64)
     x = _between(x, way)
     return degradation.bind({name: _between(value, way) for name, value in D.params.items()}, like=x), x

@@ -98,13 +98,13 @@ class Constant(Prior):
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class FittedTensors:
     """Tensors by name, as a value: equal where the numbers are."""
 
     tensors: dict[str, Tensor]
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Measured) or self.tensors.keys() != other.tensors.keys():
+        if not isinstance(other, FittedTensors) or self.tensors.keys() != other.tensors.keys():
             return False
         return all(torch.equal(tensor, other.tensors[name]) for name, tensor in self.tensors.items())
 
@@ -122,7 +122,7 @@ class Fitted(Prior):
 
     expected: ClassVar[tuple[str, ...]] = ()
 
-    fitted: Measured | None = measured()
+    fitted: FittedTensors | None = measured()
 
     @abstractmethod
     def measure(self, images: Images) -> dict[str, Tensor]:
@@ -154,7 +154,7 @@ class Fitted(Prior):
         if not self.could_be_fitted({name: tensors[name] for name in self.expected}):
             shapes = {name: tuple(tensors[name].shape) for name in self.expected}
             raise ValueError(f"{type(self).__name__} cannot be fitted to tensors {shapes}, or not with these numbers")
-        return replace(self, fitted=Measured(dict(tensors)))
+        return replace(self, fitted=FittedTensors(dict(tensors)))
 
     def could_be_fitted(self, tensors: dict[str, Tensor]) -> bool:
         """Whether `measure` could have made tensors: their shapes, types and ranges."""

@@ -96,7 +96,7 @@ def restorer_calls(sampler: str, steps: int) -> int:
     return {"one_shot": 1, "heun": 2 * steps - 1}.get(sampler, steps)
 
 
-def walks(sampler: str, degradation: Degradation, conditional: bool = False) -> bool:
+def supports(sampler: str, degradation: Degradation, conditional: bool = False) -> bool:
     """Whether the sampler of a name gets all that it needs where a degradation is undone.
 
     Args:

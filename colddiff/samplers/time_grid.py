@@ -35,7 +35,7 @@ def time_grid(steps: int, start: float | Tensor = 1.0, *, levels: Tensor | None 
     return times
 
 
-def grid_within(steps: int, start: float | Tensor, levels: Tensor | None) -> Tensor:
+def default_grid(steps: int, start: float | Tensor, levels: Tensor | None) -> Tensor:
     """`time_grid` of `steps_within`, without a word of steps that fell on one level: nobody asked for so many."""
     return _snapped(steps_within(steps, start, levels), start, levels)
 
@@ -52,7 +52,7 @@ def steps_within(steps: int, start: float | Tensor, levels: Tensor | None) -> in
     return min(steps, max(1, int(_nearest(float_times(start).double().cpu(), levels).max())))
 
 
-def startable(t: Tensor, levels: Tensor | None) -> Tensor:
+def snap_start(t: Tensor, levels: Tensor | None) -> Tensor:
     """The times next to t (B,) from which a grid can start: above 0, and on `levels` where there are some."""
     t = t.double().cpu().clamp(1e-3, 1)
     return t if levels is None else levels[_nearest(t, levels).clamp(min=1)]
@@ -104,7 +104,7 @@ def _nearest(times: Tensor, levels: Tensor) -> Tensor:
     return torch.bucketize(times, (levels[1:] + levels[:-1]) / 2, right=True)
 
 
-def grid_instead(times: Any, start: object, steps: object, batch: int) -> Tensor:
+def checked_grid(times: Any, start: object, steps: object, batch: int) -> Tensor:
     """A grid of one's own as a tensor, checked; it takes the place of start and steps, which are to be left out."""
     if start is not None or steps is not None:
         raise ValueError("times say where a restore begins and by which steps: leave start and steps out")

@@ -38,7 +38,7 @@ def restore(
         sampler: how to walk.
         mask: (B or 1, 1, H, W), true where the picture is missing, for operators with missing pixels.
         generator: for what has to be drawn.
-        capture: what the walk goes through, as `captured.captured`, which replays steps on a GPU.
+        capture: what the walk goes through, as `cuda_graph.captured`, which replays steps on a GPU.
     """
     check_images(x)
     times = float_times(times)
@@ -85,7 +85,7 @@ def bind_observed(
     if getattr(sampler, "estimates", False) and not degradation.estimable:
         raise ValueError(
             f"this sampler estimates params at every step, which {type(degradation).__name__} does not allow: "
-            f"use {suited_sampler(degradation)}, naive or one_shot"
+            f"use {default_sampler(degradation)}, naive or one_shot"
         )
     if degradation.deterministic:
         return degradation.bind(like=x)
@@ -107,7 +107,7 @@ def bind_observed(
     return degradation.bind(params, like=x)
 
 
-def suited_sampler(degradation: Degradation) -> str:
+def default_sampler(degradation: Degradation) -> str:
     """The sampler to take where nobody chose: DDIM for Gaussian noise, Algorithm 2 where D is smooth in x, else 1.
 
     Algorithm 2 lives on errors that cancel in D(x0, s) - D(x0, t), which wrapping and rounding do not do.

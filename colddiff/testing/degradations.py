@@ -19,11 +19,11 @@ from .reporting import (
     examples_of,
     last,
     name_of,
+    naming_promise,
     parametrize,
     require,
     require_close,
     seeded,
-    told_of,
 )
 
 Supply = Callable[[Degradation, Images], Params]
@@ -69,7 +69,7 @@ def check_degradation_promise(
     Raises:
         AssertionError: naming the operator and the promise, which it breaks.
     """
-    with told_of(describe(op), promise):
+    with naming_promise(describe(op), promise):
         DEGRADATION_CHECKS[promise][1](Subject(op, supply))
 
 

@@ -53,7 +53,7 @@ def name_of(sampler: Sampler) -> str:
 
 
 @contextmanager
-def told_of(subject: str, promise: str) -> Iterator[None]:
+def naming_promise(subject: str, promise: str) -> Iterator[None]:
     """Failures as one sentence that names who broke which promise."""
     try:
         yield

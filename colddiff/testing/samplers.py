@@ -17,7 +17,7 @@ from ..degradations.operators.gaussian_noise import GaussianNoise
 from ..degradations.operators.pixel_mask import PixelMask
 from ..degradations.operators.uniform_noise import UniformNoise
 from ..samplers.base import Sampler, State
-from .reporting import describe, examples_of, last, name_of, parametrize, require, require_close, seeded, told_of
+from .reporting import describe, examples_of, last, name_of, naming_promise, parametrize, require, require_close, seeded
 
 
 def check_sampler(sampler: Sampler, *, calls_per_step: int = 1, forgiving: bool = False) -> None:
@@ -51,7 +51,7 @@ def check_sampler_promise(sampler: Sampler, promise: str, *, calls_per_step: int
     Raises:
         AssertionError: naming the sampler and the promise, which it breaks.
     """
-    with told_of(name_of(sampler), promise):
+    with naming_promise(name_of(sampler), promise):
         SAMPLER_CHECKS[promise](sampler, calls_per_step)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..utils.distributed import tell
+from ..utils.distributed import warn_main
 from ..utils.files import PART, check_room, read_json, synced, write_json, write_text
 from ..utils.safetensors_io import load_weights, read_tensors, write_tensors
 
@@ -82,7 +82,7 @@ def last_good(run_dir: Path, sound: bool = False) -> Path | None:
         fault = torn(snapshot)
         if fault is None:
             return snapshot
-        tell(f"left out checkpoint {str(snapshot)!r}: {fault}")
+        warn_main(f"left out checkpoint {str(snapshot)!r}: {fault}")
     return None
 
 

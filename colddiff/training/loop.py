@@ -15,12 +15,12 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from .. import viz
-from ..models.precision import CompiledModel, FastRestorer
+from ..models.precision import CheckedRestorer, CompiledModel
 from ..samplers.base import Restorer
 from ..samplers.sample import named_sampler
 from ..samplers.time_grid import time_grid
-from ..samplers.unknown_params import restore, suited_sampler
-from ..utils.distributed import AGREE_EVERY, agreed, is_first, place, tell
+from ..samplers.unknown_params import default_sampler, restore
+from ..utils.distributed import AGREE_EVERY, all_reduce, is_first, rank_and_world, warn_main
 from ..utils.rng import generator_for, seed_for
 from ..utils.signals import Interrupted, Stopped
 from .batches import Batches
@@ -28,9 +28,9 @@ from .checkpoints import last_good, load_snapshot, save_snapshot, saving
 from .config import TrainConfig
 from .log import Log
 from .loss import restoration_loss, validation_loss
-from .nan_guard import Guard
-from .prefetch import Feed
-from .resume import Standing
+from .nan_guard import NonFiniteGuard
+from .prefetch import PrefetchLoader
+from .resume import TrainState
 
 GATE = 0.02  # largest share by which bf16 may raise the validation loss
 FIRST_GATE = 100  # the step of a first look, for runs that end before the first validation
@@ -61,16 +61,16 @@ class Loop:
     """
 
     config: TrainConfig
-    now: Standing
+    now: TrainState
     accelerator: Accelerator
     net: nn.Module
     ema: nn.Module
     model: nn.Module
     optimizer: Any
     bare: torch.optim.Optimizer
-    feed: Feed
+    feed: PrefetchLoader
     checks: Batches
-    guard: Guard
+    guard: NonFiniteGuard
     log: Log | None
     bar: Any
     fast: CompiledModel | None
@@ -93,7 +93,7 @@ class Loop:
         while now.step < now.steps:
             began = time.perf_counter()
             loss = self.step()
-            signum = agreed(stopped.signum or 0, max) if now.step % self.ask_every == 0 else 0
+            signum = all_reduce(stopped.signum or 0, max) if now.step % self.ask_every == 0 else 0
             ends = now.step == now.steps
             noted = now.step % config.log_every == 0 or ends or signum != 0
             if noted:
@@ -108,11 +108,11 @@ class Loop:
                 self.validate()
             if is_first():
                 self.keep(signum != 0)
-            if place()[1] > 1 and now.step % config.log_every == 0:
-                self.ask_every = agreed(max(1, int(AGREE_EVERY * now.step / now.seconds)), min)
+            if rank_and_world()[1] > 1 and now.step % config.log_every == 0:
+                self.ask_every = all_reduce(max(1, int(AGREE_EVERY * now.step / now.seconds)), min)
             if signum:
                 break
-        signum = agreed(stopped.signum or 0, max)
+        signum = all_reduce(stopped.signum or 0, max)
         self.accelerator.wait_for_everyone()  # torchrun ends the others when the first is gone
         if signum:
             raise Interrupted(now.step, signum)
@@ -122,18 +122,18 @@ class Loop:
         now, config, device = self.now, self.config, self.accelerator.device
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(now.step, now.steps, config)
-        torch.manual_seed(seed_for(config.seed, "step", now.step, place()[0]))  # of dropout
+        torch.manual_seed(seed_for(config.seed, "step", now.step, rank_and_world()[0]))  # of dropout
         total = torch.zeros((), device=device)
-        for micro in range(config.accumulate):
+        for micro in range(config.grad_accumulation):
             batch = next(self.feed)
-            ready = micro == config.accumulate - 1
+            ready = micro == config.grad_accumulation - 1
             with contextlib.nullcontext() if ready else self.accelerator.no_sync(self.model):
                 with torch.autocast(device.type, torch.bfloat16, enabled=now.precision == "bf16"):
-                    loss = restoration_loss(self.model, config.degradation, batch, config) / config.accumulate
+                    loss = restoration_loss(self.model, config.degradation, batch, config) / config.grad_accumulation
                 self.accelerator.backward(loss)
             total += loss.detach()
         mean: Tensor = self.accelerator.reduce(total, "mean")
-        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), config.clip)
+        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), config.grad_clip)
         self.guard.step(self.optimizer, mean, norm)
         self.optimizer.zero_grad()
         average(self.ema, self.net, min(config.ema_decay, (1 + now.step) / (10 + now.step)))
@@ -160,9 +160,9 @@ class Loop:
             lr = self.optimizer.param_groups[0]["lr"]
             raise RuntimeError(f"{happened}, {why}: try a smaller lr than {lr:g}, or precision fp32")
         step = load_snapshot(found, self.net, self.ema, self.bare)["step"]
-        if agreed(step, min) != agreed(step, max):
+        if all_reduce(step, min) != all_reduce(step, max):
             raise RuntimeError(f"{happened}, and the processes do not find the same checkpoint: go on with --resume")
-        tell(f"{happened}: the weights of step {step} are put back, and the training goes on")
+        warn_main(f"{happened}: the weights of step {step} are put back, and the training goes on")
         now.in_a_row, now.went_back = 0, True
         self.guard.forget()
 
@@ -172,7 +172,7 @@ class Loop:
         now.waited = self.feed.waited
         if self.log is None:
             return
-        each = self.config.batch_size * self.config.accumulate
+        each = self.config.batch_size * self.config.grad_accumulation
         told = {"loss": loss, "lr": self.optimizer.param_groups[0]["lr"]}
         told |= {"images_per_second": each * now.step / now.seconds, "seconds": now.seconds}
         told |= ({"skipped": now.skipped} if now.skipped else {}) | ({"waited": now.waited} if self.streamed else {})
@@ -185,8 +185,8 @@ class Loop:
         now = self.now
         value, drift = validation_loss(self.ema, self.checks, self.config, now.precision, self.accelerator.device)
         now.validation_loss = value if math.isfinite(value) else None
-        if agreed(int(not drift <= GATE), max):
-            tell(f"bf16 raises the validation loss by {drift:.1%}: going on in float32")
+        if all_reduce(int(not drift <= GATE), max):
+            warn_main(f"bf16 raises the validation loss by {drift:.1%}: going on in float32")
             now.precision = "fp32"
         if self.fast is not None and (now.step == FIRST_GATE or self.fast.precision != now.precision):
             self.fast.check(now.precision)
@@ -201,7 +201,7 @@ class Loop:
         with saving(self.run_dir):
             if now.step % config.sample_every == 0 or ends:
                 picture = self.run_dir / "samples" / f"step-{now.step:08d}.png"
-                draw(picture, FastRestorer(self.ema, now.precision), self.checks, self.accelerator.device)
+                draw(picture, CheckedRestorer(self.ema, now.precision), self.checks, self.accelerator.device)
             if not (now.step % config.checkpoint_every == 0 or ends or stops):
                 return
             now.skipped, now.in_a_row = self.guard.counts()
@@ -210,7 +210,7 @@ class Loop:
             assert self.log is not None
             self.log.sync()
             state = asdict(now) | self.beside
-            save_snapshot(self.run_dir, self.net, self.ema, self.bare, state, keep=config.keep)
+            save_snapshot(self.run_dir, self.net, self.ema, self.bare, state, keep=config.keep_checkpoints)
             self.publish()
 
     def close(self) -> None:
@@ -226,7 +226,7 @@ def learning_rate(step: int, steps: int, config: TrainConfig) -> float:
     warmup = min(config.warmup_steps, max(steps // 10, 1))
     if step < warmup:
         return config.lr * (step + 1) / warmup
-    if not config.decay:
+    if not config.cosine_decay:
         return config.lr
     share = (step - warmup) / max(steps - warmup, 1)
     return config.lr * (0.01 + 0.99 * (1 + math.cos(math.pi * share)) / 2)
@@ -249,14 +249,14 @@ def words(told: dict[str, float]) -> str:
     return ", ".join(shown)
 
 
-def draw(path: Path, R: FastRestorer, checks: Batches, device: torch.device) -> None:
+def draw(path: Path, R: CheckedRestorer, checks: Batches, device: torch.device) -> None:
     """The same held-out images clean, degraded at t = 1, restored in one call and in ten."""
     batch, degradation = next(checks.one_pass(device, 8)), checks.degradation
     x = degradation(batch.x0, 1.0, batch.params)
     ask: Restorer = R if batch.condition is None else R.bind(batch.condition)
     seen = [] if batch.condition is None else [("beside", batch.condition)]
     rows = [("clean", batch.x0), *seen, ("degraded", x)]
-    for name, steps in (("one_shot", 1), (suited_sampler(degradation), 10)):
+    for name, steps in (("one_shot", 1), (default_sampler(degradation), 10)):
         times = time_grid(min(steps, degradation.levels or steps), levels=degradation.level_times())
         drawn = [generator_for(checks.seed, "picture", i) for i in range(len(x))]
         *_, last = restore(ask, degradation, x, times, sampler=named_sampler(name), generator=drawn)

@@ -28,7 +28,7 @@ def restoration_loss(R: nn.Module, degradation: Degradation, batch: Batch, confi
     x_t = degradation(batch.x0, batch.t if batch.earlier is None else batch.earlier, batch.params)
     if batch.noise is not None:
         x_t = x_t + batch.noise
-    if config.eight_bit:
+    if config.quantize_inputs:
         x_t = (x_t * 255).round() / 255
     if batch.walked is not None:
         x_t = _rolled_out(R, degradation, batch, x_t)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 
-class Guard:
+class NonFiniteGuard:
     """Leaves steps out and counts them, on the device: nothing waits for it.
 
     Args:

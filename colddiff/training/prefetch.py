@@ -13,7 +13,7 @@ from torch import Tensor
 from .batches import Batch, Batches
 
 
-class Feed:
+class PrefetchLoader:
     """The batches at given positions.
 
     Threads, as Pillow lets go of the interpreter while it decodes: they cost no memory of their own, cannot be left

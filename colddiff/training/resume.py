@@ -11,7 +11,7 @@ import torch
 
 from ..data.dataset import ImageData
 from ..data.streaming.dataset import StreamedData
-from ..utils.distributed import tell
+from ..utils.distributed import warn_main
 from ..utils.files import read_json
 from .checkpoints import last_good, snapshots
 from .config import FREE_TO_CHANGE, TrainConfig
@@ -20,7 +20,7 @@ SAME_DATA = ("images", "size", "channels", "framing", "left_out", "index")  # of
 
 
 @dataclass
-class Standing:
+class TrainState:
     """Where a training stands: what a checkpoint holds beside its tensors.
 
     Args:
@@ -44,7 +44,7 @@ class Standing:
     went_back: bool = False
 
     @classmethod
-    def of(cls, state: dict[str, Any], checkpoint: Path) -> Standing:
+    def of(cls, state: dict[str, Any], checkpoint: Path) -> TrainState:
         """What a checkpoint's state says.
 
         Raises:
@@ -73,7 +73,7 @@ def starting_point(run_dir: Path, config: TrainConfig, resume: bool) -> Path | N
     if found is None:
         if snapshots(run_dir) or (run_dir / "config.json").exists():
             raise ValueError(f"{str(run_dir)!r} holds a run, and no whole checkpoint to go on from: give another --out")
-        tell(f"{str(run_dir)!r} has no checkpoint to resume from: begun anew")
+        warn_main(f"{str(run_dir)!r} has no checkpoint to resume from: begun anew")
         return None
     saved, now = read_json(found / "state.json").get("training", {}), config.to_config()
     other = changed(now, saved)
@@ -83,7 +83,7 @@ def starting_point(run_dir: Path, config: TrainConfig, resume: bool) -> Path | N
         )
     free = _differences(now, saved, FREE_TO_CHANGE - {"out"})
     if free:
-        tell(f"going on with other settings: {free}")
+        warn_main(f"going on with other settings: {free}")
     return found
 
 
@@ -96,7 +96,7 @@ def tell_environment(now: dict[str, Any], saved: dict[str, Any]) -> None:
     """Warn where a training goes on elsewhere: its weights then agree but for rounding."""
     other = _differences(now, saved, now.keys())
     if other:
-        tell(f"going on elsewhere, the same but for rounding and dropout: {other}")
+        warn_main(f"going on elsewhere, the same but for rounding and dropout: {other}")
 
 
 def changed(now: dict[str, Any], saved: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from typing import Literal, TypeVar
 import torch
 from torch import Tensor
 
-from ..data.dataset import ImageData, beside, cut, load_data
+from ..data.dataset import ImageData, cut, load_data, with_targets
 from ..data.framing import Framing
 from ..data.streaming.dataset import StreamedData, stream_data
 from ..degradations.base import Degradation
@@ -34,7 +34,7 @@ def data_for(config: TrainConfig) -> ImageData | StreamedData:
     """The images that a training is about."""
     if config.stream:
         return _streamed(config, config.split, config.colour)
-    return _images(config, config.split, config.colour, config.bad_share)
+    return _images(config, config.split, config.colour, config.max_unreadable)
 
 
 def held_out_for(config: TrainConfig, framing: Framing, data: StreamedData | None = None) -> ImageData:
@@ -44,7 +44,7 @@ def held_out_for(config: TrainConfig, framing: Framing, data: StreamedData | Non
     """
     split = held_out_split(config)
     if not config.stream and data is None:
-        return _images(config, split, framing.colour, bad_share=1.0)
+        return _images(config, split, framing.colour, max_unreadable=1.0)
     if split == "train":
         return _streamed(config, split, framing.colour).part(CHECKED_ON)
     return (data or _streamed(config, config.split, framing.colour)).held_out(CHECKED_ON)
@@ -87,7 +87,7 @@ def images_for(
             raise ValueError(
                 f"{config.degradation.registered_name} needs {', '.join(needed) or 'no params'} from {name}, which "
                 f"brings {', '.join(brought) or 'none'}: pairs are from_images(clean, damaged), other images "
-                "data.beside(images, others)"
+                "data.with_targets(images, others)"
             )
     if data.shape[0] != held_out.shape[0]:
         raise ValueError(f"data has {data.shape[0]} channels, held_out {held_out.shape[0]}")
@@ -102,7 +102,7 @@ def restorer_for(config: TrainConfig, data: ImageData) -> RestorerConfig:
     """
     channels, side = data.shape[0], min(data.shape[1:])
     small = {} if side >= 32 else {"patch": 1, "multipliers": (1, 2)}
-    shape = config.restorer or UNetConfig.of_size(config.size, channels=channels, **small)
+    shape = config.restorer or UNetConfig.of_size(config.unet_size, channels=channels, **small)
     if isinstance(shape, UNetConfig | DiffusersUNetConfig | OfficialConfig):
         shape = _with_channels(shape, channels)
     if isinstance(shape, OfficialConfig) and shape.num_steps is None:
@@ -117,7 +117,9 @@ def restorer_for(config: TrainConfig, data: ImageData) -> RestorerConfig:
     elif isinstance(shape, WienerUNetConfig):
         _, height, width = data.shape
         _with_channels(shape.net, channels)
-        shape = shape.fitted_for(config.degradation, channels, (height, width), config.eight_bit, config.input_noise)
+        shape = shape.fitted_for(
+            config.degradation, channels, (height, width), config.quantize_inputs, config.input_noise
+        )
     if config.condition is not None:
         if not isinstance(shape, UNetConfig):
             raise ValueError(f"condition goes with a unet, got {shape.registered_name}")
@@ -159,24 +161,26 @@ def held_out_split(config: TrainConfig) -> str:
     return "held_out" if config.split in ("train", "all") else "train"
 
 
-def _images(config: TrainConfig, split: str, colour: Literal["auto", "grey", "rgb"], bad_share: float) -> ImageData:
+def _images(
+    config: TrainConfig, split: str, colour: Literal["auto", "grey", "rgb"], max_unreadable: float
+) -> ImageData:
     found = load_data(
-        config.data, split=split, size=config.image_size, fit=config.fit, colour=colour,
-        background=config.background, damaged=config.damaged, bad_share=bad_share,
+        config.data, split=split, size=config.image_size, resize_mode=config.resize_mode, colour=colour,
+        background=config.background, paired_data=config.paired_data, max_unreadable=max_unreadable,
     )  # fmt: skip
-    if config.others is None:
+    if config.target_data is None:
         return found
     framing = replace(found.framing, size=config.image_size or min(found.shape[1:]))
-    return beside(found, load_data(
-        config.others, split=split, size=framing.size, fit=framing.fit, colour=framing.colour,
-        background=framing.background, bad_share=bad_share,
+    return with_targets(found, load_data(
+        config.target_data, split=split, size=framing.size, resize_mode=framing.fit, colour=framing.colour,
+        background=framing.background, max_unreadable=max_unreadable,
     ))  # fmt: skip
 
 
 def _streamed(config: TrainConfig, split: str, colour: Literal["auto", "grey", "rgb"]) -> StreamedData:
     return stream_data(
-        config.data, split=split, size=config.image_size, fit=config.fit, colour=colour,
-        background=config.background, bad_share=config.bad_share,
+        config.data, split=split, size=config.image_size, resize_mode=config.resize_mode, colour=colour,
+        background=config.background, max_unreadable=config.max_unreadable,
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from ..models.time_estimator import SeverityEstimator, features, targets
+from ..models.time_estimator import TimeEstimator, features, targets
 from ..utils.numerics import exact_matmul
 from ..utils.rng import generator_for, seed_for
 from .batches import Batch, Batches
@@ -42,9 +42,9 @@ def worth_fitting(config: TrainConfig, steps: int, shape: tuple[int, int, int], 
         shape: (C, H, W) of the images.
         most: what a budget in minutes spares; left out, about a tenth of the time of those steps.
     """
-    if not config.blind or config.condition is not None or config.degradation.required_params:
+    if not config.estimate_time or config.condition is not None or config.degradation.required_params:
         return 0
-    seen = config.batch_size * config.accumulate * steps
+    seen = config.batch_size * config.grad_accumulation * steps
     if most is None:
         most = min(_most(shape), _of_small(CHEAP, shape) + seen // SPARED)
     count = min(PER_SEEN * seen, most)
@@ -70,7 +70,7 @@ def images_within(
 def fit_estimator(
     batches: Batches, checks: Batches, count: int, device: torch.device, *, progress: bool = True,
     stopped: Callable[[], bool] = lambda: False,
-) -> SeverityEstimator | None:  # fmt: skip
+) -> TimeEstimator | None:  # fmt: skip
     """An estimator from `count` images as a restorer sees them, measured on held-out ones: the same every time.
 
     Three of four pictures are rounded to 8 bits, as files are.
@@ -88,7 +88,9 @@ def fit_estimator(
     """
     batches = replace(batches, size=AT_ONCE, rollout=False, noise=0.0)
     seen, times = [], []
-    bar = tqdm(range(0, count, AT_ONCE), desc="severity", unit="batch", disable=None if progress else True, leave=False)
+    bar = tqdm(
+        range(0, count, AT_ONCE), desc="time estimator", unit="batch", disable=None if progress else True, leave=False
+    )
     for position in bar:
         if stopped():
             return None
@@ -123,11 +125,11 @@ def _seen(batch: Batch, batches: Batches) -> Tensor:
 
 def _learned(
     seen: Tensor, t: Tensor, channels: int, seed: int, stopped: Callable[[], bool]
-) -> SeverityEstimator | None:  # fmt: skip
+) -> TimeEstimator | None:  # fmt: skip
     """An estimator that says of features (N, F) what their times (N,) may be; None if it was stopped."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for(seed, "severity"))
-        net = SeverityEstimator(channels).to(seen.device)
+        net = TimeEstimator(channels).to(seen.device)
     spread = seen.std(dim=0)
     net.mean.copy_(seen.mean(dim=0))
     net.scale.copy_(torch.where(spread > 1e-4, 1 / spread, 0))  # what never varied tells nothing, whatever comes later
@@ -149,12 +151,12 @@ def _learned(
 
 
 @torch.no_grad()
-def _measure(net: SeverityEstimator, checks: Batches, device: torch.device, count: int) -> None:
+def _measure(net: TimeEstimator, checks: Batches, device: torch.device, count: int) -> None:
     """How far it is off on so many held-out images of 8 bits, and how often the truth is in its interval."""
     errors, inside = [], []
     for batch in checks.one_pass(device, count):
         x = checks.degradation(batch.x0, batch.t, batch.params).clamp(0, 1)
-        found, truth = net.severity((255 * x).round() / 255), batch.t.cpu()
+        found, truth = net.estimate((255 * x).round() / 255), batch.t.cpu()
         errors.append((found.t - truth).abs())
         inside.append((found.low <= truth) & (truth <= found.high))
     net.error.fill_(float(torch.cat(errors).mean()))

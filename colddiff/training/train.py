@@ -25,8 +25,8 @@ from ..models.baselines import baseline_for
 from ..models.networks.unet import RestorerConfig
 from ..models.precision import CompiledModel, pick_precision
 from ..models.run import Run
-from ..models.time_estimator import FILE as SEVERITY
-from ..utils.distributed import agreed, first_alone, is_first, join, place
+from ..models.time_estimator import FILE as TIME_ESTIMATOR
+from ..utils.distributed import all_reduce, is_first, join, on_main_process, rank_and_world
 from ..utils.files import LARGEST_JSON, locked, read_json, size_in_words
 from ..utils.numerics import cpu_threads
 from ..utils.rng import seed_for
@@ -38,9 +38,9 @@ from .config import TrainConfig
 from .log import Log, tensorboard_writer
 from .loop import Loop, average
 from .loss import adam, loss_on, restoration_loss
-from .nan_guard import Guard
-from .prefetch import Feed
-from .resume import Standing, changed, check_same_data, environment, starting_point, tell_environment, told_of_data
+from .nan_guard import NonFiniteGuard
+from .prefetch import PrefetchLoader
+from .resume import TrainState, changed, check_same_data, environment, starting_point, tell_environment, told_of_data
 from .setup import images_for, in_memory, prior_for, restorer_for
 from .time_budget import steps_in
 from .time_estimator import fit_estimator, images_within, worth_fitting
@@ -76,7 +76,7 @@ def train(
         start = starting_point(run_dir, config, resume)
         _check(config, net, start)
         if is_first():
-            clear_away(run_dir, config.keep)
+            clear_away(run_dir, config.keep_checkpoints)
         loop, threads, estimate = _prepared(accelerator, config, start, net, data, held_out, progress)
         with contextlib.closing(loop), cpu_threads(threads), interruptible() as stopped:
             loop.run(stopped)
@@ -132,13 +132,13 @@ def _check(config: TrainConfig, net: nn.Module | None, start: Path | None) -> No
             raise ValueError(f"{type(net).__name__} has no parameters to train: give a network with some")
     if config.tensorboard:
         tensorboard_writer()
-    _, processes = place()
+    _, processes = rank_and_world()
     if config.batch_size % processes:
         raise ValueError(
             f"batch_size {config.batch_size} cannot be split evenly over {processes} processes: give a multiple of them"
         )
     step = -1 if start is None else int(start.name.removeprefix("step-"))
-    if agreed(step, min) != agreed(step, max):
+    if all_reduce(step, min) != all_reduce(step, max):
         raise ValueError(f"the processes do not find the same checkpoint: put {config.out!r} on a disk that all share")
 
 
@@ -147,7 +147,7 @@ def _prepared(
     data: ImageData | StreamedData | None, held_out: ImageData | None, progress: bool,
 ) -> tuple[Loop, int, Callable[[Stopped], None]]:  # fmt: skip
     """What the steps need, as it was at a checkpoint or at the beginning; on how many threads; and what comes after."""
-    device, (rank, processes), run_dir = accelerator.device, place(), Path(config.out)
+    device, (rank, processes), run_dir = accelerator.device, rank_and_world(), Path(config.out)
 
     data, held_out = images_for(config, data, held_out)
     if start is not None:
@@ -160,13 +160,13 @@ def _prepared(
     net = _network(spec, net, measured, config.seed).to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     ema, bare = copy.deepcopy(net).eval().requires_grad_(False), adam(net, config.lr)
     if rank == 0:
-        check_disk(run_dir, net, config.keep)
+        check_disk(run_dir, net, config.keep_checkpoints)
     checks = Batches(
         held_out, config.degradation, config.batch_size, config.seed,
         noise=config.input_noise, condition=config.condition,
     )  # fmt: skip
     batches = replace(
-        checks, data=data, size=config.batch_size // processes, flip=config.flip, shift=config.shift,
+        checks, data=data, size=config.batch_size // processes, flip=config.flip, shift=config.max_shift,
         rollout=config.rollout,
     )  # fmt: skip
 
@@ -183,28 +183,32 @@ def _prepared(
         publish()  # the checkpoint may have been the last thing that was written
     fast = CompiledModel(net, loss_on(batches.at(0, device), config), now.precision) if config.compile else None
     model, optimizer = accelerator.prepare(fast or net, bare)
-    done = now.step * config.accumulate * config.batch_size
+    done = now.step * config.grad_accumulation * config.batch_size
     positions = itertools.count(done + rank * batches.size, config.batch_size)
     streamed, quiet = isinstance(data, StreamedData), None if progress and rank == 0 else True
     loop = Loop(
         config, now, accelerator, net, ema, model, optimizer, bare,
-        Feed(batches, positions, device, workers=config.workers if streamed else 0, waited=now.waited),
-        checks, Guard(net, device, now.skipped, now.in_a_row),
+        PrefetchLoader(batches, positions, device, workers=config.workers if streamed else 0, waited=now.waited),
+        checks, NonFiniteGuard(net, device, now.skipped, now.in_a_row),
         Log(run_dir / "log.jsonl", after=now.step, tensorboard=config.tensorboard) if rank == 0 else None,
         tqdm(total=now.steps, initial=now.step, desc=run_dir.name, unit="step", disable=quiet),
         fast,
         {
             "environment": environment(device, processes, threads), "data": told_of_data(data), "training": asked,
-            "severity": count,
+            "estimator_steps": count,
         },
         publish, streamed,
     )  # fmt: skip
     seen = replace(batches, data=measured)
-    return loop, threads, partial(_estimate, now, run_dir, seen, checks, count if config.blind else 0, device, progress)
+    return (
+        loop,
+        threads,
+        partial(_estimate, now, run_dir, seen, checks, count if config.estimate_time else 0, device, progress),
+    )
 
 
 def _estimate(
-    now: Standing, run_dir: Path, seen: Batches, checks: Batches, count: int, device: torch.device, progress: bool,
+    now: TrainState, run_dir: Path, seen: Batches, checks: Batches, count: int, device: torch.device, progress: bool,
     stopped: Stopped,
 ) -> None:  # fmt: skip
     """Leave in the run what tells how damaged a picture is, if it is worth it and not there.
@@ -214,13 +218,13 @@ def _estimate(
     """
 
     def work(signalled: Callable[[], int]) -> None:
-        if count and not (run_dir / SEVERITY).exists():
+        if count and not (run_dir / TIME_ESTIMATOR).exists():
             found = fit_estimator(seen, checks, count, device, progress=progress, stopped=lambda: bool(signalled()))
             if found is not None:
                 with saving(run_dir):
                     found.save(run_dir)
 
-    signum = first_alone(work, lambda: stopped.signum or 0)
+    signum = on_main_process(work, lambda: stopped.signum or 0)
     if signum:
         raise Interrupted(now.step, signum)
 
@@ -228,25 +232,25 @@ def _estimate(
 def _standing(
     config: TrainConfig, start: Path | None, net: nn.Module, ema: nn.Module, bare: torch.optim.Optimizer,
     batches: Batches, device: torch.device,
-) -> tuple[Standing, int, int]:  # fmt: skip
+) -> tuple[TrainState, int, int]:  # fmt: skip
     """Where it begins, with its budget in steps, or where a checkpoint says, put back; on how many threads; and from
     how many images an estimator beside it would learn.
     """
-    threads, (_, processes) = torch.get_num_threads(), place()
+    threads, (_, processes) = torch.get_num_threads(), rank_and_world()
     if start is not None:
         state = load_snapshot(start, net, ema, bare)
         threads = min(threads, state["environment"]["threads"])
         tell_environment(environment(device, processes, threads), state["environment"])
-        now, most = Standing.of(state, start), None if config.steps else state.get("severity")
+        now, most = TrainState.of(state, start), None if config.steps else state.get("estimator_steps")
     else:
         precision, steps, most = pick_precision(config.precision, device), config.steps or 0, None
         if not steps:
             seconds = 60 * (config.minutes or DEFAULT_MINUTES)
-            spared, most = images_within(seconds, config, batches, device) if config.blind else (0.0, None)
+            spared, most = images_within(seconds, config, batches, device) if config.estimate_time else (0.0, None)
             steps, threads = steps_in((seconds - spared) / 60, _trial(net, batches, config, precision, device), device)
-        now = Standing(agreed(steps, min), precision)
+        now = TrainState(all_reduce(steps, min), precision)
     # As if there is to be one: whoever goes on may decide otherwise.
-    return now, threads, worth_fitting(replace(config, blind=True), now.steps, batches.data.shape, most)
+    return now, threads, worth_fitting(replace(config, estimate_time=True), now.steps, batches.data.shape, most)
 
 
 def _network(spec: RestorerConfig | None, own: nn.Module | None, data: ImageData, seed: int) -> nn.Module:
@@ -279,8 +283,8 @@ def _trial(
     optimizer = adam(trial, 0.0)
 
     def step(k: int) -> None:
-        for micro in range(config.accumulate):
-            batch = batches.at((k * config.accumulate + micro) * config.batch_size, device)
+        for micro in range(config.grad_accumulation):
+            batch = batches.at((k * config.grad_accumulation + micro) * config.batch_size, device)
             with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
                 loss = restoration_loss(trial, config.degradation, batch, config)
             loss.backward()  # type: ignore[no-untyped-call]

@@ -149,7 +149,7 @@ def plug_ins(group: str) -> list[str]:
 
 
 @contextmanager
-def names_of(file: Path, *, trust_plugins: bool) -> Iterator[None]:
+def untrusted_names(file: Path, *, trust_plugins: bool) -> Iterator[None]:
     """Meanwhile names are those of a file that anybody may have written: it has no plug-in imported unless trusted."""
     token = _STRANGER.set(None if trust_plugins or _TRUSTING.get() else file)
     try:
@@ -172,8 +172,8 @@ def lookup(group: str, name: str) -> type[Configurable]:
     """The class of that name; on a miss, installed plug-ins are asked through their entry points.
 
     Raises:
-        LookupError: no such name, or that of a plug-in which only a file names (`names_of`). TypeError: a plug-in of
-        that name that is no member of the family.
+        LookupError: no such name, or that of a plug-in which only a file names (`untrusted_names`). TypeError: a
+        plug-in of that name that is no member of the family.
     """
     known = _known(group)
     kind = group.removeprefix("colddiff.").removesuffix("s")

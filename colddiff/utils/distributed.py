@@ -57,7 +57,7 @@ def join(device: str) -> Any:
     return accelerator
 
 
-def place() -> tuple[int, int]:
+def rank_and_world() -> tuple[int, int]:
     """(rank, number) of this process; (0, 1) where it is alone."""
     if not torch.distributed.is_initialized():
         return 0, 1
@@ -66,29 +66,29 @@ def place() -> tuple[int, int]:
 
 def is_first() -> bool:
     """Whether this is the process that writes files and talks."""
-    return place()[0] == 0
+    return rank_and_world()[0] == 0
 
 
-def tell(message: str) -> None:
+def warn_main(message: str) -> None:
     """Warn the user, once for all processes."""
     if is_first():
         warnings.warn(message, stacklevel=3)
 
 
-def agreed(value: int, choose: Callable[[list[int]], int]) -> int:
+def all_reduce(value: int, choose: Callable[[list[int]], int]) -> int:
     """One number for all processes, chosen from those that each has."""
     return choose(_from_all(value))
 
 
-def shared(work: Callable[[int], T], number: int) -> list[T]:
+def map_over_processes(work: Callable[[int], T], number: int) -> list[T]:
     """work(0), work(1), ... work(number - 1), each done by one of the processes; all of them get all, in order."""
-    rank, world = place()
+    rank, world = rank_and_world()
     mine = {i: work(i) for i in range(rank, number, world)}
     everyones = {i: result for part in _from_all(mine) for i, result in part.items()}
     return [everyones[i] for i in range(number)]
 
 
-def first_then_all(work: Callable[[], T]) -> T:
+def main_process_first(work: Callable[[], T]) -> T:
     """What the first process made of some work, then the others, who find the files that it left.
 
     Raises:
@@ -106,7 +106,7 @@ def first_then_all(work: Callable[[], T]) -> T:
     return work() if made is None else made
 
 
-def first_alone(work: Callable[[Callable[[], int]], None], signalled: Callable[[], int]) -> int:
+def on_main_process(work: Callable[[Callable[[], int]], None], signalled: Callable[[], int]) -> int:
     """Let the first process do some work by itself; what signal has come to any of them by its end, or 0.
 
     They ask each other every few seconds, so that nobody waits in a collective until it runs out.
@@ -115,7 +115,7 @@ def first_alone(work: Callable[[Callable[[], int]], None], signalled: Callable[[
         work: is given what tells the signal that has come to any process by now, to be asked now and then.
         signalled: the signal that has come to this process, or 0.
     """
-    rank, world = place()
+    rank, world = rank_and_world()
     asked, found, busy = time.monotonic(), 0, 1
 
     def told(working: bool = True) -> int:
@@ -123,7 +123,7 @@ def first_alone(work: Callable[[Callable[[], int]], None], signalled: Callable[[
         if world == 1:
             found = signalled()
         elif not working or rank > 0 or time.monotonic() - asked >= AGREE_EVERY:
-            busy, found = agreed(int(working and rank == 0), max), agreed(signalled(), max)
+            busy, found = all_reduce(int(working and rank == 0), max), all_reduce(signalled(), max)
             asked = time.monotonic()
         return found
 
@@ -144,16 +144,16 @@ def _portable(error: Exception) -> Exception:
     return error
 
 
-def same_everywhere(net: nn.Module) -> None:
+def broadcast_weights(net: nn.Module) -> None:
     """Give every process the weights that the first has."""
-    if place()[1] > 1:
+    if rank_and_world()[1] > 1:
         for tensor in net.state_dict().values():
             torch.distributed.broadcast(tensor, 0)
 
 
 def _from_all(value: Any) -> list[Any]:
     """What every process has; they trust each other."""
-    _, world = place()
+    _, world = rank_and_world()
     if world == 1:
         return [value]
     found: list[Any] = [None] * world

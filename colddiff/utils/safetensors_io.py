@@ -41,7 +41,9 @@ def check_weights(net: nn.Module, file: Path) -> None:
     wrong = [name for name in found | expected if not _fits(found.get(name), expected.get(name))]
     if wrong:
         name = wrong[0]
-        told = f"{name[:200]} is {_told(found.get(name), 'missing')}, expected {_told(expected.get(name), 'none')}"
+        told = (
+            f"{name[:200]} is {_describe(found.get(name), 'missing')}, expected {_describe(expected.get(name), 'none')}"
+        )
         raise ValueError(f"{len(wrong)} tensors in {str(file)!r} do not fit the network: {told}")
 
 
@@ -174,5 +176,5 @@ def _fits(found: Tensor | None, expected: Tensor | None) -> bool:
     return found.is_floating_point() == expected.is_floating_point()
 
 
-def _told(tensor: Tensor | None, absent: str) -> str:
+def _describe(tensor: Tensor | None, absent: str) -> str:
     return absent if tensor is None else f"{tuple(tensor.shape)} of {str(tensor.dtype).removeprefix('torch.')}"

@@ -25,7 +25,7 @@ MEASURES = {
 
 
 @dataclass(frozen=True)
-class Spread:
+class SeedStats:
     """A number of each seed: their mean, and their range."""
 
     seeds: tuple[float, ...]
@@ -42,17 +42,17 @@ class Spread:
     def high(self) -> float:
         return max(self.seeds)
 
-    def apart(self, other: Spread) -> bool:
+    def apart(self, other: SeedStats) -> bool:
         """Whether every seed of one lies on the same side of every seed of the other."""
         return self.high < other.low or other.high < self.low
 
-    def told(self, digits: int) -> str:
+    def description(self, digits: int) -> str:
         mean, low, high = (number(value, digits) for value in (self.mean, self.low, self.high))
         return mean if len(self.seeds) == 1 else f"{mean} [{low}, {high}]"
 
 
 @dataclass(frozen=True)
-class Row:
+class MethodRow:
     """A method with a number of restorer calls.
 
     Args:
@@ -65,7 +65,7 @@ class Row:
     method: str
     calls: int
     seconds: float
-    values: dict[str, Spread]
+    values: dict[str, SeedStats]
 
     def __str__(self) -> str:
         return f"{self.method} ({self.calls} call{'' if self.calls == 1 else 's'})"

@@ -27,7 +27,7 @@ def number(text: str, option: str) -> int:
         raise ValueError(f"{option} must be one whole number or all, got {text!r}") from None
 
 
-def printable(text: str) -> str:
+def escape_control(text: str) -> str:
     """What somebody else wrote, on one line of what any terminal and file takes: a newline is \\n, an escape \\x1b.
 
     Printed as it is, it could move the cursor, rename the window or fill the clipboard.
@@ -35,17 +35,17 @@ def printable(text: str) -> str:
     return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
 
 
-def unmarked(value: Any) -> Any:
+def escape_markdown(value: Any) -> Any:
     """What somebody else wrote, as Markdown that shows it and does nothing: no heading, no link, no HTML.
 
     Args:
         value: a text, or a dictionary or list of what a JSON file holds.
     """
     if isinstance(value, dict):
-        return {unmarked(key): unmarked(inner) for key, inner in value.items()}
+        return {escape_markdown(key): escape_markdown(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [unmarked(inner) for inner in value]
-    return MARKUP.sub(r"\\\g<0>", printable(value)) if isinstance(value, str) else value
+        return [escape_markdown(inner) for inner in value]
+    return MARKUP.sub(r"\\\g<0>", escape_control(value)) if isinstance(value, str) else value
 
 
 def argument_texts(cls: type) -> dict[str, str]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..utils.statistics import MEASURES, Row
+from ..utils.statistics import MEASURES, MethodRow
 from .style import SMALL, TEXT, label_ends, look, name_axes, panels, scale, with_interval
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ NEAR = 0.06  # of a panel: nearer, numbers would overlap
 LOOKS_REAL = {"lpips": "LPIPS", "kid": "KID", "fid": "FID"}
 
 
-def curves(title: str, rows: Sequence[Row], goals: Sequence[str]) -> Figure:
+def curves(title: str, rows: Sequence[MethodRow], goals: Sequence[str]) -> Figure:
     """Every measure of the goals against restorer calls, and below against milliseconds per image.
 
     A bar is the range of the seeds; a dashed line is a method with one number of calls.
@@ -74,7 +74,7 @@ def tradeoff(rows: Sequence[dict[str, Any]]) -> Figure:
 # --- helpers ---------------------------------------------------------------------------------------------------------
 
 
-def _cost_panel(ax: Axes, rows: list[Row], name: str, *, seconds: bool) -> list[tuple[str, float, float, str]]:
+def _cost_panel(ax: Axes, rows: list[MethodRow], name: str, *, seconds: bool) -> list[tuple[str, float, float, str]]:
     """The lines of every method in one panel; where each is to be named."""
     cost = {id(row): 1000 * row.seconds if seconds else float(row.calls) for row in rows}
     methods = list(dict.fromkeys(row.method for row in rows))

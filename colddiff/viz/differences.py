@@ -70,7 +70,7 @@ def difference_map(
 def _change(a: Tensor, b: Tensor, absolute: bool, limit: float | None) -> tuple[Tensor, float]:
     """What is mapped, (H, W), and where its colours end."""
     if a.shape != b.shape:
-        raise ValueError(f"the pictures must be alike, got {_told(a)} and {_told(b)}")
+        raise ValueError(f"the pictures must be alike, got {_describe(a)} and {_describe(b)}")
     if limit is not None and not 0 < limit < math.inf:
         raise ValueError(f"limit must be > 0, got {limit}")
     change = (b.double() - a.double()).cpu()
@@ -108,6 +108,6 @@ def _bar(height: int, limit: float, colours: Colours, *, beyond: bool) -> Image.
     return bar
 
 
-def _told(x: Tensor) -> str:
+def _describe(x: Tensor) -> str:
     kind = {1: "grey", 3: "in colour"}.get(len(x), f"of {len(x)} channels")
     return f"{x.shape[-1]} x {x.shape[-2]} pixels {kind}"

@@ -53,7 +53,7 @@ def film_strip(
     """A row of `film` for each image, with the time below each column; `zoom` repeats pixels."""
     shown = film(degradation, x, times, params=params, generator=generator)
     rows = [("", shown[:, i]) for i in range(len(x))]
-    return labelled_rows(rows, [_told(float(t)) for t in _times(times)], zoom=zoom)
+    return labelled_rows(rows, [_describe(float(t)) for t in _times(times)], zoom=zoom)
 
 
 def trajectory(
@@ -80,7 +80,7 @@ def trajectory(
         rows += [("x_t", torch.stack([at[i] for _, at, _ in shown]))]
         # Nothing is asked of the restorer at the end.
         rows += [("x0_hat", torch.stack([x0[i] for _, _, x0 in shown[:-1]]))]
-    return labelled_rows(rows, [_told(t) for t, _, _ in shown], zoom=zoom)
+    return labelled_rows(rows, [_describe(t) for t, _, _ in shown], zoom=zoom)
 
 
 def frames(x: Images, states: Sequence[State], start: float = 1.0, *, zoom: int | None = None) -> list[Image.Image]:
@@ -91,7 +91,7 @@ def frames(x: Images, states: Sequence[State], start: float = 1.0, *, zoom: int 
     zoom = zoom or -(-CLOSE // x.shape[-1])
     return [
         labelled_rows(
-            [("", torch.stack([at[i], x0[i]])) for i in range(len(x))], [_told(t), "x0_hat"], zoom=zoom
+            [("", torch.stack([at[i], x0[i]])) for i in range(len(x))], [_describe(t), "x0_hat"], zoom=zoom
         )
         for t, at, x0 in _stops(x, states, start)
     ]  # fmt: skip
@@ -108,7 +108,7 @@ def _times(times: int | Sequence[float] | Tensor) -> Tensor:
     return found
 
 
-def _told(t: float) -> str:
+def _describe(t: float) -> str:
     return f"t = {t:.2f}"
 
 

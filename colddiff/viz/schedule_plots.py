@@ -35,9 +35,9 @@ def schedules(shown: Sequence[Schedule | NoiseSchedule]) -> Figure:
     noises = [each for each in shown if isinstance(each, NoiseSchedule)]
     parts: list[tuple[str, str, list[tuple[str, Tensor]]]] = []
     if warps:
-        parts.append(("schedules: severity", "s(t)", [(_told(each), each(t)) for each in warps]))
+        parts.append(("schedules: severity", "s(t)", [(_describe(each), each(t)) for each in warps]))
     if noises:
-        left = [(_told(each), each.alpha_bar(t)) for each in noises]
+        left = [(_describe(each), each.alpha_bar(t)) for each in noises]
         parts.append(("noise schedules: signal variance", r"$\bar\alpha_t$", left))
         ratios = [(name, torch.log(a / (1 - a))) for name, a in left]
         parts.append(("noise schedules: log signal-to-noise", r"$\ln\,\bar\alpha_t / (1 - \bar\alpha_t)$", ratios))
@@ -56,7 +56,7 @@ def schedules(shown: Sequence[Schedule | NoiseSchedule]) -> Figure:
     return drawn
 
 
-def _told(schedule: Schedule | NoiseSchedule) -> str:
+def _describe(schedule: Schedule | NoiseSchedule) -> str:
     """Its name, and the fields that are not as everybody has them."""
     config, plain = schedule.to_config(), type(schedule)().to_config()
     other = [f"{k} {v:g}" if isinstance(v, float) else f"{k} {str(v)[:20]}" for k, v in config.items() if v != plain[k]]

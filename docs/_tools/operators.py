@@ -16,7 +16,7 @@ from skimage.data import astronaut, chelsea
 
 import colddiff as cd
 from colddiff.data.image_io import fit, to_tensor
-from colddiff.samplers.unknown_params import suited_sampler
+from colddiff.samplers.unknown_params import default_sampler
 from colddiff.utils.config import registered
 from colddiff.viz import grid
 
@@ -146,7 +146,7 @@ def known(op: cd.Degradation) -> str:
         how = "estimated after a first answer"
     else:
         how = "no: drawn anew"
-    return f"{how}; the sampler taken where nobody chooses is `{suited_sampler(op)}`."
+    return f"{how}; the sampler taken where nobody chooses is `{default_sampler(op)}`."
 
 
 def cell(text: str) -> str:

@@ -12,7 +12,7 @@ from skimage.data import astronaut, chelsea
 import colddiff as cd
 from colddiff import paper
 from colddiff.data.image_io import fit, to_tensor
-from colddiff.utils.statistics import Row, Spread
+from colddiff.utils.statistics import MethodRow, SeedStats
 from colddiff.viz import curves, labelled_rows, save
 
 DOCS = Path(__file__).parents[1]
@@ -70,16 +70,16 @@ def draw_curves(heading: str, title: str, name: str) -> Path:
     rows = []
     for line in re.findall(r"^\| \w+ \| [1-9].*$", section.partition("\n## ")[0], re.MULTILINE):
         method, calls, ms, rmse, _, kid = (cell.strip(" *") for cell in line.split("|")[1:-1])
-        rows.append(Row(method, int(calls), float(ms) / 1000, {"rmse": spread(rmse), "kid": spread(kid)}))
+        rows.append(MethodRow(method, int(calls), float(ms) / 1000, {"rmse": spread(rmse), "kid": spread(kid)}))
     stream = BytesIO()
     curves(title, rows, ("rmse", "kid")).savefig(stream, format="png")
     return written(Image.open(stream), name, 64)
 
 
-def spread(cell: str) -> Spread:
+def spread(cell: str) -> SeedStats:
     """Three seeds, of which the page has the mean, the lowest and the highest."""
     mean, low, high = map(float, re.findall(r"[\d.]+", cell))
-    return Spread((low, 3 * mean - low - high, high))
+    return SeedStats((low, 3 * mean - low - high, high))
 
 
 print(draw(OPERATORS, "degradations.png", 80))

@@ -7,7 +7,7 @@ from PIL import Image
 from support import tiny
 
 from colddiff import GaussianBlur, GaussianMask, Interpolate, PixelMask, PixelNoise
-from colddiff.data.convert import TOGETHER, mapped
+from colddiff.data.convert import TOGETHER, apply_to_images
 from colddiff.data.framing import Framing
 from colddiff.testing.reporting import seeded
 
@@ -44,7 +44,7 @@ def test_a_tensor_comes_back_with_its_shape_dtype_and_device(shape, dtype, image
     x = images(*shape)
     x = x > 0.5 if dtype == torch.bool else (x * 255).round().to(dtype) if dtype == torch.uint8 else x.to(dtype)
     before = x.clone()
-    y = mapped(negative, x, READ)
+    y = apply_to_images(negative, x, READ)
     expected = ~x if dtype == torch.bool else 255 - x if dtype == torch.uint8 else (1 - x.float()).to(dtype)
     assert y.dtype == dtype and y.shape == x.shape and y.device == x.device
     assert torch.equal(y, expected) and torch.equal(x, before)
@@ -55,7 +55,7 @@ def test_a_tensor_comes_back_with_its_shape_dtype_and_device(shape, dtype, image
 def test_an_array_comes_back_with_its_shape_and_dtype_channels_last(shape, dtype):
     x = np.random.default_rng(0).random(shape)
     x = (x * 255).astype(np.uint8) if dtype == np.uint8 else x > 0.5 if dtype == np.bool_ else x.astype(dtype)
-    y = mapped(negative, x, READ)
+    y = apply_to_images(negative, x, READ)
     expected = 255 - x if dtype == np.uint8 else ~x if dtype == np.bool_ else (1 - x.astype(np.float32)).astype(dtype)
     assert isinstance(y, np.ndarray) and y.dtype == dtype and y.shape == shape and y.flags.c_contiguous
     assert np.array_equal(y, expected)
@@ -65,7 +65,7 @@ def test_rows_and_columns_of_an_array_stay_where_they_are():
     x = np.zeros((4, 6, 3), np.float32)
     x[1, 2] = [0.1, 0.2, 0.3]
     seen = []
-    y = mapped(lambda batch, places: seen.append(batch) or batch, x, READ)
+    y = apply_to_images(lambda batch, places: seen.append(batch) or batch, x, READ)
     assert seen[0].shape == (1, 3, 4, 6) and np.array_equal(y, x)
     assert seen[0][0, :, 1, 2].tolist() == pytest.approx([0.1, 0.2, 0.3])
 
@@ -73,12 +73,12 @@ def test_rows_and_columns_of_an_array_stay_where_they_are():
 def test_arrays_that_may_not_be_written_to_or_run_backwards_are_read():
     x = np.random.default_rng(0).random((5, 4, 3))[::-1, ::-1]
     x.flags.writeable = False
-    assert np.allclose(mapped(negative, x, READ), 1 - x, atol=1e-6)
+    assert np.allclose(apply_to_images(negative, x, READ), 1 - x, atol=1e-6)
 
 
 def test_what_is_outside_the_range_stays_in_a_float_and_is_not_wrapped_in_eight_bits():
     x = torch.tensor([[0.0, 1.0]])
-    assert mapped(lambda b, places: 3 * b - 1, x, READ).tolist() == [[-1.0, 2.0]]
+    assert apply_to_images(lambda b, places: 3 * b - 1, x, READ).tolist() == [[-1.0, 2.0]]
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_what_is_outside_the_range_stays_in_a_float_and_is_not_wrapped_in_eight_
 )
 def test_what_is_no_image_is_told_so(image, kind, told):
     with pytest.raises(kind, match=told):
-        mapped(negative, image, READ)
+        apply_to_images(negative, image, READ)
 
 
 # --- pictures and files ----------------------------------------------------------------------------------------------
@@ -108,7 +108,7 @@ def test_what_is_no_image_is_told_so(image, kind, told):
 @pytest.mark.parametrize("mode", ["L", "RGB", "P", "RGBA", "LA", "1", "I;16"])
 def test_a_picture_of_any_mode_is_answered_by_a_picture(mode):
     x = Image.new("I;16", (5, 4), 257 * 60) if mode == "I;16" else Image.new("L", (5, 4), 60).convert(mode)
-    y = mapped(negative, x, READ)
+    y = apply_to_images(negative, x, READ)
     assert isinstance(y, Image.Image) and y.size == (5, 4) and y.mode in ("L", "RGB")
     expected = 255 if mode == "1" and x.getpixel((0, 0)) == 0 else 195
     assert mode == "1" or y.convert("L").getpixel((0, 0)) == expected
@@ -118,7 +118,7 @@ def test_a_path_is_answered_by_a_picture_and_the_file_stays_as_it_is(tmp_path):
     Image.new("RGB", (5, 4), (10, 20, 30)).save(tmp_path / "a.png")
     before = (tmp_path / "a.png").read_bytes()
     for path in (tmp_path / "a.png", str(tmp_path / "a.png")):
-        assert mapped(negative, path, READ).getpixel((0, 0)) == (245, 235, 225)
+        assert apply_to_images(negative, path, READ).getpixel((0, 0)) == (245, 235, 225)
     assert (tmp_path / "a.png").read_bytes() == before
 
 
@@ -131,14 +131,17 @@ def test_a_list_of_mixed_kinds_and_sizes_is_answered_in_its_order(tmp_path, imag
         images(3, 4, 5), tmp_path / "a.png", np.zeros((7, 5), np.uint8), Image.new("L", (5, 4), 0),
         images(2, 1, 4, 5, dtype=torch.float32), torch.zeros(4, 5, dtype=torch.uint8), images(3, 4, 5, seed=1),
     ]  # fmt: skip
-    answers = mapped(negative, given, READ)
+    answers = apply_to_images(negative, given, READ)
     assert isinstance(answers, list) and len(answers) == 7
     for i in (0, 4, 6):
         assert answers[i].dtype == given[i].dtype and torch.allclose(answers[i], 1 - given[i], atol=1e-6)
     assert answers[1].getpixel((0, 0)) == 195 and answers[3].getpixel((0, 0)) == 255
     assert answers[2].shape == (7, 5) and answers[2].dtype == np.uint8 and (answers[2] == 255).all()
     assert (answers[5] == 255).all()
-    assert mapped(negative, tuple(given[:1]), READ)[0].shape == (3, 4, 5) and mapped(negative, [], READ) == []
+    assert (
+        apply_to_images(negative, tuple(given[:1]), READ)[0].shape == (3, 4, 5)
+        and apply_to_images(negative, [], READ) == []
+    )
 
 
 def test_images_of_one_size_are_one_batch_and_never_more_than_are_worth_it(images):
@@ -149,16 +152,16 @@ def test_images_of_one_size_are_one_batch_and_never_more_than_are_worth_it(image
         where.append([*places])
         return batch
 
-    mapped(fn, [images(1, 4, 5), images(1, 6, 6), images(1, 4, 5), images(3, 4, 5), images(2, 1, 6, 6)], READ)
+    apply_to_images(fn, [images(1, 4, 5), images(1, 6, 6), images(1, 4, 5), images(3, 4, 5), images(2, 1, 6, 6)], READ)
     assert seen == [(2, 1, 4, 5), (3, 1, 6, 6), (1, 3, 4, 5)]
     assert where == [[0, 2], [1, 4, 5], [3]]
     seen.clear()
     given = [images(1, 4, 5, seed=i) for i in range(2 * TOGETHER + 3)]
-    answers = mapped(fn, given, READ)
+    answers = apply_to_images(fn, given, READ)
     assert [shape[0] for shape in seen] == [TOGETHER, TOGETHER, 3]
     assert all(torch.allclose(a, x, atol=1e-7) for a, x in zip(answers, given, strict=True))
     seen.clear()
-    mapped(fn, images(TOGETHER + 1, 1, 4, 5), READ)
+    apply_to_images(fn, images(TOGETHER + 1, 1, 4, 5), READ)
     assert seen == [(TOGETHER + 1, 1, 4, 5)], "a batch of the user's own is left whole"
 
 

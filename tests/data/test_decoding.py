@@ -71,7 +71,7 @@ def test_of_many_broken_pictures_twenty_are_named(tmp_path):
     for i in range(25):
         (tmp_path / f"{i:03d}.png").write_bytes(b"")
     with pytest.warns(UserWarning, match=r"left out 25 of 225 .*000\.png .*019\.png \([^)]*\), and 5 more$"):
-        data = load_data(tmp_path, split="all", bad_share=0.12)
+        data = load_data(tmp_path, split="all", max_unreadable=0.12)
     assert len(data) == 200 and len(data.protocol["left_out"]) == 21 and data.protocol["left_out"][-1] == "and 5 more"
     with pytest.raises(ValueError, match=r"25 of 225 images .* unreadable, and at most 10% .*, \.\.\.$"):
         load_data(tmp_path, split="all")
@@ -82,15 +82,15 @@ def test_broken_pictures_do_not_make_training_and_held_out_pictures_meet(tmp_pat
     for i in (3, 30, 59):
         (tmp_path / f"{i:03d}.png").write_bytes(b"")
     with pytest.warns(UserWarning, match="left out") as told:
-        train, test = (numbers(load_data(tmp_path, split=s, bad_share=0.5)) for s in ("train", "test"))
+        train, test = (numbers(load_data(tmp_path, split=s, max_unreadable=0.5)) for s in ("train", "test"))
     assert sum(int(str(t.message).split()[2]) for t in told) == 3
     assert sorted(train + test) == [i for i in range(60) if i not in (3, 30, 59)]
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])
 def test_a_share_of_broken_pictures_is_a_share(share, tmp_path):
-    with pytest.raises(ValueError, match=r"bad_share must be in \[0, 1\]"):
-        load_data(pictures(tmp_path, 2), bad_share=share)
+    with pytest.raises(ValueError, match=r"max_unreadable must be in \[0, 1\]"):
+        load_data(pictures(tmp_path, 2), max_unreadable=share)
 
 
 def test_pictures_stay_in_order_though_they_are_read_in_threads(tmp_path):

@@ -61,7 +61,7 @@ def test_an_array_is_cut_as_a_file_of_the_same_pixels(fit, shape):
     pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3)).astype(np.uint8)
     framing = Framing(size=8, fit=fit)
     for kind, array in ("grey", pixels[:, :, 0]), ("rgb", pixels):
-        as_file, as_array = (from_images(x, size=8, fit=fit) for x in ([Image.fromarray(array)], array[None]))
+        as_file, as_array = (from_images(x, size=8, resize_mode=fit) for x in ([Image.fromarray(array)], array[None]))
         assert torch.equal(as_file.images, as_array.images) and as_file.protocol == as_array.protocol
         assert as_file.protocol["framing"] == framing.to_config() | {"colour": kind}
 
@@ -75,21 +75,21 @@ def test_a_protocol_says_whether_anything_was_resized():
 def test_tiles_of_a_data_set_are_images_of_their_own(tmp_path):
     ramp(11, 8).save(tmp_path / "a.png")
     ramp(4, 4).save(tmp_path / "b.png")
-    data = load_data(tmp_path, split="all", size=4, fit="tiles")
+    data = load_data(tmp_path, split="all", size=4, resize_mode="tiles")
     assert len(data) == data.protocol["images"] == 5 and "tiles of 4 px" in data.protocol["resize"]
 
 
 def test_tiles_of_one_picture_never_fall_on_both_sides_of_a_split(tmp_path):
     for i in range(12):
         Image.new("L", (8 + i, 12), i).save(tmp_path / f"{i}.png")
-    train, test = (load_data(tmp_path, split=s, size=4, fit="tiles").images for s in ("train", "test"))
+    train, test = (load_data(tmp_path, split=s, size=4, resize_mode="tiles").images for s in ("train", "test"))
     assert len(train) + len(test) == sum(3 * ((8 + i) // 4) for i in range(12)) and len(test) >= 6
     assert not set(train.flatten().tolist()) & set(test.flatten().tolist())
 
 
 def test_digits_go_by_the_same_rule():
     whole = load_data("digits", split="test")
-    tiles = load_data("digits", split="test", size=4, fit="tiles", colour="rgb")
+    tiles = load_data("digits", split="test", size=4, resize_mode="tiles", colour="rgb")
     assert tiles.images.shape == (4 * 180, 3, 4, 4)
     assert torch.equal(tiles.images[0, 0], whole.images[0, 0, :4, :4])
     assert tiles.protocol["framing"]["colour"] == "rgb" and whole.protocol["framing"]["colour"] == "grey"
@@ -317,7 +317,7 @@ def test_a_rule_that_makes_no_sense_is_refused(fields, match):
 def test_the_rule_in_a_protocol_makes_the_same_images_again(tmp_path):
     for i in range(3):
         Image.new("RGBA", (9 + i, 7), (255, 0, 0, 60 * i)).save(tmp_path / f"{i}.png")
-    data = load_data(tmp_path, split="all", size=4, fit="crop", background=(0.25,))
+    data = load_data(tmp_path, split="all", size=4, resize_mode="crop", background=(0.25,))
     kept = json.loads(json.dumps(data.protocol))
     assert kept == data.protocol
     framing = Framing.from_config(kept["framing"])

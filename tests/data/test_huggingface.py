@@ -120,7 +120,7 @@ def test_a_data_set_without_pictures_is_named_with_its_columns(saved):
 
 def test_saved_data_sets_make_pairs_by_position(saved):
     clean, damaged = saved(numbered(range(20)), "clean"), saved(numbered(range(100, 120)), "damaged")
-    data = load_data(clean, damaged=damaged)
+    data = load_data(clean, paired_data=damaged)
     assert numbers(data) == numbers(load_data(clean))
     assert (data.params["endpoint"].int() - data.images.int()).unique().tolist() == [100]
 
@@ -231,7 +231,7 @@ def test_a_data_set_of_the_hub_makes_pairs_too(hub, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for config, values in (("clean", range(20)), ("noisy", range(100, 120))):
         hub["owner/set", config] = datasets.DatasetDict(train=numbered(values))
-    data = load_data("owner/set:clean", damaged="owner/set:noisy")
+    data = load_data("owner/set:clean", paired_data="owner/set:noisy")
     assert (data.params["endpoint"].int() - data.images.int()).unique().tolist() == [100]
 
 

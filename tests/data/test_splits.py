@@ -37,7 +37,7 @@ def test_a_picture_keeps_its_side_whatever_else_is_there(tmp_path):
     for i in (20, 40):
         (tmp_path / f"{i:03d}.png").write_bytes(b"")
     with pytest.warns(UserWarning, match="left out"):
-        later_train, later_test = sides(tmp_path, bad_share=0.3)
+        later_train, later_test = sides(tmp_path, max_unreadable=0.3)
     assert not train & later_test and not test & later_train
 
 

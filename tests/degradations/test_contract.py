@@ -29,6 +29,7 @@ from colddiff import (
     LinearSigma,
     MotionBlur,
     OneOf,
+    PiecewiseLinear,
     Pixelate,
     PixelMask,
     PixelNoise,
@@ -36,7 +37,6 @@ from colddiff import (
     QuadraticBetas,
     Resolution,
     SaltAndPepper,
-    Table,
     UniformNoise,
     from_callable,
     from_kornia,
@@ -53,7 +53,7 @@ from colddiff.testing import DegradationContract
 from colddiff.utils.config import registered
 
 MEAN = (1 / 3, 1 / 3, 1 / 3)
-TABLE = Table(values=(0.0, 0.1, 0.4, 1.0))
+TABLE = PiecewiseLinear(values=(0.0, 0.1, 0.4, 1.0))
 
 
 class TestGaussianBlur(DegradationContract):

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from colddiff import Bridge, Cosine, Exponential, Linear, Power, Schedule, Table
+from colddiff import Bridge, Cosine, Exponential, Linear, PiecewiseLinear, Power, Schedule
 from colddiff.utils.config import registered
 
 SCHEDULES = [
@@ -18,8 +18,8 @@ SCHEDULES = [
     Exponential(rate=0.1),
     Bridge(),
     Bridge(beta_max=0.02),
-    Table(),
-    Table(values=(0, 0.9, 0.95, 1)),
+    PiecewiseLinear(),
+    PiecewiseLinear(values=(0, 0.9, 0.95, 1)),
 ]
 
 
@@ -60,13 +60,13 @@ def test_schedules_are_their_formulas() -> None:
     assert float(Cosine()(t)) == pytest.approx((1 - math.cos(math.pi / 4)) / 2)
     sigma = 24 * Exponential()(torch.tensor([0.5, 0.75, 1.0], dtype=torch.float64)) + 24 / 47
     assert float(sigma[1] / sigma[0]) == pytest.approx(float(sigma[2] / sigma[1]))  # equal ratios, but for an offset
-    assert float(Table(values=(0, 0.5, 0.6, 1))(t)) == pytest.approx(0.375)
+    assert float(PiecewiseLinear(values=(0, 0.5, 0.6, 1))(t)) == pytest.approx(0.375)
 
 
 @pytest.mark.parametrize("values", [(), (0,), (0, 0.5), (0.1, 1), (0, 0.5, 0.5, 1), (0, 0.6, 0.5, 1), (0, math.nan, 1)])
 def test_a_table_that_does_not_increase_from_zero_to_one_is_refused(values: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="increase strictly from 0 to 1"):
-        Table(values=values)
+        PiecewiseLinear(values=values)
 
 
 @pytest.mark.parametrize("exponent", [0, -1, math.inf, math.nan])

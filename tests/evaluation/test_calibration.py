@@ -15,7 +15,7 @@ import colddiff as cd
 from colddiff import viz
 from colddiff.degradations import Degradation
 from colddiff.evaluation.calibration import Sample, measure_at, straightness
-from colddiff.samplers.time_grid import grid_within, time_grid
+from colddiff.samplers.time_grid import default_grid, time_grid
 from colddiff.testing import check_degradation
 from colddiff.training.checkpoints import snapshots
 from colddiff.training.train import train
@@ -82,7 +82,7 @@ def test_only_the_schedule_is_another_one():
     op = cd.IteratedBlur(num_steps=7, schedule=cd.Cosine())
     calibrated = cd.calibrate(op, SEEN)
     assert calibrated.to_config() | {"schedule": None} == op.to_config() | {"schedule": None}
-    assert type(calibrated.schedule) is cd.Table and len(calibrated.schedule.values) == 21
+    assert type(calibrated.schedule) is cd.PiecewiseLinear and len(calibrated.schedule.values) == 21
 
 
 def test_what_was_there_as_a_schedule_is_no_matter():
@@ -198,7 +198,7 @@ def test_numbers_out_of_range_are_told(named, said):
 def test_a_few_images_will_do():
     for images in (SEEN[:1], SEEN[:2, :2], SEEN[:3, :1, :9, :7].double()):
         schedule = cd.calibrate(cd.GaussianBlur(), images).schedule
-        assert isinstance(schedule, cd.Table) and schedule != cd.Linear()
+        assert isinstance(schedule, cd.PiecewiseLinear) and schedule != cd.Linear()
 
 
 @pytest.mark.parametrize("metric", ["psnr", "rmse"])
@@ -233,7 +233,18 @@ def test_noise_that_a_network_predicts_is_the_calibrated_one(tmp_path):
 def test_a_training_on_what_cannot_be_calibrated_leaves_nothing(tmp_path, capsys):
     from colddiff.apps.cli import main
 
-    line = ["train", "digits", "--degradation", "desaturate", "--calibrate", "rmse", "--steps", "2", "--size", "0.3M"]
+    line = [
+        "train",
+        "digits",
+        "--degradation",
+        "desaturate",
+        "--calibrate",
+        "rmse",
+        "--steps",
+        "2",
+        "--unet-size",
+        "0.3M",
+    ]
     assert main.main([*line, "--out", str(tmp_path / "run")]) == 2
     said = capsys.readouterr().err.strip().splitlines()
     assert len(said) == 1 and "colddiff: " in said[0]
@@ -296,22 +307,22 @@ def test_as_many_steps_as_there_are_levels_visit_each_however_uneven(T, asked):
     levels = CHAINS[T].level_times()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert torch.equal(grid_within(asked, 1.0, levels), levels.flip(0))
+        assert torch.equal(default_grid(asked, 1.0, levels), levels.flip(0))
         assert torch.equal(time_grid(T, levels=levels), levels.flip(0))
 
 
 @pytest.mark.parametrize("k", [1, 2, 7, 19])
 def test_so_they_do_below_a_start(k):
     start = float(UNEVEN[k])
-    assert torch.equal(grid_within(20, start, UNEVEN), UNEVEN[: k + 1].flip(0))
+    assert torch.equal(default_grid(20, start, UNEVEN), UNEVEN[: k + 1].flip(0))
     between = start * 0.9 + float(UNEVEN[k - 1]) * 0.1
     with pytest.warns(UserWarning, match="is between levels"):
-        assert torch.equal(grid_within(20, between, UNEVEN), UNEVEN[: k + 1].flip(0))
+        assert torch.equal(default_grid(20, between, UNEVEN), UNEVEN[: k + 1].flip(0))
 
 
 def test_of_several_starts_each_visits_its_own_levels():
     starts = UNEVEN[[3, 12, 20]]
-    times = grid_within(20, starts, UNEVEN)
+    times = default_grid(20, starts, UNEVEN)
     for column, k in zip(times.T, (3, 12, 20), strict=True):
         assert torch.equal(column.unique(), UNEVEN[: k + 1])
     fewer = time_grid(12, UNEVEN[[3, 20]], levels=UNEVEN)
@@ -328,7 +339,7 @@ def test_evenly_spaced_levels_are_the_nearest_to_equal_times(T):
         times = torch.linspace(1, 0, steps + 1, dtype=torch.float64)[:, None] * starts
         nearest = levels[torch.bucketize(times, (levels[1:] + levels[:-1]) / 2, right=True)]
         nearest[0] = starts
-        assert torch.equal(grid_within(steps, starts, levels).unique(dim=0), nearest.unique(dim=0))
+        assert torch.equal(default_grid(steps, starts, levels).unique(dim=0), nearest.unique(dim=0))
 
 
 @pytest.mark.parametrize("schedule", [cd.Power(exponent=3), cd.Exponential(rate=20.0)], ids=str)

@@ -2,7 +2,7 @@
 
 import torch
 
-from colddiff.evaluation.conclusion import Tried, conclude, recommend
+from colddiff.evaluation.conclusion import Outcome, conclude, recommend
 from colddiff.models.recommended import LEFT_ALONE, MOST_CALLS, Setting
 
 DAMAGED = torch.linspace(0.2, 0.6, 50, dtype=torch.float64)
@@ -11,7 +11,7 @@ WOBBLE = torch.where(torch.arange(50) % 2 == 0, 0.01, -0.01)
 
 def tried(method, calls, factor, perception=None, start=0.5):
     distortion = DAMAGED * factor if isinstance(factor, float) else factor
-    return Tried(method, start, calls, distortion, None if perception is None else perception + WOBBLE)
+    return Outcome(method, start, calls, distortion, None if perception is None else perception + WOBBLE)
 
 
 def advice(ways, *told):
@@ -82,7 +82,7 @@ def test_all_starts_are_summed_up():
 
 def test_one_image_tells_nothing():
     one = torch.ones(1)
-    assert conclude([Tried("degraded", 1.0, 0, one), Tried("one_shot", 1.0, 1, one / 2)]) == [
+    assert conclude([Outcome("degraded", 1.0, 0, one), Outcome("one_shot", 1.0, 1, one / 2)]) == [
         "One image tells nothing about what is better: measure more."
     ]
 
@@ -193,7 +193,7 @@ def test_every_goal_that_was_measured_has_its_recommendation():
     assert recommend(ways, "KID") == {
         "distortion": (Setting(0.5, "one_shot", 1, 50),), "perception": (Setting(0.5, "improved", 5, 50),)
     }  # fmt: skip
-    assert recommend([Tried("degraded", 1.0, 0, torch.ones(1)), Tried("one_shot", 1.0, 1, torch.zeros(1))]) == {}
+    assert recommend([Outcome("degraded", 1.0, 0, torch.ones(1)), Outcome("one_shot", 1.0, 1, torch.zeros(1))]) == {}
 
 
 def test_a_way_that_is_not_finite_is_no_choice_wherever_it_stands():
@@ -217,5 +217,5 @@ def test_a_start_where_nothing_of_the_network_is_finite_has_no_advice():
 
 def test_nothing_that_takes_too_many_steps_is_a_default():
     ways = at(1.0, one_shot_1=0.5, improved_20=0.4)
-    ways += [Tried("improved", 1.0, 30, DAMAGED * 0.1, steps=MOST_CALLS + 1)]
+    ways += [Outcome("improved", 1.0, 30, DAMAGED * 0.1, steps=MOST_CALLS + 1)]
     assert recommend(ways) == {"distortion": (Setting(1.0, "improved", 20, 50),)}

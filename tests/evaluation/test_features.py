@@ -16,7 +16,7 @@ from torch import nn
 from colddiff.data import ImageData, load_data
 from colddiff.degradations import GaussianBlur
 from colddiff.evaluation import features as features_module
-from colddiff.evaluation.features import FILE, choose, features_of, fid, kid, wants_training, with_error
+from colddiff.evaluation.features import FILE, choose_features, features_of, fid, kid, wants_training, with_error
 from colddiff.models.serialization import load
 
 CPU = torch.device("cpu")
@@ -104,26 +104,26 @@ def test_the_classifier_is_saved_with_the_run_and_used_again(tmp_path, quick, mo
     run = train(tiny.config(tmp_path / "run", steps=1), progress=False)
     for asked in ("auto", "classifier"):
         assert wants_training(run, asked)
-    first = choose(run, "auto", training=TRAIN, images=9, progress=False)
-    assert "accuracy" in first.told and "trained on this data set" in first.features and first.measure == "KID"
+    first = choose_features(run, "auto", training=TRAIN, images=9, progress=False)
+    assert "accuracy" in first.description and "trained on this data set" in first.features and first.measure == "KID"
     assert (tmp_path / "run" / FILE).is_file() and not wants_training(run, "auto")
     monkeypatch.setattr(features_module, "train_classifier", None)
     for asked in ("auto", "classifier"):
-        again = choose(load(tmp_path / "run"), asked, images=9)
+        again = choose_features(load(tmp_path / "run"), asked, images=9)
         assert torch.equal(features_of(again.net, TRAIN[:4]), features_of(first.net, TRAIN[:4]))
-        assert f"accuracy {float(first.net.accuracy):.0%}" in again.told
+        assert f"accuracy {float(first.net.accuracy):.0%}" in again.description
 
 
 def test_it_is_told_where_kid_sees_fewer_images_than_fid(run):
     pytest.importorskip("torchmetrics")
-    assert "KID (unbiased" in choose(run, Mean(), images=3000).told
-    assert "KID of the first 3000 images (unbiased" in choose(run, Mean(), images=3001).told
+    assert "KID (unbiased" in choose_features(run, Mean(), images=3000).description
+    assert "KID of the first 3000 images (unbiased" in choose_features(run, Mean(), images=3001).description
 
 
 def test_a_run_that_is_not_on_disk_is_left_there(tmp_path, quick, run, monkeypatch):
     pytest.importorskip("torchmetrics")
     monkeypatch.chdir(tmp_path)
-    assert "not saved" in choose(run, "classifier", training=TRAIN, images=9, progress=False).told
+    assert "not saved" in choose_features(run, "classifier", training=TRAIN, images=9, progress=False).description
     assert not [*tmp_path.iterdir()]
 
 
@@ -133,8 +133,8 @@ def test_nothing_is_written_into_the_library(tmp_path, quick, run, monkeypatch):
     monkeypatch.setattr(features_module, "SHIPPED", tmp_path.parent)
     monkeypatch.chdir(tmp_path.parent)
     for path in (tmp_path, Path(tmp_path.name)):
-        chosen = choose(replace(run, path=path), "classifier", training=TRAIN, images=9, progress=False)
-        assert "not saved, as the run comes with the library" in chosen.told and not (tmp_path / FILE).exists()
+        chosen = choose_features(replace(run, path=path), "classifier", training=TRAIN, images=9, progress=False)
+        assert "not saved, as the run comes with the library" in chosen.description and not (tmp_path / FILE).exists()
 
 
 def test_auto_says_why_perception_is_left_out_and_a_name_insists(run, quick, monkeypatch):
@@ -142,40 +142,41 @@ def test_auto_says_why_perception_is_left_out_and_a_name_insists(run, quick, mon
     cases = [(None, 9, "no training images"), (few, 9, "at least 20 training images, got 5"), (TRAIN, 3, "at least 4")]
     if features_module.find_spec("torchmetrics"):
         for training, images, why in cases:
-            left = choose(run, "auto", training=training, images=images, progress=False)
-            assert left.told.startswith("left out: ") and why in left.told and left.measure is None
+            left = choose_features(run, "auto", training=training, images=images, progress=False)
+            assert left.description.startswith("left out: ") and why in left.description and left.measure is None
             with pytest.raises(ValueError, match=why):
-                choose(run, "classifier", training=training, images=images, progress=False)
+                choose_features(run, "classifier", training=training, images=images, progress=False)
     monkeypatch.setitem(sys.modules, "torchmetrics", None)
-    left = choose(run, "auto", training=TRAIN, images=9)
+    left = choose_features(run, "auto", training=TRAIN, images=9)
     assert (
-        left.told == f"left out: {features_module.INSTALL_METRICS}" and 'pip install "colddiff[metrics]"' in left.told
+        left.description == f"left out: {features_module.INSTALL_METRICS}"
+        and 'pip install "colddiff[metrics]"' in left.description
     )
     assert not wants_training(run, "auto")
     for asked in ("classifier", "inception", Mean()):
         with pytest.raises(ModuleNotFoundError, match="torchmetrics, which is not installed: pip install"):
-            choose(run, asked, training=TRAIN, images=9)
+            choose_features(run, asked, training=TRAIN, images=9)
 
 
 def test_a_file_that_is_no_classifier_is_refused(tmp_path, run):
     pytest.importorskip("torchmetrics")
     save_file({"mean": torch.zeros(2)}, tmp_path / FILE)
     with pytest.raises(ValueError, match="do not fit the network"):
-        choose(replace(run, path=tmp_path), "auto", images=9)
+        choose_features(replace(run, path=tmp_path), "auto", images=9)
 
 
 def test_a_network_of_ones_own_is_used_and_not_touched(run):
     pytest.importorskip("torchmetrics")
     own = Mean().train()
-    chosen = choose(run, own, images=9)
-    assert "your own Mean" in chosen.told and own.training and not chosen.net.training
+    chosen = choose_features(run, own, images=9)
+    assert "your own Mean" in chosen.description and own.training and not chosen.net.training
     with pytest.raises(TypeError, match="says its num_features, Flatten does not"):
-        choose(run, nn.Flatten(), images=9)
+        choose_features(run, nn.Flatten(), images=9)
 
 
 def test_a_name_that_is_not_known_gets_a_suggestion(run):
     with pytest.raises(LookupError, match=r"did you mean 'inception'.*known: auto, classifier"):
-        choose(run, "incepton", images=9)
+        choose_features(run, "incepton", images=9)
 
 
 def test_inception_gets_8_bit_colour_images(run, monkeypatch):
@@ -188,7 +189,7 @@ def test_inception_gets_8_bit_colour_images(run, monkeypatch):
             return x.float().mean(dim=(2, 3))
 
     monkeypatch.setattr(module, "FrechetInceptionDistance", lambda feature: SimpleNamespace(inception=Stub()))
-    chosen = choose(run, "inception", images=9)
+    chosen = choose_features(run, "inception", images=9)
     features_of(chosen.net, torch.full((2, 1, 8, 8), 0.5))
     assert seen[0].dtype == torch.uint8 and seen[0].shape == (2, 3, 8, 8) and int(seen[0].max()) == 128
     assert "Inception" in chosen.features
@@ -203,20 +204,20 @@ def test_weights_that_cannot_be_had_are_one_line(run, monkeypatch, error):
 
     monkeypatch.setattr(module, "FrechetInceptionDistance", fail)
     with pytest.raises(OSError, match=f'needs its weights, .*: {error}; connect, or take "classifier"'):
-        choose(run, "inception", images=9)
+        choose_features(run, "inception", images=9)
     monkeypatch.setitem(sys.modules, "lpips", SimpleNamespace(LPIPS=fail))
     with pytest.raises(OSError, match=f'needs AlexNet, .*: {error}; connect, or take "classifier"'):
-        choose(run, "lpips", images=9)
+        choose_features(run, "lpips", images=9)
 
 
 def test_what_is_not_installed_is_one_line(run, monkeypatch):
     monkeypatch.setitem(sys.modules, "lpips", None)
     with pytest.raises(ModuleNotFoundError, match=r'needs lpips, .* pip install "colddiff\[perceptual\]"'):
-        choose(run, "lpips", images=9)
+        choose_features(run, "lpips", images=9)
     pytest.importorskip("torchmetrics")
     if not features_module.find_spec("torch_fidelity"):
         with pytest.raises(ModuleNotFoundError, match=r'needs torch-fidelity, .* pip install "colddiff\[perceptual\]"'):
-            choose(run, "inception", images=9)
+            choose_features(run, "inception", images=9)
 
 
 class StubLpips(nn.Module):
@@ -233,7 +234,7 @@ class StubLpips(nn.Module):
 
 def test_lpips_is_measured_per_image(run, monkeypatch):
     monkeypatch.setitem(sys.modules, "lpips", SimpleNamespace(LPIPS=StubLpips))
-    chosen = choose(run, "lpips", images=1)
+    chosen = choose_features(run, "lpips", images=1)
     a, b = torch.zeros(2, 1, 8, 9), torch.stack([torch.full((1, 8, 9), v) for v in (0.25, 0.5)])
     assert chosen.lpips(a, b).tolist() == [0.25, 0.5] and chosen.measure == "LPIPS" and chosen.net is None
 
@@ -242,4 +243,4 @@ def test_what_sees_colour_refuses_other_channels():
     run = tiny.run_of(nn.Linear(1, 1), GaussianBlur(), (2, 8, 8))
     for name in ("inception", "lpips") if features_module.find_spec("torchmetrics") else ("lpips",):
         with pytest.raises(ValueError, match="takes 1 or 3 channels, got 2"):
-            choose(run, name, images=9)
+            choose_features(run, name, images=9)

@@ -9,7 +9,7 @@ from torch import nn
 
 import colddiff as cd
 from colddiff.evaluation.features import Perception
-from colddiff.evaluation.measure import Cell, measure
+from colddiff.evaluation.measure import EvalCase, measure
 from colddiff.samplers.priors import Uniform
 
 DATA = cd.load_data("digits")
@@ -34,9 +34,9 @@ def test_a_conditional_restore_has_cost_the_calls_that_were_made(sampler, calls)
     run = tiny.run_of(net, cd.GaussianBlur())
     beside = run.config | {"training": {"condition": cd.GaussianBlur().to_config()}}
     run = replace(run, config=beside, prior=Uniform())
-    cell = Cell(sampler, 1.0, cd.time_grid(1 if sampler == "one_shot" else 3), 3)
+    cell = EvalCase(sampler, 1.0, cd.time_grid(1 if sampler == "one_shot" else 3), 3)
     _, (kept,) = measure(
-        run, DATA, [cell], Perception("left out"), baseline=None, images=2, batch_size=2, seed=0, eight_bit=True,
+        run, DATA, [cell], Perception("left out"), baseline=None, images=2, batch_size=2, seed=0, quantize_inputs=True,
         progress=False,
     )  # fmt: skip
     assert kept.calls == net.calls == calls

@@ -12,7 +12,7 @@ from colddiff.data import ImageData, load_data
 from colddiff.degradations import GaussianNoise
 from colddiff.evaluation import memorization
 from colddiff.evaluation.features import Perception
-from colddiff.evaluation.memorization import check_generation, compare, nearest
+from colddiff.evaluation.memorization import check_generation, nearest, nearest_neighbour_report
 from colddiff.samplers.priors import StandardNormal
 from colddiff.training.batches import Batches
 
@@ -27,45 +27,45 @@ SHEARED = torch.linspace(0, 0.3, 8).expand(8, 8)  # no digit is its own mirror i
 def test_copies_are_memorised():
     noise = 0.01 * torch.randn(40, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     for images in (TRAIN[100:140], (TRAIN[100:140] + noise).clamp(0, 1)):
-        found = compare(images, TRAIN, TEST, CPU)
+        found = nearest_neighbour_report(images, TRAIN, TEST, CPU)
         assert found.verdict.startswith("memorised: 100%") and found.values["copies"] == 1
         assert found.values["distance"]["generated"] < 0.02 and found.values["nearer_than_99"] == 1
 
 
 def test_new_images_are_not_closer_than_held_out_ones():
-    found = compare(TEST[::2], TRAIN, TEST[1::2], CPU)
+    found = nearest_neighbour_report(TEST[::2], TRAIN, TEST[1::2], CPU)
     assert found.verdict == "not closer to training images than held-out ones are."
     assert found.values["nearer_than_95"] < 0.15 and found.values["detail"] == pytest.approx(1, abs=0.1)
 
 
 def test_blurred_images_are_blurrier_and_not_memorised():
     blurred = gaussian_blur2d(TEST[::2], (5, 5), (1.0, 1.0))
-    found = compare(blurred, TRAIN, TEST[1::2], CPU)
+    found = nearest_neighbour_report(blurred, TRAIN, TEST[1::2], CPU)
     assert "memorised" not in found.verdict and "blurrier than them" in found.verdict
 
 
 def test_what_is_near_to_many_training_images_is_no_copy_of_one():
     noisy = 0.5 + 0.1 * torch.randn(700, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     training = ImageData((noisy[:600] * 255).round().to(torch.uint8))
-    found = compare(torch.full((20, 1, 8, 8), 0.5), training, noisy[600:], CPU)
+    found = nearest_neighbour_report(torch.full((20, 1, 8, 8), 0.5), training, noisy[600:], CPU)
     assert found.values["nearer_than_95"] == 1 and found.values["copies"] == 0
     assert "to many at a time and not to one: they are blurrier than them" in found.verdict
 
 
 def test_noisy_images_are_noisier():
     noise = 0.3 * torch.randn(90, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    assert "noisier" in compare((TEST[::2] + noise).clamp(0, 1), TRAIN, TEST[1::2], CPU).verdict
+    assert "noisier" in nearest_neighbour_report((TEST[::2] + noise).clamp(0, 1), TRAIN, TEST[1::2], CPU).verdict
 
 
 def test_mirrored_copies_are_found_where_the_training_mirrored():
     training = ImageData(((TRAIN[:] / 2 + SHEARED) * 255).round().to(torch.uint8))
     images, held_out = training[100:140].flip(-1), TEST / 2 + SHEARED
-    assert "memorised" not in compare(images, training, held_out, CPU).verdict
-    assert "memorised" in compare(images, training, held_out, CPU, mirrored=True).verdict
+    assert "memorised" not in nearest_neighbour_report(images, training, held_out, CPU).verdict
+    assert "memorised" in nearest_neighbour_report(images, training, held_out, CPU, mirrored=True).verdict
 
 
 def test_images_that_were_trained_on_get_no_verdict():
-    assert compare(TEST, TRAIN, TRAIN[:100], CPU).verdict.startswith("no verdict")
+    assert nearest_neighbour_report(TEST, TRAIN, TRAIN[:100], CPU).verdict.startswith("no verdict")
 
 
 def known_and_new(known):
@@ -77,7 +77,7 @@ def known_and_new(known):
 @pytest.mark.parametrize("noise", [0.0, 0.02])
 def test_copies_are_memorised_though_held_out_images_are_training_images_too(known, noise):
     damage = noise * torch.randn(40, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    found = compare(UNLIKE[200:240] + damage, UNLIKE, known_and_new(known), CPU)
+    found = nearest_neighbour_report(UNLIKE[200:240] + damage, UNLIKE, known_and_new(known), CPU)
     assert found.values["copies"] == 1 and found.values["known"] == known / 100
     assert found.verdict.startswith("memorised: 100%")
     assert (f"{known:.1f}% of the images evaluated are training images themselves." in found.verdict) == (known > 0)
@@ -85,13 +85,13 @@ def test_copies_are_memorised_though_held_out_images_are_training_images_too(kno
 
 def test_as_many_copies_as_in_the_held_out_images_get_no_verdict():
     generated = torch.cat([UNLIKE[300:340], NOISE[660:] / 255])
-    found = compare(generated, UNLIKE, known_and_new(40), CPU)
+    found = nearest_neighbour_report(generated, UNLIKE, known_and_new(40), CPU)
     assert found.verdict.startswith("no verdict, as 40.0% of the images evaluated are training images themselves")
     assert f"and {found.values['copies']:.1%} of the generated ones near copies" in found.verdict
 
 
 def test_new_images_stay_new_though_held_out_images_are_training_images():
-    found = compare(NOISE[660:] / 255, UNLIKE, known_and_new(10), CPU)
+    found = nearest_neighbour_report(NOISE[660:] / 255, UNLIKE, known_and_new(10), CPU)
     assert found.verdict.startswith("not closer to training images than held-out ones are")
     assert found.verdict.endswith("10.0% of the images evaluated are training images themselves.")
     assert found.values["distance"]["held_out"] > 0.1
@@ -99,15 +99,15 @@ def test_new_images_stay_new_though_held_out_images_are_training_images():
 
 def test_copies_are_found_where_the_training_images_repeat():
     training = ImageData(NOISE[:10].repeat(60, 1, 1, 1))
-    found = compare(training[:10], training, NOISE[600:] / 255, CPU)
+    found = nearest_neighbour_report(training[:10], training, NOISE[600:] / 255, CPU)
     assert found.values["copies"] == 1 and found.verdict.startswith("memorised: 100%")
 
 
 def test_moved_copies_are_found_where_the_training_moved():
     for flip, shift in ((False, 1), (True, 2)):
         shown = Batches(UNLIKE, GaussianNoise(), 40, 0, flip, shift).at(0, CPU).x0
-        assert "memorised" not in compare(shown, UNLIKE, NOISE[600:] / 255, CPU).verdict
-        found = compare(shown, UNLIKE, NOISE[600:] / 255, CPU, mirrored=flip, shift=shift)
+        assert "memorised" not in nearest_neighbour_report(shown, UNLIKE, NOISE[600:] / 255, CPU).verdict
+        found = nearest_neighbour_report(shown, UNLIKE, NOISE[600:] / 255, CPU, mirrored=flip, shift=shift)
         assert found.verdict.startswith("memorised: 100%") and found.values["moved"] == shift
         assert float(nearest(shown, UNLIKE, CPU, mirrored=flip, shift=shift).distance.max()) < 1e-3
 
@@ -117,7 +117,7 @@ def test_the_text_says_which_copies_would_go_unseen():
                (False, 1): "as they are or moved by up to 1 pixel;",
                (True, 4): "as they are or mirrored or moved by up to 2 pixels (the training: 4);"}  # fmt: skip
     for (flip, shift), words in changes.items():
-        found = compare(TEST[:4], ImageData(TRAIN.images[:60]), TEST, CPU, mirrored=flip, shift=shift)
+        found = nearest_neighbour_report(TEST[:4], ImageData(TRAIN.images[:60]), TEST, CPU, mirrored=flip, shift=shift)
         assert f"training images are searched {words} copies that were changed" in found.to_markdown()
 
 

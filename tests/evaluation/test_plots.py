@@ -119,7 +119,7 @@ def test_numbers_that_are_not_above_zero_are_drawn_too(tmp_path):
 def test_a_report_draws_what_it_says(tmp_path):
     torch.manual_seed(0)
     run = tiny.run_of(tiny.NET.build(), PixelMask())
-    report = evaluate(run, DATA, starts=(0.5, 1.0), steps=(2, 4), images=12, progress=False)
+    report = evaluate(run, DATA, start_times=(0.5, 1.0), steps=(2, 4), num_images=12, progress=False)
     assert report.save(tmp_path) == report_files(tmp_path) and (tmp_path / plots.FILE).read_bytes()[:4] == b"\x89PNG"
     for ax in plots.plot(report.rows, report.recommended).axes:
         assert lines(ax).keys() == {"one_shot", "naive", "improved"} and ring(ax)

@@ -37,7 +37,9 @@ def test_what_was_measured_on_too_little_or_on_no_pictures_is_not_stored(folder)
     RECOMMENDED.save(folder)
     run = load(folder, device="cpu")
     told = store(run, measured(run, images=31))
-    assert told.startswith("not stored as the default of restores: that takes 32 images, and 31 were measured (--store")
+    assert told.startswith(
+        "not stored as the default of restores: that takes 32 images, and 31 were measured (--save-settings"
+    )
     assert "pictures come in 8 bits" in store(run, measured(run, eight_bit=False))
     assert "1 were measured" in store(run, measured(run, images=1))
     assert "nothing could be compared" in store(run, measured(run, images=1), "always")
@@ -49,14 +51,14 @@ def test_other_images_and_those_of_the_training_are_not_stored_unless_somebody_s
     RECOMMENDED.save(folder)
     album = pictures(tmp_path / "album", 200, (8, 8))
     other = measured(run, data=load_data(album, split="all", colour="grey"))
-    assert f"measured on {album}, and trained on digits (--store always" in store(run, other)
+    assert f"measured on {album}, and trained on digits (--save-settings always" in store(run, other)
     seen = measured(run, data=load_data("digits", split="train"))
-    assert "split 'train' holds images that it was trained on (--store always" in store(run, seen)
+    assert "split 'train' holds images that it was trained on (--save-settings always" in store(run, seen)
     assert "'all' holds" in store(run, measured(run, data=load_data("digits", split="all")))
     assert recommended_in(folder) == RECOMMENDED
     assert store(run, seen, "always") == f"stored as the default of restores: {folder / FILE}"
     assert str(recommended_in(folder)) == "40 images of digits (train)"
-    assert "what is there was measured on digits (train) (--store always" in store(run, measured(run))
+    assert "what is there was measured on digits (train) (--save-settings always" in store(run, measured(run))
     assert store(run, measured(run), "always").startswith("stored") and recommended_in(folder).data == "digits"
 
 
@@ -88,7 +90,10 @@ def test_an_evaluation_replaces_what_was_measured_on_no_more_images_and_nothing_
 
 def test_whoever_wants_nothing_stored_says_so(folder):
     run = load(folder, device="cpu")
-    assert store(run, measured(run), "never").endswith("as was asked (--store never)") and not (folder / FILE).exists()
+    assert (
+        store(run, measured(run), "never").endswith("as was asked (--save-settings never)")
+        and not (folder / FILE).exists()
+    )
     with pytest.raises(ValueError, match="when to store must be auto, always, never, got 'sometimes'"):
         store(run, measured(run), "sometimes")
 
@@ -172,5 +177,5 @@ def test_eval_says_that_it_has_stored_what_it_found(folder, capsys):
     assert stored(folder) == {("distortion", 1.0): 40}
     (folder / FILE).unlink()
     for option, told in {"never": "as was asked", "auto": "'all' holds images", "always": "stored as"}.items():
-        assert main(["eval", str(folder), "digits", "--split", "all", *arguments, "--store", option]) == 0
+        assert main(["eval", str(folder), "digits", "--split", "all", *arguments, "--save-settings", option]) == 0
         assert told in capsys.readouterr().out.splitlines()[-1] and (folder / FILE).exists() == (option == "always")

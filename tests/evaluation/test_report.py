@@ -144,7 +144,7 @@ def test_starts_and_steps_snap_to_levels():
 
 @pytest.mark.parametrize(
     ("options", "told"),
-    [({"generated": -3}, r"to generate \(--generate\) must be >= 0, got -3"),
+    [({"generated": -3}, r"to generate \(--num-generated\) must be >= 0, got -3"),
      ({"starts": (0.0,)}, r"start must be in \(0, 1\], got 0"), ({"starts": (2.0,)}, "start must be in"),
      ({"steps": (0,)}, "steps must be a whole number"), ({"n": 0}, r"at least one image \(--images\), got 0$"),
      ({"n": -3}, r"at least one image \(--images\), got -3$"), ({"starts": ()}, "at least one start"),
@@ -168,7 +168,7 @@ def test_one_image_has_numbers_too():
 
 def test_a_card_has_the_table_the_picture_and_the_degradation(tmp_path):
     run = train(tiny.config(tmp_path / "run", steps=1), progress=False)
-    report = evaluate(run, DATA, starts=(1.0,), steps=(2,), images=4, progress=False)
+    report = evaluate(run, DATA, start_times=(1.0,), steps=(2,), num_images=4, progress=False)
     write_card(run, report)
     card = (run.path / "README.md").read_text()
     assert report.to_markdown() in card and "(report.png)" in card and '"sigma_max": 3.0' in card
@@ -248,7 +248,7 @@ def test_pairs_are_damaged_as_their_other_half_says():
     endpoint = DATA.images.flip(-1)
     data = replace(DATA, params={"endpoint": endpoint})
     run = tiny.run_of(tiny.NET.build(), Interpolate())
-    report = evaluate(run, data, starts=(1.0,), steps=(2,), images=7, batch_size=4, progress=False)
+    report = evaluate(run, data, start_times=(1.0,), steps=(2,), num_images=7, batch_size=4, progress=False)
     expected = (DATA[:7] - endpoint[:7] / 255).square().mean(dim=(1, 2, 3)).sqrt().mean()
     assert report.rows[0]["rmse"]["mean"] == pytest.approx(float(expected), rel=1e-5)
 
@@ -259,14 +259,14 @@ def test_pairs_are_damaged_as_their_other_half_says():
 def test_generated_images_are_compared_with_training_images(tmp_path):
     run = replace(tiny.run_of(tiny.NET.build(), GaussianNoise()), prior=StandardNormal())
     options = {"starts": (1.0,), "steps": (2,), "images": 8, "progress": False}
-    report = evaluate(run, DATA, generated=3, training=load_data("digits"), **options)
+    report = evaluate(run, DATA, num_generated=3, train_data=load_data("digits"), **options)
     value = json.loads(report.to_json())["generation"]
     assert value["images"] == 3 and value["verdict"] == report.generation.verdict
     assert report.generation.verdict in report.to_markdown()
     assert tmp_path / "neighbours.png" in report.save(tmp_path) and (tmp_path / "neighbours.png").is_file()
-    with pytest.raises(ValueError, match=r"needs the training images: name them with training \(--training\)"):
-        evaluate(run, DATA, generated=3, **options)
-    without = evaluate(replace(run, prior=None), DATA, generated=3, **options)
+    with pytest.raises(ValueError, match=r"needs the training images: name them with training \(--train-data\)"):
+        evaluate(run, DATA, num_generated=3, **options)
+    without = evaluate(replace(run, prior=None), DATA, num_generated=3, **options)
     assert without.generation is None and "no prior" in without.protocol["generation"]
 
 
@@ -315,7 +315,7 @@ def test_eval_says_what_to_install(folder, monkeypatch, capsys):
 
 
 def test_eval_generates_and_compares(folder, capsys):
-    assert colddiff_eval(folder, "--perception", "none", "--generate", 3) == 0
+    assert colddiff_eval(folder, "--perception", "none", "--num-generated", 3) == 0
     assert told(folder)["generation"]["training"] == len(load_data("digits"))
     assert "neighbours.png" in capsys.readouterr().out and (folder / "report" / "neighbours.png").is_file()
 
@@ -324,10 +324,10 @@ def test_eval_finds_the_training_data_or_asks_for_them(folder, capsys):
     config = json.loads((folder / "config.json").read_text())
     config["data"] |= {"data": str(folder / "gone")}
     (folder / "config.json").write_text(json.dumps(config))
-    assert colddiff_eval(folder, "--generate", 3) == 2
-    assert "needs the training images: name them with training (--training)" in capsys.readouterr().err
-    assert colddiff_eval(folder, "--perception", "none", "--generate", 3, "--training", "digits") == 0
-    assert colddiff_eval(folder, "--generate", 3, "--training", "digitz") == 2
+    assert colddiff_eval(folder, "--num-generated", 3) == 2
+    assert "needs the training images: name them with training (--train-data)" in capsys.readouterr().err
+    assert colddiff_eval(folder, "--perception", "none", "--num-generated", 3, "--train-data", "digits") == 0
+    assert colddiff_eval(folder, "--num-generated", 3, "--train-data", "digitz") == 2
     assert "no data at 'digitz'" in capsys.readouterr().err
     if not (folder / "features.safetensors").exists():
         assert colddiff_eval(folder) == 0
@@ -340,7 +340,7 @@ def test_eval_looks_where_it_will_write_before_it_measures(folder, tmp_path, mon
     assert colddiff_eval(folder, "--out", tmp_path / "file") == 2
     assert "is a file, not a folder" in capsys.readouterr().err
     (tmp_path / "taken" / "neighbours.png").mkdir(parents=True)
-    assert colddiff_eval(folder, "--generate", 1, "--out", tmp_path / "taken") == 2
+    assert colddiff_eval(folder, "--num-generated", 1, "--out", tmp_path / "taken") == 2
     assert "neighbours.png' is a folder" in capsys.readouterr().err
 
 

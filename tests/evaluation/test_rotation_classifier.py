@@ -6,7 +6,7 @@ from torch import nn
 
 from colddiff.data import ImageData, load_data
 from colddiff.evaluation.features import features_of
-from colddiff.evaluation.rotation_classifier import TurnClassifier, train_classifier
+from colddiff.evaluation.rotation_classifier import RotationClassifier, train_classifier
 
 CPU = torch.device("cpu")
 
@@ -30,7 +30,7 @@ def test_features_are_computed_in_full_float32_on_every_device(quick):
     handle = nn.modules.module.register_module_forward_pre_hook(lambda *_: seen.append(knob.fp32_precision))
     try:
         knob.fp32_precision = "tf32"
-        features_of(TurnClassifier(1).eval(), TRAIN[:2])
+        features_of(RotationClassifier(1).eval(), TRAIN[:2])
         train_classifier(TRAIN, CPU, progress=False)
         assert set(seen) == {"ieee"} and knob.fp32_precision == "tf32"
     finally:
@@ -61,4 +61,4 @@ def test_the_classifier_can_be_trained_where_gradients_are_off(quick):
     with torch.no_grad():
         net = train_classifier(TRAIN, CPU, progress=False)
     torch.random.manual_seed(0)
-    assert not torch.equal(net.head.weight, TurnClassifier(1).head.weight)
+    assert not torch.equal(net.head.weight, RotationClassifier(1).head.weight)

@@ -21,12 +21,12 @@ from colddiff.apps.cli.main import main
 from colddiff.degradations import Desaturate
 from colddiff.evaluation.report import evaluate, write_card
 from colddiff.models.recommended import recommended_in
-from colddiff.models.redaction import without_folders
+from colddiff.models.redaction import strip_paths
 from colddiff.samplers.priors import Empirical
 from colddiff.training.train import train
 
 PUBLISHED = {"config.json", "model.safetensors", "prior.safetensors", "baseline.safetensors", "README.md"}
-PUBLISHED |= {"recommended.json", "severity.safetensors"}
+PUBLISHED |= {"recommended.json", "time_estimator.safetensors"}
 
 
 REPORT = {"report.json", "report.png"}
@@ -37,7 +37,7 @@ def test_a_run_comes_back_from_the_hub_as_it_went(hub, trained):
     assert hub.files(NAME).keys() - {".gitattributes"} == PUBLISHED | REPORT
     back = cd.load(NAME, device="cpu")
     assert torch.equal(tiny.weights(back.net), tiny.weights(trained.net))
-    assert back.config == without_folders(trained.config) and back.degradation == trained.degradation
+    assert back.config == strip_paths(trained.config) and back.degradation == trained.degradation
     for name in ("model", "prior", "baseline"):
         assert hub.files(NAME)[f"{name}.safetensors"] == (trained.path / f"{name}.safetensors").read_bytes()
     assert torch.equal(back.sample(2, steps=2), trained.sample(2, steps=2))
@@ -115,7 +115,7 @@ def album(tmp_path):
         made = tiny.config(tmp_path / "secret" / "runs" / "mine", steps=1, data=str(folder), degradation=Desaturate())
         run = train(replace(made, restorer=None, size="0.3M", prior=Empirical()), progress=False)
         data = cd.load_data(folder, split="test")
-        report = evaluate(run, data, starts=(1.0,), steps=(1,), images=2, progress=False)
+        report = evaluate(run, data, start_times=(1.0,), steps=(1,), num_images=2, progress=False)
         report.recommended.save(run.path)
         write_card(run, report)
     return run
@@ -124,7 +124,7 @@ def album(tmp_path):
 def test_no_folder_of_this_machine_is_told_to_others(hub, album, tmp_path):
     cd.push(album, "alice/mine", prior=True)
     files = hub.files("alice/mine")
-    assert PUBLISHED - {"baseline.safetensors", "severity.safetensors"} <= files.keys()
+    assert PUBLISHED - {"baseline.safetensors", "time_estimator.safetensors"} <= files.keys()
     for name, content in files.items():
         for secret in (b"secret", str(tmp_path).encode(), b"aunt"):
             assert secret not in content, f"{name} tells of {secret}"

@@ -16,7 +16,7 @@ import colddiff as cd
 from colddiff.evaluation.report import evaluate
 from colddiff.interop.huggingface import stage
 from colddiff.models.serialization import SHIPPED
-from colddiff.utils.text import unmarked
+from colddiff.utils.text import escape_markdown
 
 pytest.importorskip("huggingface_hub")
 
@@ -28,7 +28,7 @@ def measured(tmp_path_factory) -> Path:
     """The run that comes with the library, measured on two images."""
     folder = Path(shutil.copytree(SHIPPED / "digits", tmp_path_factory.mktemp("measured") / "run"))
     data = cd.load_data("digits", split="test")
-    evaluate(cd.load(folder, device="cpu"), data, starts=(1.0,), steps=(1,), images=2, progress=False).save(
+    evaluate(cd.load(folder, device="cpu"), data, start_times=(1.0,), steps=(1,), num_images=2, progress=False).save(
         folder / "report"
     )
     return folder
@@ -110,11 +110,11 @@ def alive(card: str) -> list[str]:
 
 
 def test_texts_of_others_do_nothing_in_markdown() -> None:
-    assert unmarked(EVIL) == (
+    assert escape_markdown(EVIL) == (
         r"x\\n\\n\# Heading\\n\<script\>alert(1)\</script\> [a\](https\://evil.example) ![b\](//evil.example) "
         r"www\.evil.example \`\|"
     )
-    assert unmarked({"a": ["one_shot", "clipped to [0, 1], not rounded", 1.5, None]}) == {
+    assert escape_markdown({"a": ["one_shot", "clipped to [0, 1], not rounded", 1.5, None]}) == {
         "a": ["one_shot", "clipped to [0, 1], not rounded", 1.5, None]
     }
 

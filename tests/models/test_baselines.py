@@ -28,7 +28,7 @@ from colddiff.degradations.blur_schedules import LinearSigma
 from colddiff.degradations.families.separable import SeparableLinear, spectral
 from colddiff.degradations.schedules import Power
 from colddiff.degradations.spectral import from_spectrum, spectral_basis
-from colddiff.evaluation.conclusion import Tried, conclude
+from colddiff.evaluation.conclusion import Outcome, conclude
 from colddiff.evaluation.report import evaluate
 from colddiff.models import wiener
 from colddiff.models.baselines import BASELINES, Bicubic, MeanFill, Wiener, baseline_for, kind_for
@@ -279,7 +279,7 @@ def test_a_report_has_its_row_at_each_start(folder) -> None:
     assert report.to_markdown().count("| wiener | 0 |") == 2
     assert [label for label, _ in report.pictures][:3] == ["clean", "degraded", "wiener"]
     assert "take wiener (classical, no network): RMSE" in report.conclusion[1]
-    assert value["protocol"]["baseline"] == Wiener.told
+    assert value["protocol"]["baseline"] == Wiener.description
 
 
 def test_a_run_of_before_goes_without_or_by_the_training_images(folder) -> None:
@@ -288,8 +288,8 @@ def test_a_run_of_before_goes_without_or_by_the_training_images(folder) -> None:
     without = evaluate(run, TEST, **OPTIONS)
     assert "wiener" not in {row["method"] for row in without.rows}
     assert without.protocol["baseline"].startswith("wiener left out: the run came without statistics")
-    given = evaluate(run, TEST, training=DIGITS, **OPTIONS)
-    assert "wiener" in {row["method"] for row in given.rows} and given.protocol["baseline"] == Wiener.told
+    given = evaluate(run, TEST, train_data=DIGITS, **OPTIONS)
+    assert "wiener" in {row["method"] for row in given.rows} and given.protocol["baseline"] == Wiener.description
 
 
 def test_images_of_another_size_go_without(folder) -> None:
@@ -337,11 +337,13 @@ def test_the_run_of_the_library_has_one() -> None:
 
 def test_a_baseline_that_is_as_good_as_the_network_is_said_to_be() -> None:
     damaged = torch.linspace(0.2, 0.6, 50, dtype=torch.float64)
-    ways = [Tried("degraded", 0.5, 0, damaged), Tried("wiener", 0.5, 0, damaged * 0.5)]
-    line = conclude([*ways, Tried("one_shot", 0.5, 1, damaged * 0.499)])[1]
+    ways = [Outcome("degraded", 0.5, 0, damaged), Outcome("wiener", 0.5, 0, damaged * 0.5)]
+    line = conclude([*ways, Outcome("one_shot", 0.5, 1, damaged * 0.499)])[1]
     assert "take wiener (classical, no network): RMSE 0.2000 against 0.4000 damaged, 0.1996 for one_shot" in line
     assert "one_shot (1 call) has 0.1996: wiener is as good" in line
-    better = conclude([*ways, Tried("one_shot", 0.5, 1, damaged * 0.4)])[1]
+    better = conclude([*ways, Outcome("one_shot", 0.5, 1, damaged * 0.4)])[1]
     assert "take one_shot (1 call)" in better and "wiener" not in better
-    useless = conclude([ways[0], Tried("wiener", 0.5, 0, damaged * 0.995), Tried("one_shot", 0.5, 1, damaged * 1.1)])[1]
+    useless = conclude(
+        [ways[0], Outcome("wiener", 0.5, 0, damaged * 0.995), Outcome("one_shot", 0.5, 1, damaged * 1.1)]
+    )[1]
     assert "leave the picture as it is" in useless and "best: 0.3980, wiener (classical, no network)" in useless

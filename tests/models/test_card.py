@@ -10,7 +10,7 @@ from support.published_run import NAME
 
 import colddiff as cd
 from colddiff.evaluation.report import evaluate
-from colddiff.models.redaction import without_folders
+from colddiff.models.redaction import strip_paths
 
 REPORT = {"report.json", "report.png"}
 
@@ -42,7 +42,7 @@ def test_the_header_of_the_card_is_what_the_hub_reads(there, trained):
 def test_the_card_has_every_setting_and_what_not_to_expect(there, trained):
     card = there.files(NAME)["README.md"].decode()
     blocks = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", card, re.DOTALL)]
-    config = without_folders(trained.config)
+    config = strip_paths(trained.config)
     settings = {"training": config["training"], "data": config["data"]}
     assert blocks == [config["degradation"], config["restorer"], config["prior"], settings]
     assert "1617 images of digits (split train), 8 x 8 pixels, one channel (grey), for 2 steps" in card
@@ -70,7 +70,7 @@ def test_a_table_of_other_weights_is_not_shown(hub, run):
 
 def test_what_eval_has_measured_comes_before_what_the_training_did(hub, run):
     digits, options = cd.load_data("digits", split="test"), {"steps": (2,), "images": 3, "progress": False}
-    evaluate(run, digits, starts=(0.75,), **options).save(run.path / "report")
+    evaluate(run, digits, start_times=(0.75,), **options).save(run.path / "report")
     cd.push(run, NAME)
     assert json.loads(hub.files(NAME)["report.json"])["n_images"] == 3
     assert header(hub)["model-index"][0]["results"][0]["task"]["name"] == "undo gaussian_blur from t = 0.75"

@@ -20,7 +20,7 @@ import colddiff as cd
 from colddiff.apps.cli.main import main
 from colddiff.models import hub as hub_module
 from colddiff.models.hub import is_model_name
-from colddiff.models.redaction import without_folders
+from colddiff.models.redaction import strip_paths
 
 
 def cached(tmp_path):
@@ -192,11 +192,11 @@ def test_of_a_connection_that_ends_in_the_middle_nothing_is_loaded(there, traine
 
 
 def test_a_data_set_is_of_the_hub_if_the_cache_has_it_and_no_folder_has_its_name(hub, tmp_path):
-    assert without_folders({"data": "owner/set"}) == {"data": "set"}
+    assert strip_paths({"data": "owner/set"}) == {"data": "set"}
     (tmp_path / "cache" / "datasets--owner--set").mkdir(parents=True)
-    assert without_folders({"data": "owner/set:small"}) == {"data": "owner/set:small"}
+    assert strip_paths({"data": "owner/set:small"}) == {"data": "owner/set:small"}
     (tmp_path / "here" / "owner" / "set").mkdir(parents=True)
-    assert without_folders({"data": "owner/set"}) == {"data": "set"}
+    assert strip_paths({"data": "owner/set"}) == {"data": "set"}
 
 
 def test_a_run_of_the_hub_is_used_by_its_name_and_its_cache_is_left_alone(there, tmp_path, capsys):

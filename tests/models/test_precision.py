@@ -9,7 +9,7 @@ from torch import nn
 
 from colddiff import TrainConfig, UNetConfig, train
 from colddiff.models.networks.unet import UNet
-from colddiff.models.precision import CompiledModel, FastRestorer, wrong_slope
+from colddiff.models.precision import CheckedRestorer, CompiledModel, wrong_slope
 
 LAST = torch.tensor([3])
 
@@ -45,9 +45,9 @@ def test_bf16_is_used_where_it_gives_the_answer_of_float32() -> None:
     net, (x, t) = lively(), batch()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        fast = FastRestorer(net, "bf16")
+        fast = CheckedRestorer(net, "bf16")
         answer = fast(x, t)
-    exact = FastRestorer(net)(x, t)
+    exact = CheckedRestorer(net)(x, t)
     assert fast.used == "bf16 weights"
     assert answer.dtype == torch.float32 and not torch.equal(answer, exact)
     assert float((answer - exact).norm() / exact.norm()) < 2e-2
@@ -55,24 +55,24 @@ def test_bf16_is_used_where_it_gives_the_answer_of_float32() -> None:
 
 def test_weights_in_bf16_follow_those_of_the_network() -> None:
     net, (x, t) = lively(), batch()
-    fast = FastRestorer(net, "bf16")
+    fast = CheckedRestorer(net, "bf16")
     before = fast(x, t)
     with torch.no_grad():
         net.head[2].bias.add_(0.5)
-    assert torch.allclose(fast(x, t), FastRestorer(net, "bf16")(x, t)) and not torch.allclose(fast(x, t), before)
+    assert torch.allclose(fast(x, t), CheckedRestorer(net, "bf16")(x, t)) and not torch.allclose(fast(x, t), before)
 
 
 def test_weights_in_bf16_follow_those_that_were_replaced() -> None:
     net, (x, t) = lively(), batch()
-    fast = FastRestorer(net, "bf16")
+    fast = CheckedRestorer(net, "bf16")
     fast(x, t)
     net.head[2].bias.data = net.head[2].bias.data + 0.5  # as `.to(device)` does
-    assert torch.allclose(fast(x, t), FastRestorer(net, "bf16")(x, t))
+    assert torch.allclose(fast(x, t), CheckedRestorer(net, "bf16")(x, t))
 
 
 def test_bf16_gives_way_to_float32_with_a_warning_where_it_does_not() -> None:
     net, (x, t) = Exact(), batch(side=6)
-    fast = FastRestorer(net, "bf16")
+    fast = CheckedRestorer(net, "bf16")
     with pytest.warns(UserWarning, match=r"eager bf16 is .*% off float32: images \(3, 3, 6, 6\) go on in eager f"):
         answer = fast(x, t)
     assert torch.equal(answer, net(x, t))
@@ -94,14 +94,14 @@ def test_a_compiler_that_gets_it_wrong_is_left_out(broken, complaint, monkeypatc
     monkeypatch.setattr(torch, "compile", lambda call, **options: broken(call))
     net, (x, t) = lively(), batch()
     with pytest.warns(UserWarning, match=f"compiled fp32 .*{complaint}.*go on in eager float32"):
-        assert torch.equal(FastRestorer(net, compile=True)(x, t), FastRestorer(net)(x, t))
+        assert torch.equal(CheckedRestorer(net, compile=True)(x, t), CheckedRestorer(net)(x, t))
 
 
 def test_every_size_of_a_batch_is_checked_when_compiled_and_every_image_size_when_not(monkeypatch) -> None:
     asked: list[int] = []
     monkeypatch.setattr(torch, "compile", lambda call, **options: call)
     for kind, shapes in (({"compile": True}, 3), ({"precision": "bf16"}, 2)):
-        fast = FastRestorer(lively(), **kind)
+        fast = CheckedRestorer(lively(), **kind)
         exact = fast.exact.call
         object.__setattr__(fast.exact, "call", lambda x, t, exact=exact: asked.append(len(x)) or exact(x, t))
         for n, side in ((3, 8), (3, 8), (5, 8), (3, 12)):
@@ -116,15 +116,15 @@ def test_a_number_that_is_not_finite_is_seen_wherever_it_is(monkeypatch) -> None
     )
     net, (x, t) = lively(), batch(4)
     with pytest.warns(UserWarning, match="gives numbers that are not finite"):
-        assert torch.equal(FastRestorer(net, compile=True)(x, t), FastRestorer(net)(x, t))
+        assert torch.equal(CheckedRestorer(net, compile=True)(x, t), CheckedRestorer(net)(x, t))
 
 
 def test_black_pictures_raise_no_alarm_and_a_wrong_size_leaves_the_others() -> None:
-    fast = FastRestorer(lively(), "bf16")
+    fast = CheckedRestorer(lively(), "bf16")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fast(torch.full((2, 3, 8, 8), 1e-3), torch.full((2,), 0.1))
-    fast = FastRestorer(Exact(), "bf16")
+    fast = CheckedRestorer(Exact(), "bf16")
     with pytest.warns(UserWarning, match="off float32"):
         fast(*batch(side=6))
     fast(torch.zeros(2, 3, 3, 6), torch.ones(2))  # nothing is rounded there
@@ -138,7 +138,7 @@ def test_short_memory_is_no_reason_to_take_more() -> None:
         def forward(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
             raise torch.OutOfMemoryError("no room")
 
-    fast = FastRestorer(Hungry(), "bf16")
+    fast = CheckedRestorer(Hungry(), "bf16")
     with pytest.raises(torch.OutOfMemoryError):
         fast(*batch())
     assert not fast.ways[0].trusted
@@ -166,7 +166,7 @@ def test_a_check_raises_no_alarm_over_dropout_and_moves_no_running_mean() -> Non
 
 
 def test_images_that_do_not_fit_are_the_callers_mistake_and_change_nothing() -> None:
-    fast = FastRestorer(Exact(), "bf16")
+    fast = CheckedRestorer(Exact(), "bf16")
     with pytest.raises(ValueError, match="three channels"):
         fast(torch.rand(1, 1, 6, 6), torch.ones(1))
     assert not fast.ways[0].trusted
@@ -176,7 +176,7 @@ def test_a_compiled_way_keeps_the_first_layer_in_float32_and_leaves_the_network_
     compiled = []
     monkeypatch.setattr(torch, "compile", lambda call, **options: compiled.append(call) or call)
     net = lively()
-    FastRestorer(net, "bf16", compile=True)(*batch())
+    CheckedRestorer(net, "bf16", compile=True)(*batch())
     assert {p.dtype for p in net.parameters()} == {torch.float32}
     (copied,) = (cell.cell_contents for cell in compiled[0].__closure__ if isinstance(cell.cell_contents, UNet))
     assert {name: p.dtype for name, p in copied.named_parameters() if p.dtype == torch.float32}.keys() == {
@@ -224,8 +224,8 @@ class Refusing(nn.Module):
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_inductor_gives_the_answers_of_the_network(precision) -> None:
     net, (x, t) = lively(), batch()
-    fast = FastRestorer(net, precision, compile=True)
-    answer, exact = fast(x, t), FastRestorer(net)(x, t)
+    fast = CheckedRestorer(net, precision, compile=True)
+    answer, exact = fast(x, t), CheckedRestorer(net)(x, t)
     assert fast.used == f"compiled {precision}"
     assert float((answer - exact).norm() / exact.norm()) < {"fp32": 1e-4, "bf16": 2e-2}[precision]
 

@@ -27,15 +27,15 @@ from colddiff.degradations import (
     PixelNoise,
 )
 from colddiff.degradations.schedules import Power
-from colddiff.evaluation.conclusion import Tried, recommend
-from colddiff.evaluation.measure import cells
+from colddiff.evaluation.conclusion import Outcome, recommend
+from colddiff.evaluation.measure import eval_cases
 from colddiff.evaluation.report import write_card
 from colddiff.interop.huggingface import stage
 from colddiff.models import run as runs
 from colddiff.models.recommended import FILE, LEFT_ALONE, MOST_CALLS, MOST_STARTS, Recommended, Setting, recommended_in
 from colddiff.models.serialization import load
 from colddiff.samplers.algorithms import SAMPLERS
-from colddiff.samplers.sample import walks
+from colddiff.samplers.sample import supports
 from colddiff.training.train import train
 
 DATA = load_data("digits", split="test")
@@ -62,7 +62,7 @@ def calls(recommended: Recommended | None, degradation=None, **chosen) -> int:
 
 def test_without_a_recommendation_twenty_calls_are_taken():
     assert calls(None) == calls(None, goal="perception") == 20
-    assert tiny.run_of(Counting(), GaussianBlur()).setting() == Setting(1.0, "improved", 20)
+    assert tiny.run_of(Counting(), GaussianBlur()).default_settings() == Setting(1.0, "improved", 20)
 
 
 @pytest.mark.parametrize(
@@ -109,10 +109,10 @@ def test_what_a_restore_walks_is_what_was_measured_where_levels_are_uneven(steps
     """Of so many steps many fall on one level; asked for as many as there were, others would."""
     op = IteratedBlur(num_steps=30, schedule=Power(exponent=3))
     run = tiny.run_of(tiny.NET.build(), op)
-    cell = next(c for c in cells(op, (0.5,), (steps,)) if c.method == "improved")
+    cell = next(c for c in eval_cases(op, (0.5,), (steps,)) if c.method == "improved")
     distances = [torch.full((40,), value) for value in (0.5, 0.4, 0.1)]
-    ways = [Tried("degraded", cell.start, 0, distances[0]), Tried("one_shot", cell.start, 1, distances[1])]
-    best = Tried("improved", cell.start, len(cell.times) - 1, distances[2], steps=cell.steps)
+    ways = [Outcome("degraded", cell.start, 0, distances[0]), Outcome("one_shot", cell.start, 1, distances[1])]
+    best = Outcome("improved", cell.start, len(cell.times) - 1, distances[2], steps=cell.steps)
     known = replace(run, recommended=Recommended(recommend([*ways, best]), "digits"))
     grids = []
     monkeypatch.setattr(runs, "restore", lambda R, D, x, times, **_: grids.append(times) or iter(()))
@@ -191,14 +191,14 @@ def test_a_hostile_recommendation_is_left_out_with_one_warning(name, folder):
     with pytest.warns(UserWarning, match="restores go without a recommendation, measure again") as warned:
         run = load(folder, device="cpu")
     assert len(warned) == 1 and "\n" not in str(warned[0].message)
-    assert run.recommended is None and run.setting().steps == 20
+    assert run.recommended is None and run.default_settings().steps == 20
 
 
 def test_what_the_hostile_ones_were_made_from_is_read(folder):
     (folder / FILE).write_bytes(told(note="what nobody knows is passed over"))
     assert load(folder, device="cpu").recommended == RECOMMENDED
     (folder / FILE).write_bytes(one(steps=MOST_CALLS))
-    assert load(folder, device="cpu").setting().steps == MOST_CALLS
+    assert load(folder, device="cpu").default_settings().steps == MOST_CALLS
 
 
 @pytest.mark.parametrize("sampler", ["momentum", "estimated", "ddpm"])
@@ -220,7 +220,7 @@ def test_whatever_is_said_to_walk_does_and_nothing_else(op):
     run = tiny.run_of(tiny.NET.build(), op)
     x = op(x, 1.0, {"endpoint": given} if op.required_params else op.draw(x, torch.Generator().manual_seed(0)))
     for name in SAMPLERS:
-        if walks(name, op):
+        if supports(name, op):
             run.restore(x.clamp(-3, 4), sampler=name, steps=2)
         else:
             with pytest.raises((ValueError, NotImplementedError, KeyError)):

@@ -14,7 +14,7 @@ from support.command_line import printed
 
 from colddiff.apps.cli.commands.restore import MOST_LINES
 from colddiff.apps.cli.main import main
-from colddiff.apps.cli.restore_files import Job, restore_files
+from colddiff.apps.cli.restore_files import RestoreOptions, restore_files
 from colddiff.data import load_data
 from colddiff.data.framing import Framing
 from colddiff.degradations import GaussianBlur, GaussianMask, Interpolate
@@ -25,8 +25,8 @@ from colddiff.models.time_estimator import (
     BINS,
     FILE,
     UNSURE,
-    Severity,
-    SeverityEstimator,
+    TimeEstimate,
+    TimeEstimator,
     features,
     joined,
     posterior,
@@ -67,7 +67,7 @@ def test_it_says_where_nothing_can_be_told():
     faint = GaussianBlur(sigma_max=0.001)
     net = fit_estimator(batches(degradation=faint), batches("test", faint), 2048, CPU, progress=False)
     assert float(net.error) > 0.2 and not net.usable
-    told = net.severity(load_data("digits", split="test")[:8])
+    told = net.estimate(load_data("digits", split="test")[:8])
     assert float(told.spread.min()) > 0.3, "it is not sure of what cannot be seen"
 
 
@@ -84,7 +84,7 @@ def test_it_is_the_same_every_time_and_leaves_the_random_state_alone():
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 2, 5), (1, 33, 300), (3, 16, 8), (4, 9, 9)])
 def test_pictures_of_any_size_and_number_of_channels_are_told(shape):
     seen = features(torch.rand(2, *shape))
-    told = SeverityEstimator(shape[0]).severity(torch.rand(2, *shape))
+    told = TimeEstimator(shape[0]).estimate(torch.rand(2, *shape))
     assert seen.isfinite().all() and told.t.shape == (2,) and bool(((told.t > 0) & (told.t <= 1)).all())
 
 
@@ -120,7 +120,7 @@ def test_an_even_posterior_has_its_median_in_the_middle():
 
 @pytest.fixture
 def trained(folder):
-    estimator = SeverityEstimator(1)
+    estimator = TimeEstimator(1)
     estimator.error.fill_(0.01)
     estimator.save(folder)
     return folder
@@ -132,7 +132,7 @@ def test_a_file_that_is_none_goes_unused_with_a_warning(spoil, trained):
     if spoil == "no table":
         file.write_bytes(b"not a table")
     elif spoil == "colours":
-        SeverityEstimator(3).save(trained)
+        TimeEstimator(3).save(trained)
     else:
         tensors = load_file(file)
         tensors["scale"][0] = float("inf")
@@ -141,13 +141,13 @@ def test_a_file_that_is_none_goes_unused_with_a_warning(spoil, trained):
         save_file(tensors, file)
     with pytest.warns(UserWarning, match=r"severity\.safetensors' .*: restores begin at t = 1 where nobody says"):
         run = load(trained, device="cpu")
-    assert run.estimator is None and run.starts(torch.rand(1, 1, 8, 8)) == 1.0
+    assert run.estimator is None and run.default_start(torch.rand(1, 1, 8, 8)) == 1.0
 
 
 def test_weights_that_overflow_tell_a_time_that_can_be_started_from(trained):
     tensors = {name: torch.full_like(value, 3e38) for name, value in load_file(trained / FILE).items()}
     save_file(tensors | {"error": torch.tensor(0.0), "coverage": torch.tensor(1.0)}, trained / FILE)
-    told = load(trained, device="cpu").severity(torch.rand(2, 1, 8, 8))
+    told = load(trained, device="cpu").estimate_time(torch.rand(2, 1, 8, 8))
     assert bool(((told.t > 0) & (told.t <= 1)).all())
 
 
@@ -169,12 +169,12 @@ def test_what_is_given_is_taken():
 
 def test_one_that_errs_too_much_is_not_asked():
     run = blind(error=0.11)
-    assert not run.blind and run.starts(grey(0.2)) == 1.0 and len([*run.walk(grey(0.2))]) == 20
+    assert not run.can_estimate_time() and run.default_start(grey(0.2)) == 1.0 and len([*run.walk(grey(0.2))]) == 20
 
 
 def test_a_start_is_on_the_levels_of_the_degradation_without_a_word():
     run = blind(degradation=GaussianMask(num_steps=5))
-    assert run.starts(grey(0.0, 0.33, 0.97)).tolist() == pytest.approx([0.2, 0.4, 1.0])
+    assert run.default_start(grey(0.0, 0.33, 0.97)).tolist() == pytest.approx([0.2, 0.4, 1.0])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         run.restore(grey(0.33, 0.97), sampler="naive")
@@ -189,16 +189,18 @@ def test_what_was_recommended_for_the_nearest_start_is_taken():
 def test_pictures_of_any_kind_are_told_in_order():
     run = blind()
     picture = Image.new("L", (8, 8), 51)
-    told = run.severity([grey(0.6, 0.4), picture])
+    told = run.estimate_time([grey(0.6, 0.4), picture])
     assert told.t.tolist() == pytest.approx([0.6, 0.4, 0.2]) and told.spread.tolist() == pytest.approx([0.01] * 3)
     assert joined([told, told]).t.shape == (6,)
     with pytest.raises(ValueError, match=r"expected images \(B, 1, H, W\)"):
-        run.severity(torch.rand(1, 3, 8, 8))
+        run.estimate_time(torch.rand(1, 3, 8, 8))
 
 
 def test_each_picture_is_told_and_begun_by_itself(tmp_path):
     run, lines = blind(), []
-    restore_files(run, files(tmp_path / "in", 0.2, 0.8), tmp_path / "out", Job(Framing(colour="grey")), lines.append)
+    restore_files(
+        run, files(tmp_path / "in", 0.2, 0.8), tmp_path / "out", RestoreOptions(Framing(colour="grey")), lines.append
+    )
     assert lines[0].startswith("0.png: t = 0.20 +- 0.01, improved (4 calls)")
     assert lines[1].startswith("1.png: t = 0.80 +- 0.01, improved (16 calls)") and len(lines) == 2
     assert max(t[0] for t in run.net.asked) == pytest.approx(0.8)
@@ -207,15 +209,17 @@ def test_each_picture_is_told_and_begun_by_itself(tmp_path):
 @pytest.mark.parametrize("given", [{"start": 1.0}, {"degrade": True}])
 def test_nothing_is_estimated_where_it_is_known(given, tmp_path):
     run, lines = blind(), []
-    job = Job(Framing(colour="grey"), steps=2, **given)
+    job = RestoreOptions(Framing(colour="grey"), steps=2, **given)
     restore_files(run, files(tmp_path / "in", 0.2), tmp_path / "out", job, lines.append)
     assert lines == [] and max(t[0] for t in run.net.asked) == 1.0
 
 
 def test_a_picture_that_hardly_tells_is_said_to(tmp_path, monkeypatch):
-    monkeypatch.setattr(Sees, "severity", lambda self, x: Severity(*(torch.tensor([v]) for v in (0.5, 0.1, 0.9))))
+    monkeypatch.setattr(Sees, "severity", lambda self, x: TimeEstimate(*(torch.tensor([v]) for v in (0.5, 0.1, 0.9))))
     lines = []
-    restore_files(blind(), files(tmp_path / "in", 0.2), tmp_path / "o", Job(Framing(colour="grey")), lines.append)
+    restore_files(
+        blind(), files(tmp_path / "in", 0.2), tmp_path / "o", RestoreOptions(Framing(colour="grey")), lines.append
+    )
     assert lines[0].startswith("0.png: t = 0.50 +- 0.40 (the picture hardly tells: --start says it), ")
 
 
@@ -234,39 +238,44 @@ def test_the_command_says_what_it_sees_and_what_it_takes_for_granted(trained, tm
 
 def test_distances_go_with_what_was_told_of_no_single_start(tmp_path):
     where = files(tmp_path / "in", 0.2, 0.8)
-    job = Job(Framing(colour="grey"), reference=where[0])
+    job = RestoreOptions(Framing(colour="grey"), reference=where[0])
     restore_files(blind(), where, tmp_path / "out", job)
     assert json.loads((tmp_path / "out" / "metrics.json").read_text())["start"] is None
 
 
 def test_the_run_that_ships_tells_how_blurred_a_digit_is():
     run = load("digits", device="cpu")
-    assert isinstance(run, Run) and run.blind and float(run.estimator.error) < 0.02
+    assert isinstance(run, Run) and run.can_estimate_time() and float(run.estimator.error) < 0.02
     x = load_data("digits", split="test", size=16)[:64]
     for t in (0.2, 0.5, 0.9):
-        told = run.severity((run.degrade(x, t) * 255).round() / 255)
+        told = run.estimate_time((run.degrade(x, t) * 255).round() / 255)
         assert float((told.t - t).abs().mean()) < 0.03
 
 
 @pytest.mark.parametrize("size", [(8, 8), (6, 10), (10, 8)])
 def test_pictures_of_about_the_size_of_the_training_are_told(size):
-    assert framed().tells(flat(0.4, *size)) and float(framed().starts(flat(0.4, *size))) == pytest.approx(0.4)
+    assert framed().can_estimate_time(flat(0.4, *size)) and float(
+        framed().default_start(flat(0.4, *size))
+    ) == pytest.approx(0.4)
 
 
 @pytest.mark.parametrize("size", [(5, 8), (8, 11), (64, 64)])
 def test_of_pictures_of_another_size_nothing_is_said_and_they_are_taken_for_the_worst(size):
     run = framed()
-    assert run.starts(flat(0.4, *size)) == 1.0 and len([*run.walk(flat(0.4, *size))]) == 20
+    assert run.default_start(flat(0.4, *size)) == 1.0 and len([*run.walk(flat(0.4, *size))]) == 20
     run.net.asked.clear()
     run.restore(flat(0.4, *size))
     assert run.net.asked[0] == [1.0] and len(run.net.asked) == 20
-    assert float(run.severity(flat(0.4, *size)).t) == pytest.approx(0.4), "whoever asks is answered"
+    assert float(run.estimate_time(flat(0.4, *size)).t) == pytest.approx(0.4), "whoever asks is answered"
 
 
 def test_at_their_own_scale_larger_pictures_are_told_and_smaller_ones_are_not():
     for fit in ("crop", "tiles"):
         run = framed(fit=fit)
-        assert float(run.starts(flat(0.4, 64, 9))) == pytest.approx(0.4) and run.starts(flat(0.4, 64, 5)) == 1.0
+        assert (
+            float(run.default_start(flat(0.4, 64, 9))) == pytest.approx(0.4)
+            and run.default_start(flat(0.4, 64, 5)) == 1.0
+        )
 
 
 def test_larger_pictures_at_their_own_scale_are_told_from_parts_of_the_size_of_the_training():
@@ -276,14 +285,14 @@ def test_larger_pictures_at_their_own_scale_are_told_from_parts_of_the_size_of_t
     for t in (0.2, 0.5, 0.8):
         rows = (BLUR(x, t) * 255).round() / 255
         sheet = rows.reshape(6, 10, 8, 8).transpose(1, 2).reshape(1, 1, 48, 80)
-        assert float((run.severity(sheet).t - t).abs()) < 0.03
-        assert torch.equal(run.severity(rows).t, net.severity(rows).t), "of the size of the training as ever"
+        assert float((run.estimate_time(sheet).t - t).abs()) < 0.03
+        assert torch.equal(run.estimate_time(rows).t, net.estimate(rows).t), "of the size of the training as ever"
 
 
 def test_what_does_not_fill_a_part_is_left_out_at_the_edges():
-    net, x = SeverityEstimator(1), torch.rand(1, 1, 8, 16)
+    net, x = TimeEstimator(1), torch.rand(1, 1, 8, 16)
     wider = torch.cat([torch.zeros(1, 1, 8, 3), x, torch.ones(1, 1, 8, 4)], dim=3)
-    assert torch.equal(net.severity_of_parts(wider, (8, 8)).t, net.severity_of_parts(x, (8, 8)).t)
+    assert torch.equal(net.estimate_in_parts(wider, (8, 8)).t, net.estimate_in_parts(x, (8, 8)).t)
     halves = torch.stack([features(half) for half in x.split(8, dim=3)])
     pooled, counted = features(x, (8, 8)), slice(0, 17)
     assert torch.allclose(pooled[:, counted], halves.mean(dim=0)[:, counted], atol=1e-5)
@@ -293,7 +302,8 @@ def test_the_command_says_of_what_size_it_should_have_been(tmp_path):
     run, file = framed(), flat_picture(tmp_path / "in", 0.4, 24, 32)
     (line,) = restored(run, file, tmp_path / "out")
     assert line == (
-        "32x24.png: 32 x 24 pixels, not the 8 x 8 of the training: from t = 1 (--start says otherwise, or --framed)"
+        "32x24.png: 32 x 24 pixels, not the 8 x 8 of the training: from t = 1 (--start says otherwise, "
+        "or --resize-as-training)"
     )
     assert run.net.asked[0] == [1.0]
     (line,) = restored(run, file, tmp_path / "framed", framing=run.framing)
@@ -304,11 +314,11 @@ def test_the_command_says_of_what_size_it_should_have_been(tmp_path):
     assert line == "32x24.png: 12 x 12 pixels, not the 8 x 8 of the training: from t = 1 (--start says otherwise)"
 
 
-@pytest.mark.parametrize("words", [["--framed"], ["--image-size", "9"]])
+@pytest.mark.parametrize("words", [["--resize-as-training"], ["--image-size", "9"]])
 def test_pictures_that_are_brought_to_the_size_of_the_training_are_told(words, tmp_path, capsys):
     run = tmp_path / "run"
     train(tiny.config(run, steps=1), progress=False)
-    estimator = SeverityEstimator(1)
+    estimator = TimeEstimator(1)
     estimator.error.fill_(0.01)
     estimator.save(run)
     file = flat_picture(tmp_path / "in", 0.4, 24, 32)
@@ -321,7 +331,10 @@ def test_pictures_that_are_brought_to_the_size_of_the_training_are_told(words, t
 
 def test_a_picture_that_does_not_say_is_taken_for_the_worst_in_python_and_on_the_command_line(tmp_path):
     run = framed(spread=UNSURE + 0.01)
-    assert float(run.starts(flat(0.4))) == 1.0 and float(framed(spread=UNSURE - 0.01).starts(flat(0.4))) < 0.5
+    assert (
+        float(run.default_start(flat(0.4))) == 1.0
+        and float(framed(spread=UNSURE - 0.01).default_start(flat(0.4))) < 0.5
+    )
     (line,) = restored(run, flat_picture(tmp_path / "in", 0.4), tmp_path / "out")
     assert line == (
         "8x8.png: t = 0.40 +- 0.21 (the picture hardly tells: --start says it), from t = 1, improved (20 calls)"
@@ -337,13 +350,13 @@ def test_a_picture_that_is_damaged_all_the_way_is_in_the_interval():
     assert float(found.high[1]) < 1, "and what is not is not"
     run = load("digits", device="cpu")
     x = load_data("digits", split="test", size=16)[:64]
-    end = run.severity((run.degrade(x, 1.0) * 255).round() / 255)
+    end = run.estimate_time((run.degrade(x, 1.0) * 255).round() / 255)
     assert float(((end.low <= 1) & (end.high >= 1)).double().mean()) > 0.9
 
 
 def test_what_was_told_of_a_picture_stands_beside_its_distances(tmp_path):
     files = [flat_picture(tmp_path / "in", 0.4), flat_picture(tmp_path / "in", 0.4, 24, 24)]
-    job = Job(Framing(colour="grey"), reference=tmp_path / "in")
+    job = RestoreOptions(Framing(colour="grey"), reference=tmp_path / "in")
     restore_files(framed(), files, tmp_path / "out", job)
     rows = json.loads((tmp_path / "out" / "metrics.json").read_text())["pictures"]
     assert [row.get("severity") for row in rows] == [{"t": 0.4, "low": 0.39, "high": 0.41}, None]
@@ -352,7 +365,7 @@ def test_what_was_told_of_a_picture_stands_beside_its_distances(tmp_path):
 @pytest.mark.parametrize("error, coverage", [(-0.1, 0.9), (0.01, 1.1), (0.01, -0.1), (3e38, 2.0)])
 def test_a_file_that_says_of_itself_what_cannot_be_goes_unused(error, coverage, tmp_path):
     run = train(tiny.config(tmp_path / "run", steps=1), progress=False)
-    estimator = SeverityEstimator(1)
+    estimator = TimeEstimator(1)
     estimator.error.fill_(error)
     estimator.coverage.fill_(coverage)
     estimator.save(run.path)
@@ -363,7 +376,7 @@ def test_a_file_that_says_of_itself_what_cannot_be_goes_unused(error, coverage, 
 def test_one_that_lies_beside_a_conditional_run_goes_unused(tmp_path):
     beside = tiny.config(tmp_path / "run", steps=1, condition=BLUR, restorer=replace(tiny.NET, cond_channels=1))
     run = train(beside, progress=False)
-    SeverityEstimator(1).save(run.path)
+    TimeEstimator(1).save(run.path)
     assert load(run.path, device="cpu").estimator is None
 
 
@@ -373,14 +386,14 @@ def test_one_that_lies_beside_a_run_of_pairs_goes_unused(tmp_path):
             flat_picture(tmp_path / name, i / 12).rename(tmp_path / name / f"{i}.png")
     pairs = {"data": str(tmp_path / "clean"), "damaged": str(tmp_path / "damaged"), "degradation": Interpolate()}
     run = train(tiny.config(tmp_path / "run", steps=1, **pairs), progress=False)
-    SeverityEstimator(1).save(run.path)
+    TimeEstimator(1).save(run.path)
     assert load(run.path, device="cpu").estimator is None
 
 
 def test_one_colour_tells_nothing_and_no_picture_nothing_to_tell():
     run = load("digits", device="cpu")
-    seen = run.severity(torch.ones(2, 1, 16, 16))
-    assert bool((seen.spread > 0.4).all()) and run.starts(torch.zeros(1, 1, 16, 16)) == 1.0
-    assert len(run.severity([]).t) == len(run.severity(torch.zeros(0, 1, 16, 16)).t) == 0
+    seen = run.estimate_time(torch.ones(2, 1, 16, 16))
+    assert bool((seen.spread > 0.4).all()) and run.default_start(torch.zeros(1, 1, 16, 16)) == 1.0
+    assert len(run.estimate_time([]).t) == len(run.estimate_time(torch.zeros(0, 1, 16, 16)).t) == 0
     with pytest.raises(ValueError, match="expected images"):
-        run.severity(torch.zeros(1, 1, 0, 16))
+        run.estimate_time(torch.zeros(1, 1, 0, 16))

@@ -21,7 +21,7 @@ from colddiff.paper.compare import TASKS, compare
 from colddiff.paper.comparison_table import Comparison
 from colddiff.paper.methods import GENERATING, RESTORING
 from colddiff.utils.rng import generator_for
-from colddiff.utils.statistics import Row, Spread
+from colddiff.utils.statistics import MethodRow, SeedStats
 
 module = import_module("colddiff.paper.compare")  # the package may have a function of that name
 BLUR = IteratedBlur(num_steps=4, kernel_size=3)
@@ -141,7 +141,7 @@ def test_every_method_is_a_training_that_is_allowed(methods, tmp_path) -> None:
 def rows(**by_method) -> Comparison:
     """A comparison from {method: {calls: (rmse of each seed, kid of each seed)}}."""
     told = [
-        Row(method, calls, calls / 1000, {"rmse": Spread(rmse), "kid": Spread(kid)})
+        MethodRow(method, calls, calls / 1000, {"rmse": SeedStats(rmse), "kid": SeedStats(kid)})
         for method, cells in by_method.items()
         for calls, (rmse, kid) in cells.items()
     ]

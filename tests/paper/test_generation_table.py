@@ -29,7 +29,7 @@ def test_generation_has_hot_and_cold_with_both_symmetries(tmp_path, monkeypatch)
     quick = IteratedBlur(num_steps=5, ends_in_mean=True)
     monkeypatch.setattr("colddiff.paper.generation_table._blur", lambda side: quick)
     monkeypatch.setattr("colddiff.paper.generation_table.HOT", GaussianNoise(betas=CosineBetas(num_steps=4)))
-    table = generation_table("digits", tmp_path, images=6, features="judges", changes=QUICK, progress=False)
+    table = generation_table("digits", tmp_path, images=6, features="ensemble", changes=QUICK, progress=False)
     assert list(table.rows) == list(WAYS)
     assert table.rows["cold, broken symmetry"]["calls"] == 5 and table.rows["hot, fixed noise"]["calls"] == 4
     flat = dict(table.pictures)["cold, perfect symmetry"]

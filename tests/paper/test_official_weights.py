@@ -93,7 +93,7 @@ def test_the_run_is_complete(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     x = torch.rand(2, 3, 16, 16)
     assert torch.equal(run.restore(x, steps=2), made.restore(x, steps=2))
     assert run.sample(2, steps=2).shape == (2, 3, 16, 16)
-    report = evaluate(run, from_images(x), starts=[1.0], steps=[2], progress=False)
+    report = evaluate(run, from_images(x), start_times=[1.0], steps=[2], progress=False)
     assert "averaged, step 12000" in report.to_markdown()
     inspect.run(str(tmp_path / "run"))
     told = capsys.readouterr().out

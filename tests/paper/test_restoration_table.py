@@ -36,7 +36,7 @@ def made(tmp_path_factory):
     out = tmp_path_factory.mktemp("reproduced")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(colddiff.evaluation.rotation_classifier, "STEPS", 3)
-        table = reproduce("deblur", "digits", out, images=12, features="judges", changes=QUICK, progress=False)
+        table = reproduce("deblur", "digits", out, images=12, features="ensemble", changes=QUICK, progress=False)
     return table, out
 
 
@@ -64,14 +64,14 @@ def test_the_degraded_row_is_one_root_mean_square_over_all_values(made) -> None:
 def test_a_network_is_trained_for_each_input(table, net, tmp_path) -> None:
     base = TrainConfig(data="digits", degradation=IteratedBlur(), out=str(tmp_path / "run"))
     for_float, for_rounded = (config for _, config in runs_for(table, base))
-    assert not for_float.eight_bit and for_rounded.eight_bit and for_float.out != for_rounded.out
+    assert not for_float.quantize_inputs and for_rounded.quantize_inputs and for_float.out != for_rounded.out
     assert (for_float.restorer and for_float.restorer.registered_name) == net
 
 
 def test_what_is_there_is_not_trained_again(made, monkeypatch) -> None:
     table, out = made
     monkeypatch.setattr("colddiff.training.train.train", lambda *_, **__: pytest.fail("trained again"))
-    again = reproduce("deblur", "digits", out, images=12, features="judges", changes=QUICK, progress=False)
+    again = reproduce("deblur", "digits", out, images=12, features="ensemble", changes=QUICK, progress=False)
     assert again.columns[0].rows["one_shot"]["rmse"] == table.columns[0].rows["one_shot"]["rmse"]
 
 
@@ -105,7 +105,7 @@ def test_a_run_of_another_training_is_refused(made, tmp_path) -> None:
     _, out = made
     for changes, told in (({"steps": 4}, "steps was 3, now 4"), ({"seed": 7}, "seed was 0, now 7")):
         with pytest.raises(ValueError, match=f"run of another training: .*{told}"):
-            reproduce("deblur", "digits", out, images=12, features="judges", changes=QUICK | changes, progress=False)
+            reproduce("deblur", "digits", out, images=12, features="ensemble", changes=QUICK | changes, progress=False)
     with pytest.raises(ValueError, match="data was 'digits', now 'photos'"):
         config = TrainConfig(data="photos", degradation=IteratedBlur(), out=str(out / "deblur-mnist-8bit"))
         trained(config)
@@ -120,7 +120,7 @@ def test_a_run_from_before_a_setting_existed_had_its_default(tmp_path) -> None:
     file.write_text(json.dumps(told))
     assert complete(config)
     with pytest.raises(ValueError, match="decay was True, now False"):
-        complete(replace(config, decay=False))
+        complete(replace(config, cosine_decay=False))
 
 
 def test_what_cannot_be_judged_is_refused_before_any_training(tmp_path) -> None:

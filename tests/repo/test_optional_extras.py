@@ -59,7 +59,7 @@ NEEDY = {
     "diffusers": ["train", "digits", "--out", "c", "--restorer", "diffusers_unet", *TRAIN],
     "plots": ["plot", "schedules"],
     "tensorboard": ["train", "digits", "--out", "d", "--tensorboard", *TINY],
-    "metrics": [*EVAL, "--generate", "8", "--perception", "classifier"],
+    "metrics": [*EVAL, "--num-generated", "8", "--perception", "classifier"],
     "perceptual": [*EVAL, "--perception", "lpips"],
     "onnx": ["export", "digits", "digits.onnx"],
 }

@@ -32,10 +32,10 @@ from support.tiny import config as tiny_config
 
 from colddiff.degradations import Compose, GaussianBlur, GaussianNoise, OneOf, PixelMask
 from colddiff.evaluation.features import FILE, _classifier
-from colddiff.evaluation.rotation_classifier import TurnClassifier
+from colddiff.evaluation.rotation_classifier import RotationClassifier
 from colddiff.models.recommended import MOST_CALLS, Recommended, Setting
 from colddiff.models.serialization import load
-from colddiff.models.time_estimator import SeverityEstimator
+from colddiff.models.time_estimator import TimeEstimator
 from colddiff.samplers.priors import LowresGMM
 from colddiff.training.checkpoints import load_snapshot, snapshots
 from colddiff.training.train import train
@@ -78,10 +78,10 @@ def use(path: Path) -> object:
     run = load(path, device="cpu")
     assert run.condition is None or run.condition.claims is not None
     assert run.framing is not None
-    assert 1 <= run.setting(0.7).steps <= MOST_CALLS
+    assert 1 <= run.default_settings(0.7).steps <= MOST_CALLS
     x = torch.rand(1, run.shape[0] if run.shape[0] <= 4 else 1, 8, 8)
     with contextlib.suppress(*REFUSED):  # said when it is used, as well as when it is loaded
-        assert run.estimator is None or run.severity(x).t.isfinite().all()
+        assert run.estimator is None or run.estimate_time(x).t.isfinite().all()
         run.degrade(x, 0.7)
         run.restore(x, start=0.7, steps=2)
     if run.prior is not None and run.shape[1] * run.shape[2] <= 4096:
@@ -109,8 +109,8 @@ def make_run(folder: Path) -> Path:
     """A run with every file that a run can have."""
     changes = {"steps": 1, "checkpoint_every": 1, "prior": LowresGMM(components=2, side=2)}
     run = train(tiny_config(folder / "run", **changes), progress=False)
-    write_tensors(run.path / FILE, TurnClassifier(1).state_dict())
-    SeverityEstimator(1).save(run.path)
+    write_tensors(run.path / FILE, RotationClassifier(1).state_dict())
+    TimeEstimator(1).save(run.path)
     settings = tuple(Setting(start, "improved", 20, 180) for start in (0.5, 1.0))
     Recommended({"distortion": settings, "perception": settings}, "digits").save(run.path)
     return run.path
@@ -120,7 +120,7 @@ def targets(run: Path) -> list[Target]:
     """The files that are mutated, config.json as often as all the others and with any of the operators."""
     state = snapshots(run)[-1].relative_to(run)
     named = [("model.safetensors", use), ("prior.safetensors", use), ("baseline.safetensors", use), (FILE, features)]
-    named += [("severity.safetensors", use), ("recommended.json", use)]
+    named += [("time_estimator.safetensors", use), ("recommended.json", use)]
     named += [(str(state / file), resume) for file in ("state.json", "optimizer.safetensors", "model.safetensors")]
     files = [Target(name, read, (run / name).read_bytes()) for name, read in named]
     config = json.loads((run / "config.json").read_text())

@@ -29,7 +29,7 @@ from PIL import Image
 from colddiff import Desaturate
 from colddiff.data.streaming.dataset import stream_data
 from colddiff.training.batches import Batches
-from colddiff.training.prefetch import Feed
+from colddiff.training.prefetch import PrefetchLoader
 
 SHARDS, DISTINCT, SIDE, BATCH = 20, 256, 64, 64
 PROCESSES, WORKERS = 2, 2
@@ -80,7 +80,7 @@ def worker(folder: str, rank: int, first: int, last: int) -> None:
     rows, wrong, memory, begun = [], 0, [], time.perf_counter()
     batches = Batches(data, Desaturate(), share, seed=0)
     starts = range(first + rank * share, last, BATCH)
-    feed = Feed(batches, itertools.count(starts.start, BATCH), torch.device("cpu"), workers=WORKERS)
+    feed = PrefetchLoader(batches, itertools.count(starts.start, BATCH), torch.device("cpu"), workers=WORKERS)
     for k, start in enumerate(starts):
         mine = order[start : min(start + share, last)]  # of the last batch the rest is the next epoch's
         told = (next(feed).x0[: len(mine)].mean(dim=(1, 2, 3)) * 255).round().long()

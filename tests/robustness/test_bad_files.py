@@ -10,9 +10,9 @@ import pytest
 from support.bad_inputs import COMMANDS, RUN, encoded, inside, lines_of, picture
 
 from colddiff import from_images, load_data
-from colddiff.apps.cli.restore_files import Job, restore_files
+from colddiff.apps.cli.restore_files import RestoreOptions, restore_files
 from colddiff.data.framing import Framing
-from colddiff.utils.text import printable
+from colddiff.utils.text import escape_control
 
 ROOT = os.geteuid() == 0
 
@@ -40,7 +40,7 @@ ASKED = {
     "load_data": lambda file: load_data(file, split="all"),
     "from_images": lambda file: from_images([file]),
     "Run.restore": RUN.restore,
-    "restore_files": lambda file: restore_files(RUN, [file], file.parent / "o", Job(Framing())),
+    "restore_files": lambda file: restore_files(RUN, [file], file.parent / "o", RestoreOptions(Framing())),
 }
 
 
@@ -105,7 +105,7 @@ def test_a_picture_of_any_name_is_restored_under_that_name(row, tmp_path):
     file, out = tmp_path / "in" / NAMES[row], tmp_path / "o"
     file.parent.mkdir()
     file.write_bytes(encoded(picture()))
-    count, measured = restore_files(RUN, [file], out, Job(Framing(), sampler="one_shot", reference=file))
+    count, measured = restore_files(RUN, [file], out, RestoreOptions(Framing(), sampler="one_shot", reference=file))
     assert count == 1 and os.listdir(file.parent) == [NAMES[row]]
     assert inside(out) == sorted([out / file.with_suffix(".png").name, out / "metrics.json"])
     assert json.loads((out / "metrics.json").read_text())["pictures"][0]["file"] == str(file) == measured[0].file
@@ -119,7 +119,7 @@ def test_what_is_left_out_is_named_on_one_line_that_any_file_takes(row, tmp_path
         picture().save(tmp_path / "album" / f"{i}.png")
     with pytest.warns(UserWarning, match="left out 1 of 20 images") as told:
         data = load_data(tmp_path / "album", split="all")
-    shown = printable(NAMES[row])
+    shown = escape_control(NAMES[row])
     assert shown.isprintable() and shown in str(told[0].message) and data.protocol["left_out"][0].startswith(shown)
     code, lines = lines_of(
         capsys, "restore", "digits", tmp_path / "album", "--sampler", "one_shot", "--out", tmp_path / "o"

@@ -68,7 +68,7 @@ def test_pictures_are_not_opened_because_a_config_names_them(run: Path, tmp_path
         told["data"] |= {"data": place, "damaged": "owner/damaged"}
         (run / "config.json").write_text(json.dumps(told))
         model = load(run, device="cpu")
-        with pytest.warns(UserWarning, match="which is not opened because a file says so: name it with --training"):
+        with pytest.warns(UserWarning, match="which is not opened because a file says so: name it with --train-data"):
             assert evaluate._training_images(model, None, "mine") is None
         assert not opened
         evaluate._training_images(model, None, place)  # which the user has named

@@ -92,7 +92,7 @@ def test_a_hostile_baseline_is_left_out(name: str, run: Path, tmp_path, monkeypa
 @pytest.mark.parametrize("name", FILES)
 def test_a_hostile_estimator_is_left_out(name: str, run: Path, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    (run / "severity.safetensors").write_bytes(FILES[name][0])
+    (run / "time_estimator.safetensors").write_bytes(FILES[name][0])
     with pytest.warns(UserWarning, match="restores begin at t = 1 where nobody says"):
         assert load(run, device="cpu").estimator is None
     assert not (tmp_path / "executed").exists()

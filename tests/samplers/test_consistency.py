@@ -8,10 +8,10 @@ from torch import Tensor, nn
 import colddiff as cd
 from colddiff import SAMPLERS, viz
 from colddiff.apps.cli import main
-from colddiff.degradations.base import KNOWN_TO
+from colddiff.degradations.base import TOLERANCE
 from colddiff.samplers.consistency import EXACT, READ_OFF, ROUNDING, consistent, consistently
 from colddiff.samplers.cuda_graph import captured
-from colddiff.samplers.time_grid import grid_within
+from colddiff.samplers.time_grid import default_grid
 from colddiff.samplers.unknown_params import restore
 from colddiff.testing.reporting import last, seeded
 
@@ -34,7 +34,7 @@ def wrong(x: Tensor, t: Tensor) -> Tensor:
 def walked(op, x0, start, sampler):
     """The end of a consistent walk, the picture that it began with, and D."""
     D = op.bind(op.draw(x0, seeded(0)), like=x0)
-    times = grid_within(6, start, op.level_times())
+    times = default_grid(6, start, op.level_times())
     y = D(x0, times[0])
     return last(consistent(SAMPLERS[sampler])(wrong, D, y, times)).x, y, lambda x: D(x, times[0])
 
@@ -140,7 +140,7 @@ def test_an_image_that_is_consistent_stays_as_it_is(photos):
         D = op.bind(params, like=photos)
         y = D(photos, 0.6)
         found = last(consistent(SAMPLERS["naive"])(lambda x, t, x0=photos: x0, D, y, cd.time_grid(1, 0.6))).x
-        assert float((found - photos).abs().max()) < 2 * KNOWN_TO, op
+        assert float((found - photos).abs().max()) < 2 * TOLERANCE, op
 
 
 def test_what_a_sampler_needs_is_needed_by_its_consistent_form():
@@ -164,7 +164,7 @@ def test_a_consistent_walk_is_not_recorded(photos):
 @pytest.mark.parametrize("start", [0.1, 0.4])
 def test_what_is_kept_of_eight_bits_is_nearer_to_the_truth_than_a_good_answer(op, start, photos):
     """Nothing true is given, but the picture: the hole's place and colour are read off it."""
-    times = grid_within(1, start, op.level_times())
+    times = default_grid(1, start, op.level_times())
     params = op.draw_each(photos, [seeded(i) for i in range(len(photos))])
     y = (op(photos, times[0], params) * 255).round() / 255
     answer = photos + 0.05 * torch.randn(photos.shape, generator=seeded(9))
@@ -198,7 +198,7 @@ def test_a_restore_keeps_the_pixels_that_are_there(images):
 
 def test_of_a_hole_that_was_read_off_soft_edges_are_kept_by_half(photos):
     op = cd.GaussianMask(num_steps=10, kernel_std=0.5)
-    times = grid_within(1, 0.5, op.level_times())
+    times = default_grid(1, 0.5, op.level_times())
     D = op.bind(op.draw_each(photos, [seeded(i) for i in range(len(photos))]), like=photos)
     y, gain = D(photos, times[0]), D(torch.ones_like(photos), times[0]) - D(torch.zeros_like(photos), times[0])
     found = last(restore(lambda x, t: 0 * x, op, y, times, sampler=consistently(SAMPLERS["one_shot"], op))).x

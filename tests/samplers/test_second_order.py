@@ -64,7 +64,7 @@ def test_calls_are_told_as_they_are_made(images) -> None:
             sample(lambda x, t, asked=asked: asked.append(float(t)) or x, D, x, steps=steps, sampler=name)
             assert len(asked) == restorer_calls(name, steps)
             assert min(asked) > 0, "no restorer is trained at t = 0"
-    assert Setting(1.0, "heun", 6).told(None) == "heun (11 calls)"
+    assert Setting(1.0, "heun", 6).description(None) == "heun (11 calls)"
 
 
 def test_an_image_that_starts_lower_ends_as_it_would_alone(images) -> None:

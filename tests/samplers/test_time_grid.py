@@ -7,10 +7,10 @@ import pytest
 import torch
 from support.comparing import distance
 
-from colddiff import Table
+from colddiff import PiecewiseLinear
 from colddiff.degradations import GaussianMask, IteratedBlur
 from colddiff.degradations.schedules import Power
-from colddiff.samplers.time_grid import grid_within, steps_within, time_grid
+from colddiff.samplers.time_grid import default_grid, steps_within, time_grid
 
 EVEN, UNEVEN = (
     GaussianMask(num_steps=8).level_times(),
@@ -32,14 +32,14 @@ def test_no_more_steps_are_taken_than_there_are_levels_below_the_start(start, le
 @pytest.mark.parametrize("start", [0.3, 0.32, 0.51, 0.9])
 def test_they_are_the_levels_below_the_one_that_the_start_is_taken_for(start):
     with pytest.warns(UserWarning, match="is between levels"):
-        times = grid_within(100, start, EVEN)
+        times = default_grid(100, start, EVEN)
     assert torch.equal(times, EVEN[: len(times)].flip(0)) and len(times) == steps_within(100, start, EVEN) + 1
 
 
 def test_steps_that_nobody_asked_for_are_left_out_without_a_word():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        times = grid_within(20, 1.0, UNEVEN)
+        times = default_grid(20, 1.0, UNEVEN)
     with pytest.warns(UserWarning, match=r"20 steps on 30 levels: only 1\d are distinct"):
         assert torch.equal(time_grid(20, levels=UNEVEN), times)
 
@@ -47,7 +47,7 @@ def test_steps_that_nobody_asked_for_are_left_out_without_a_word():
 def test_numbers_that_are_none_stay_errors():
     for steps in (0, -1, 1.5, True):
         with pytest.raises(ValueError, match="steps must be a whole number >= 1"):
-            grid_within(steps, 1.0, EVEN)
+            default_grid(steps, 1.0, EVEN)
 
 
 def test_a_grid_ends_at_zero_in_equal_steps_of_time() -> None:
@@ -62,7 +62,7 @@ def test_a_grid_snaps_to_the_levels_of_an_operator() -> None:
         times = time_grid(7, levels=levels)
         assert len(times) == 8 and times[0] == 1 and times[-1] == 0
         assert bool(torch.isin(times, levels).all())
-    table = IteratedBlur(num_steps=4, schedule=Table(values=(0.0, 0.1, 1.0)))
+    table = IteratedBlur(num_steps=4, schedule=PiecewiseLinear(values=(0.0, 0.1, 1.0)))
     assert distance(table.severity(table.level_times()), torch.arange(5) / 4) < 1e-12
 
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 import torch
 
 from colddiff import viz
-from colddiff.apps.cli.restore_files import Job, restore_files
+from colddiff.apps.cli.restore_files import RestoreOptions, restore_files
 from colddiff.data import load_data
 from colddiff.data.framing import Framing
 from colddiff.degradations import GaussianBlur
-from colddiff.models.time_estimator import Severity, SeverityEstimator
+from colddiff.models.time_estimator import TimeEstimate, TimeEstimator
 from colddiff.training.batches import Batches
 from support import tiny
 
@@ -20,7 +20,7 @@ def batches(split="train", degradation=BLUR, **changes):
     return Batches(load_data("digits", split=split), degradation, 8, 0, **changes)
 
 
-class Sees(SeverityEstimator):
+class Sees(TimeEstimator):
     """An estimator that takes the mean of a picture for its time, to within `spread`."""
 
     def __init__(self, channels=1, error=0.0, spread=0.01):
@@ -30,7 +30,7 @@ class Sees(SeverityEstimator):
 
     def severity(self, x):
         t = x.mean(dim=(1, 2, 3)).double().cpu()
-        return Severity(t, t - self.spread, t + self.spread)
+        return TimeEstimate(t, t - self.spread, t + self.spread)
 
     def severity_of_parts(self, x, size):
         return self.severity(x)
@@ -72,5 +72,5 @@ def flat_picture(folder, value, height=8, width=8):
 def restored(run, file, out, **changes):
     """The lines that a restore of a file says."""
     lines = []
-    restore_files(run, [file], out, Job(**{"framing": Framing(colour="grey")} | changes), lines.append)
+    restore_files(run, [file], out, RestoreOptions(**{"framing": Framing(colour="grey")} | changes), lines.append)
     return lines

@@ -3,13 +3,13 @@
 import hashlib
 import io
 
-from colddiff.utils.statistics import Row, Spread
+from colddiff.utils.statistics import MethodRow, SeedStats
 
 
 def compared(**by_method):
     """Rows from {method: {calls: (rmse of each seed, kid of each seed)}}."""
     return [
-        Row(method, calls, calls / 1000, {"rmse": Spread(rmse), "kid": Spread(kid)})
+        MethodRow(method, calls, calls / 1000, {"rmse": SeedStats(rmse), "kid": SeedStats(kid)})
         for method, cells in by_method.items()
         for calls, (rmse, kid) in cells.items()
     ]

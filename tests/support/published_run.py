@@ -10,7 +10,7 @@ from huggingface_hub import constants
 import colddiff as cd
 from colddiff.evaluation.report import evaluate, write_card
 from colddiff.interop.huggingface import stage
-from colddiff.models.time_estimator import SeverityEstimator
+from colddiff.models.time_estimator import TimeEstimator
 from colddiff.training.train import train
 from support import tiny
 from support.fake_hub import TOKEN, serving
@@ -44,9 +44,9 @@ def trained(tmp_path_factory):
     """A run of digits that was measured: nobody changes it."""
     run = train(tiny.config(tmp_path_factory.mktemp("home") / "runs" / "blur", steps=2), progress=False)
     data = cd.load_data("digits", split="test")
-    report = evaluate(run, data, starts=(0.5, 1.0), steps=(2,), images=4, progress=False)
+    report = evaluate(run, data, start_times=(0.5, 1.0), steps=(2,), num_images=4, progress=False)
     report.recommended.save(run.path)
-    SeverityEstimator(1).save(run.path)
+    TimeEstimator(1).save(run.path)
     run = cd.load(run.path, device="cpu")
     write_card(run, report)
     return run

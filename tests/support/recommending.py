@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from colddiff.data import load_data
-from colddiff.evaluation.recommend import make_default
+from colddiff.evaluation.recommend import save_recommendation
 from colddiff.evaluation.report import Report, evaluate
 from colddiff.models import run as runs
 from colddiff.models.recommended import Recommended, Setting, recommended_in
@@ -26,7 +26,7 @@ def measured(run: runs.Run, images: int = 40, data=DATA, **options) -> Report:
 
 
 def store(run: runs.Run, report: Report, when: str = "auto") -> str:
-    return make_default(run, report.recommended, report.protocol, when)
+    return save_recommendation(run, report.recommended, report.protocol, when)
 
 
 def stored(folder: Path) -> dict[tuple[str, float], int]:

@@ -12,7 +12,7 @@ from torch import nn
 
 from colddiff.training import loop
 from colddiff.training.checkpoints import last_good
-from colddiff.training.nan_guard import Guard
+from colddiff.training.nan_guard import NonFiniteGuard
 from colddiff.training.train import train
 from colddiff.utils.signals import Interrupted
 
@@ -22,7 +22,7 @@ def test_a_step_whose_loss_or_gradient_is_not_finite_changes_nothing_and_is_coun
     net = nn.Sequential(nn.Linear(3, 1, bias=False), nn.BatchNorm1d(1, affine=False))
     weight, mean = net[0].weight, net[1].running_mean
     optimizer = torch.optim.Adam([weight], lr=0.1, fused=fused)
-    guard, nan, one = Guard(net, torch.device("cpu")), torch.tensor(float("nan")), torch.tensor(1.0)
+    guard, nan, one = NonFiniteGuard(net, torch.device("cpu")), torch.tensor(float("nan")), torch.tensor(1.0)
     for loss, norm, counts in (
         (one, one, (0, 0)), (nan, one, (1, 1)), (one, nan, (2, 2)), (one / 0, one, (3, 3)), (one, one, (3, 0)),
     ):  # fmt: skip

@@ -57,7 +57,7 @@ def damage(x):
 
 @pytest.mark.parametrize("augmentation", [{}, {"flip": True}, {"shift": 3}, {"flip": True, "shift": 2}], ids=str)
 def test_the_endpoint_is_augmented_exactly_as_the_clean_image(augmentation, folders):
-    data = load_data(folders / "clean", damaged=folders / "damaged")
+    data = load_data(folders / "clean", paired_data=folders / "damaged")
     plain, moved = (Batches(data, Interpolate(), 64, 0, **a).at(5, CPU) for a in ({}, augmentation))
     assert torch.allclose(moved.params["endpoint"], damage(moved.x0), atol=1e-6)
     changed = (moved.x0 != plain.x0).flatten(1).any(dim=1).float().mean()
@@ -69,7 +69,7 @@ def test_the_endpoint_is_augmented_exactly_as_the_clean_image(augmentation, fold
 
 
 def test_pairs_of_a_batch_are_those_of_its_positions_whatever_its_size(folders):
-    data = load_data(folders / "clean", damaged=folders / "damaged")
+    data = load_data(folders / "clean", paired_data=folders / "damaged")
     whole = Batches(data, Interpolate(), 40, 3, flip=True, shift=2).at(0, CPU)
     parts = [Batches(data, Interpolate(), 8, 3, flip=True, shift=2).at(8 * i, CPU) for i in range(5)]
     for read in (lambda b: b.x0, lambda b: b.t, lambda b: b.params["endpoint"]):
@@ -77,7 +77,7 @@ def test_pairs_of_a_batch_are_those_of_its_positions_whatever_its_size(folders):
 
 
 def test_validation_sees_every_pair_once_and_as_it_is(folders):
-    data = load_data(folders / "clean", split="all", damaged=folders / "damaged")
+    data = load_data(folders / "clean", split="all", paired_data=folders / "damaged")
     batches = [*Batches(data, Interpolate(), 8, 0, flip=True, shift=3).one_pass(CPU)]
     x0, endpoint = torch.cat([b.x0 for b in batches]), torch.cat([b.params["endpoint"] for b in batches])
     assert torch.equal(x0, data[:]) and torch.allclose(endpoint, damage(x0), atol=1e-6)
@@ -86,7 +86,7 @@ def test_validation_sees_every_pair_once_and_as_it_is(folders):
 
 @pytest.mark.parametrize("num_steps", [1, 4])
 def test_training_draws_times_on_the_levels_alone(num_steps, folders):
-    data = load_data(folders / "clean", damaged=folders / "damaged")
+    data = load_data(folders / "clean", paired_data=folders / "damaged")
     op = Interpolate(num_steps=num_steps)
     for batch in (Batches(data, op, 64, 0).at(0, CPU), next(Batches(data, op, 27, 0).one_pass(CPU))):
         assert {float(t) for t in batch.t} == {k / num_steps for k in range(1, num_steps + 1)}
@@ -118,7 +118,7 @@ def trained(folders, tmp_path_factory):
 
 def test_a_run_undoes_damage_that_it_has_no_formula_for(trained, folders):
     run, _ = trained
-    held = load_data(folders / "clean", split="test", damaged=folders / "damaged")
+    held = load_data(folders / "clean", split="test", paired_data=folders / "damaged")
     x, x0 = held.params_at(slice(None))["endpoint"], held[:]
     error, before = ((restored - x0).square().mean().sqrt() for restored in (run.restore(x), x))
     assert error < 0.5 * before
@@ -221,7 +221,7 @@ def test_one_that_goes_to_a_degradation_needs_no_pairs(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"damaged": None}, r"interpolate has no endpoint of its own: name the damaged images .*--damaged FOLDER"),
+        ({"damaged": None}, r"interpolate has no endpoint of its own: name the damaged images .*--paired-data FOLDER"),
         ({"degradation": GaussianBlur()}, "gaussian_blur has no use for damaged images: leave them out, or train thr"),
         ({"degradation": Interpolate(to=GaussianBlur())}, "interpolate has no use for damaged images"),
         ({"prior": "uniform"}, "what is trained on pairs restores, and does not generate: leave prior out"),
@@ -257,7 +257,7 @@ TINY += ["--restorer.multipliers", "[1]", "--restorer.blocks", "1"]
 
 @pytest.mark.parametrize("num_steps", [None, 1], ids=["continuous", "endpoints"])
 def test_the_command_trains_on_pairs_measures_and_restores(num_steps, folders, tmp_path, capsys):
-    pairs = [folders / "clean", "--damaged", folders / "damaged", "--degradation", "interpolate"]
+    pairs = [folders / "clean", "--paired-data", folders / "damaged", "--degradation", "interpolate"]
     levels = [] if num_steps is None else ["--degradation.num_steps", num_steps]
     assert command("train", *pairs, *levels, "--out", tmp_path / "run", *TINY) == 0
     told = capsys.readouterr()
@@ -314,7 +314,7 @@ def test_eval_reads_pictures_with_the_share_of_broken_ones_that_the_training_had
     shutil.copytree(folders / "damaged", damaged)
     for file in sorted(damaged.glob("*.bmp"))[:12]:
         file.unlink()
-    pairs = [clean, "--damaged", damaged, "--degradation", "interpolate", "--bad-share", "0.9"]
+    pairs = [clean, "--paired-data", damaged, "--degradation", "interpolate", "--max-unreadable", "0.9"]
     assert command("train", *pairs, "--out", tmp_path / "run", *TINY) == 0
     rest = ["--perception", "none", "--split", "train", "--out", tmp_path / "report"]
     assert command("eval", tmp_path / "run", clean, *rest) == 0
@@ -325,13 +325,13 @@ def test_training_images_that_only_a_run_names_are_asked_for(trained, folders, m
     pytest.importorskip("torchmetrics")
     config = json.loads((Path(trained[1].out) / "config.json").read_text())
     shutil.copytree(trained[1].out, tmp_path / "run")
-    rest = ["--damaged", folders / "damaged", "--perception", "classifier", "--out", tmp_path / "report"]
+    rest = ["--paired-data", folders / "damaged", "--perception", "classifier", "--out", tmp_path / "report"]
     for place in (str(tmp_path / "gone"), "owner/album"):
         config["data"]["data"] = place
         (tmp_path / "run" / "config.json").write_text(json.dumps(config))
         assert command("eval", tmp_path / "run", folders / "clean", *rest) == 0
         told = capsys.readouterr().err
-        assert "is not opened because a file says so: name it with --training" in told and told.count("\n") == 1
+        assert "is not opened because a file says so: name it with --train-data" in told and told.count("\n") == 1
         assert measured["training"] is None
     named = []
 
@@ -347,13 +347,16 @@ def test_training_images_that_only_a_run_names_are_asked_for(trained, folders, m
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--degradation", "interpolate"], "name the damaged images with damaged (--damaged FOLDER)"),
-        (["--degradation", "gaussian_blur", "--damaged", "DAMAGED"], "has no use for damaged images: leave them out"),
-        (["--degradation", "interpolate", "--damaged", "none"], "no data at 'none'"),
-        (["--degradation", "interpolate", "--damaged", "CLEAN"], "clean and damaged pictures are both"),
-        (["--degradation", "interpolate", "--damaged", "DAMAGED", "--prior", "uniform"], "leave prior out"),
+        (["--degradation", "interpolate"], "name the damaged images with damaged (--paired-data FOLDER)"),
+        (
+            ["--degradation", "gaussian_blur", "--paired-data", "DAMAGED"],
+            "has no use for damaged images: leave them out",
+        ),
+        (["--degradation", "interpolate", "--paired-data", "none"], "no data at 'none'"),
+        (["--degradation", "interpolate", "--paired-data", "CLEAN"], "clean and damaged pictures are both"),
+        (["--degradation", "interpolate", "--paired-data", "DAMAGED", "--prior", "uniform"], "leave prior out"),
         (["--degradation", "interpolate", "--degradation.num_steps", "0"], "num_steps must be >= 1"),
-        (["--degradation", "interpolate", "--damaged", "EMPTY"], "EMPTY"),
+        (["--degradation", "interpolate", "--paired-data", "EMPTY"], "EMPTY"),
     ],
 )
 def test_a_mistake_with_pairs_ends_in_one_line(arguments, told, folders, tmp_path, capsys):

@@ -109,7 +109,7 @@ def test_broken_files_that_are_held_out_are_told_and_stop_no_training(explicit, 
     pictures(tmp_path / "train" if explicit else tmp_path, 80)
     if explicit:
         pictures(tmp_path / "test", 12, first=100)
-    config = tiny.config("x", data=str(tmp_path), bad_share=0.01)
+    config = tiny.config("x", data=str(tmp_path), max_unreadable=0.01)
     held = numbers(held_out_for(config, Framing()))
     next(tmp_path.rglob(f"{held[0]:03d}.png")).write_bytes(b"")
     data = data_for(config)

@@ -17,7 +17,7 @@ from colddiff.data import ImageData
 from colddiff.degradations import Desaturate, Interpolate
 from colddiff.training.batches import Batches
 from colddiff.training.loop import Loop, words
-from colddiff.training.prefetch import Feed
+from colddiff.training.prefetch import PrefetchLoader
 from colddiff.training.train import train
 from colddiff.utils.signals import Interrupted
 
@@ -122,7 +122,7 @@ class Gone(ImageData):
 def feed_of(kind, workers):
     data = kind(torch.arange(40, dtype=torch.uint8)[:, None, None, None].expand(-1, 3, 4, 4).clone())
     batches = Batches(data, Desaturate(), 4, seed=0)
-    return Feed(batches, itertools.count(0, 8), torch.device("cpu"), workers), batches
+    return PrefetchLoader(batches, itertools.count(0, 8), torch.device("cpu"), workers), batches
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])

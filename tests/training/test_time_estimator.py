@@ -33,11 +33,11 @@ def whole(tmp_path_factory):
 
 def test_a_training_leaves_one_that_a_run_reads_back(whole):
     run = whole
-    assert run.estimator is not None and run.blind and (run.path / FILE).stat().st_size < 160_000
+    assert run.estimator is not None and run.can_estimate_time() and (run.path / FILE).stat().st_size < 160_000
     x = run.degrade(load_data("digits", split="test")[:32], 0.6)
     assert float((run.severity(x).t - 0.6).abs().mean()) < 0.1
     again = load(run.path, device="cpu")
-    assert torch.equal(again.severity(x).t, run.severity(x).t)
+    assert torch.equal(again.estimate_time(x).t, run.severity(x).t)
 
 
 def test_a_training_that_was_stopped_there_goes_on_to_the_same(whole, tmp_path, monkeypatch):
@@ -62,9 +62,9 @@ def test_a_training_that_was_stopped_there_goes_on_to_the_same(whole, tmp_path, 
 
 def test_a_training_that_saw_too_little_goes_without(tmp_path):
     run = train(tiny.config(tmp_path / "run", steps=2), progress=False)
-    assert run.estimator is None and not run.blind and not (run.path / FILE).exists()
+    assert run.estimator is None and not run.can_estimate_time() and not (run.path / FILE).exists()
     with pytest.raises(ValueError, match="nothing that tells how damaged a picture is: train with blind"):
-        run.severity(torch.rand(1, 1, 8, 8))
+        run.estimate_time(torch.rand(1, 1, 8, 8))
 
 
 def test_it_learns_from_as_much_as_the_training_is_worth(tmp_path):
@@ -97,7 +97,7 @@ def test_whoever_goes_on_says_whether_there_is_to_be_one(budget, tmp_path):
     out = tmp_path / "run"
     assert train(tiny.config(out, blind=False, batch_size=64, **budget), progress=False).estimator is None
     with pytest.warns(UserWarning, match="blind was False, now True"):
-        assert train(tiny.config(out, batch_size=64, **budget), resume=True, progress=False).blind
+        assert train(tiny.config(out, batch_size=64, **budget), resume=True, progress=False).can_estimate_time()
     (out / FILE).unlink()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -214,7 +214,7 @@ def test_pairs_in_memory_are_trained_on(tmp_path):
          "data has 1 channels, held_out 3"),
         (from_images(torch.zeros(4, 1, 8, 8), torch.zeros(4, 1, 8, 8)), None, ValueError,
          "gaussian_blur needs no params from data, which brings endpoint"),
-        (from_images(np.zeros((9, 8, 8), np.uint8), size=4, fit="tiles"), None, ValueError, "tiles of one picture"),
+        (from_images(np.zeros((9, 8, 8), np.uint8), size=4, resize_mode="tiles"), None, ValueError, "of one picture"),
     ],
 )  # fmt: skip
 def test_images_in_memory_that_cannot_be_trained_on_are_refused(data, held_out, error, told):

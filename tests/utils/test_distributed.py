@@ -20,7 +20,7 @@ from support.run_files import entries
 from colddiff.models import serialization
 from colddiff.training.train import train
 from colddiff.utils import distributed
-from colddiff.utils.distributed import agreed, first_then_all, is_first, place, shared
+from colddiff.utils.distributed import all_reduce, is_first, main_process_first, map_over_processes, rank_and_world
 
 NETWORK = [
     word
@@ -189,9 +189,9 @@ def test_a_batch_that_cannot_be_split_and_a_command_that_is_not_are_refused_in_a
 
 
 def test_a_process_alone_does_all_by_itself():
-    assert place() == (0, 1) and is_first()
-    assert shared(lambda k: k * k, 4) == [0, 1, 4, 9] and shared(str, 0) == []
-    assert agreed(3, max) == 3 and first_then_all(lambda: "made") == "made"
+    assert rank_and_world() == (0, 1) and is_first()
+    assert map_over_processes(lambda k: k * k, 4) == [0, 1, 4, 9] and map_over_processes(str, 0) == []
+    assert all_reduce(3, max) == 3 and main_process_first(lambda: "made") == "made"
 
 
 def test_an_image_is_the_same_to_the_last_bit_whatever_is_drawn_beside_it():
@@ -212,7 +212,7 @@ def test_an_error_of_one_process_reaches_the_others_whatever_it_is_made_of():
         raise Odd(1, 2)
 
     with pytest.raises(RuntimeError, match="Odd: 1 and 2"):
-        first_then_all(work)
+        main_process_first(work)
 
 
 class Two:
@@ -254,7 +254,7 @@ def test_the_others_wait_for_the_first_in_many_short_turns(monkeypatch):
             time.sleep(0.005)
             done.append(told())
 
-    assert two.do(*[lambda: distributed.first_alone(work, lambda: 0)] * 2) == [0, 0]
+    assert two.do(*[lambda: distributed.on_main_process(work, lambda: 0)] * 2) == [0, 0]
     assert done == [0] * 20 and two.rounds > 12
 
 
@@ -267,7 +267,7 @@ def test_a_signal_to_another_process_ends_the_work_of_the_first(monkeypatch):
             signals[1] = 15 if len(done) > 5 else 0
             time.sleep(0.005)
 
-    ends = two.do(*[lambda rank=rank: distributed.first_alone(work, lambda: signals[rank]) for rank in (0, 1)])
+    ends = two.do(*[lambda rank=rank: distributed.on_main_process(work, lambda: signals[rank]) for rank in (0, 1)])
     assert ends == [15, 15] and 5 < len(done) < 100
 
 
@@ -279,4 +279,4 @@ def test_a_process_that_is_alone_hears_its_own_signal_at_once():
         signals[0] = 2
         done.append(told())
 
-    assert distributed.first_alone(work, lambda: signals[0]) == 2 and done == [0, 2]
+    assert distributed.on_main_process(work, lambda: signals[0]) == 2 and done == [0, 2]

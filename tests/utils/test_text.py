@@ -11,7 +11,7 @@ from colddiff.apps.doctor import run_checks as checkup
 from colddiff.apps.doctor.examine import _shown
 from colddiff.apps.doctor.finding import Finding
 from colddiff.training.log import TAIL, last_lines
-from colddiff.utils.text import printable
+from colddiff.utils.text import escape_control
 
 HOSTILE = "\x1b]0;owned\x07\x9b2J\u202eevil\r\n\x7f"
 
@@ -32,9 +32,9 @@ def told(run: Path, **changes) -> Path:
 
 
 def test_text_of_others_is_printable_and_plain_text_stays_as_it_is() -> None:
-    assert printable("größe 'a\" \\ 像素.png") == "größe 'a\" \\ 像素.png"
-    assert printable(HOSTILE) == r"\x1b]0;owned\x07\x9b2J\u202eevil\r\n\x7f"
-    assert printable(printable(HOSTILE)) == printable(HOSTILE)
+    assert escape_control("größe 'a\" \\ 像素.png") == "größe 'a\" \\ 像素.png"
+    assert escape_control(HOSTILE) == r"\x1b]0;owned\x07\x9b2J\u202eevil\r\n\x7f"
+    assert escape_control(escape_control(HOSTILE)) == escape_control(HOSTILE)
 
 
 def test_inspect_prints_no_control_characters(run: Path, capsys) -> None:

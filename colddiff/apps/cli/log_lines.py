@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
-from ...utils.text import printable
+from ...utils.text import escape_control
 
 
 @contextmanager
@@ -33,7 +33,7 @@ class _Lines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            line = printable(" ".join(record.getMessage().split()))
+            line = escape_control(" ".join(record.getMessage().split()))
             head = "colddiff: warning: " if record.levelno >= logging.WARNING else "colddiff: "
             tqdm.write(head + line, file=sys.stderr)
         except Exception:

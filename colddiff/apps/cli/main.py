@@ -18,7 +18,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from ...utils.config import suggestion, trusting_plugins
 from ...utils.signals import Interrupted, terminable
-from ...utils.text import printable
+from ...utils.text import escape_control
 from .command import Command, verbosity
 from .command_table import COMMANDS
 from .errors import all_parsers, explained
@@ -152,7 +152,7 @@ def _take_preset(parser: Parser, arguments: list[str]) -> None:
         return
     fields = _preset_fields(names[-1])
     for sub in all_parsers(parser):
-        if any("--accumulate" in action.option_strings for action in sub._actions):  # train
+        if any("--grad-accumulation" in action.option_strings for action in sub._actions):  # train
             sub.set_defaults(fields)
 
 
@@ -216,7 +216,7 @@ def _one_line_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 
 def _flat(message: object) -> str:
     """On one line, without the control characters of files that others wrote."""
-    return printable(" ".join(str(message).split()))
+    return escape_control(" ".join(str(message).split()))
 
 
 def _say(line: str, code: int) -> int:

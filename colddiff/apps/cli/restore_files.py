@@ -14,21 +14,21 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ... import viz
-from ...data.decoding import listed
+from ...data.decoding import truncate_list
 from ...data.framing import Framing
 from ...data.image_io import IMAGE_SUFFIXES, astray, to_tensor
 from ...evaluation import metrics
 from ...models.recommended import Setting
 from ...models.run import Run
 from ...models.tiling import TILE, tile_count
-from ...models.time_estimator import Severity
+from ...models.time_estimator import TimeEstimate
 from ...samplers.base import Restorer, Sampler
 from ...samplers.consistency import READ_OFF
-from ...samplers.early_stopping import Settled
+from ...samplers.early_stopping import EarlyStopping
 from ...samplers.time_grid import steps_within, time_grid
 from ...utils.files import check_target, write_json
 from ...utils.rng import generator_for
-from ...utils.text import printable
+from ...utils.text import escape_control
 
 MEASURED = "metrics.json"
 SILENCE = 10  # seconds, after which a line says how far it is where nobody sees a bar
@@ -36,7 +36,7 @@ LARGE = 4_000_000  # pixels; a picture that has more is announced, as it takes m
 
 
 @dataclass(frozen=True)
-class Job:
+class RestoreOptions:
     """How pictures are restored.
 
     Args:
@@ -61,7 +61,7 @@ class Job:
     mask: Path | None = None
     reference: Path | None = None
     degrade: bool = False
-    beside: bool = False
+    side_by_side: bool = False
     tile: int = TILE
     overwrite: bool = False
     seed: int = 0
@@ -73,18 +73,18 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Measured:
+class ImageScores:
     """How far a picture is from its reference, before and after; and how damaged the run told it to be, if it did."""
 
     file: str
     damaged: dict[str, float]
     restored: dict[str, float]
-    severity: dict[str, float] | None = None
+    time: dict[str, float] | None = None
 
 
 def restore_files(
-    run: Run, paths: Sequence[str | Path], out: Path, job: Job, say: Callable[[str], None] = lambda line: None
-) -> tuple[int, list[Measured]]:  # fmt: skip
+    run: Run, paths: Sequence[str | Path], out: Path, job: RestoreOptions, say: Callable[[str], None] = lambda line:
+        None ) -> tuple[int, list[ImageScores]]:  # fmt: skip
     """Restore pictures, one file each; below `out` they keep the names and folders that they have.
 
     What is done is a bar on stderr, or a line every ten seconds where that is no terminal; a large picture is
@@ -106,7 +106,7 @@ def restore_files(
     references = _references(job, found)
     targets = _targets(found, out, [*references, job.mask], job.overwrite)
     hole = None if job.mask is None else _read(replace(job.framing, colour="grey"), job.mask) > 0.5
-    levels, asked = run.degradation.level_times(), job.start is None and run.blind and not job.degrade
+    levels, asked = run.degradation.level_times(), job.start is None and run.can_estimate_time() and not job.degrade
     # On a level, and said once.
     start = float(time_grid(1, job.start or 1.0, levels=levels)[0])
     measured, bad, alone = [], [], len(found) == 1
@@ -119,22 +119,27 @@ def restore_files(
                 x, clean = _given(job, file, reference, hole)
                 if job.degrade:
                     clean, x = x, _degraded(run, x, start, generator_for(job.seed, "restore", i))
-                own, seen = generator_for(job.seed, "restoring", i), run.severity(x) if asked and run.tells(x) else None
-                begin = start if seen is None else float(seen.starts(levels))
+                own, seen = (
+                    generator_for(job.seed, "restoring", i),
+                    run.estimate_time(x) if asked and run.can_estimate_time(x) else None,
+                )
+                begin = start if seen is None else float(seen.start_times(levels))
                 restored = _restored(run, x, begin, hole, job, own, name=str(name), show=alone, seen=seen, say=say)
                 if asked and seen is None:
-                    say(f"{printable(str(name))}: {_not_told(run, x, job)}")
+                    say(f"{escape_control(str(name))}: {_not_told(run, x, job)}")
             except ValueError as error:
-                told = printable(file.name)
+                told = escape_control(file.name)
                 bad.append(f"{told}: {error}" if told not in str(error) and not alone else str(error))
                 continue
             _save(x, restored, clean, job, target)
             if piped and not alone and time.monotonic() - spoke >= SILENCE:
                 spoke = time.monotonic()
-                print(f"restored {i + 1} of {len(found)}: {printable(str(name))}", file=sys.stderr, flush=True)
+                print(f"restored {i + 1} of {len(found)}: {escape_control(str(name))}", file=sys.stderr, flush=True)
             if clean is not None:
                 measured.append(
-                    Measured(str(file), _distances(x.clamp(0, 1), clean), _distances(restored, clean), _numbers(seen))
+                    ImageScores(
+                        str(file), _distances(x.clamp(0, 1), clean), _distances(restored, clean), _numbers(seen)
+                    )
                 )
     finally:
         if measured:
@@ -143,29 +148,29 @@ def restore_files(
     if len(bad) == len(found):
         raise ValueError(bad[0] if alone else f"none of {len(bad)} pictures can be restored: {bad[0]}, ...")
     if bad:
-        warnings.warn(f"left out {len(bad)} of {len(found)} pictures: {'; '.join(listed(bad))}", stacklevel=2)
+        warnings.warn(f"left out {len(bad)} of {len(found)} pictures: {'; '.join(truncate_list(bad))}", stacklevel=2)
     return len(found) - len(bad), measured
 
 
-def _save(x: Tensor, restored: Tensor, clean: Tensor | None, job: Job, target: Path) -> None:
+def _save(x: Tensor, restored: Tensor, clean: Tensor | None, job: RestoreOptions, target: Path) -> None:
     """The restored picture, or the row of pictures that it stands in."""
-    if job.beside or job.degrade:
+    if job.side_by_side or job.degrade:
         row = [x, restored] if clean is None else [clean, x, restored] if job.degrade else [x, restored, clean]
         viz.save(viz.grid(torch.cat(row).clamp(0, 1), len(row)), target)
     else:
         viz.save(viz.to_image(restored[0]), target)
 
 
-def _way(run: Run, start: float, job: Job, estimated: bool) -> Setting:
+def _way(run: Run, start: float, job: RestoreOptions, estimated: bool) -> Setting:
     """What a picture is restored with."""
     chosen = job.sampler is not None or job.steps is not None
-    taken = run.setting(start, job.goal, given=chosen, estimated=estimated)
+    taken = run.default_settings(start, job.goal, given=chosen, estimated=estimated)
     sampler = job.sampler or taken.sampler
     name = sampler if isinstance(sampler, str) else getattr(sampler, "__name__", "a sampler")
     return replace(taken, sampler=name, steps=job.steps or taken.steps)
 
 
-def _work(run: Run, x: Tensor, called: str, job: Job) -> str:
+def _work(run: Run, x: Tensor, called: str, job: RestoreOptions) -> str:
     """How much a picture is to restore."""
     height, width = x.shape[-2:]
     tiles = tile_count(height, width, job.tile) if run.condition is None else 1
@@ -173,7 +178,7 @@ def _work(run: Run, x: Tensor, called: str, job: Job) -> str:
 
 
 def _degraded(run: Run, x: Tensor, start: float, generator: torch.Generator) -> Tensor:
-    return run.damage(x, start, run.damage.draw(x, generator))
+    return run.input_degradation(x, start, run.input_degradation.draw(x, generator))
 
 
 def _restored(
@@ -181,18 +186,18 @@ def _restored(
     x: Tensor,
     start: float,
     hole: Tensor | None,
-    job: Job,
+    job: RestoreOptions,
     generator: torch.Generator,
     name: str,
     show: bool,
-    seen: Severity | None = None,
+    seen: TimeEstimate | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Tensor:
     levels, way = run.degradation.level_times(), _way(run, start, job, estimated=seen is not None)
-    settled: list[Settled] = []
+    settled: list[EarlyStopping] = []
 
-    def settle(R: Restorer) -> Settled:
-        settled.append(Settled(R))
+    def settle(R: Restorer) -> EarlyStopping:
+        settled.append(EarlyStopping(R))
         return settled[-1]
 
     sampler, steps = job.sampler, job.steps
@@ -202,36 +207,36 @@ def _restored(
         x, start=start, steps=steps, sampler=sampler, goal=job.goal, mask=hole, generator=generator,
         tile=job.tile,
         consistent=job.consistent and (True if job.start is not None or job.degrade else READ_OFF),
-        settle=settle if seen is not None and job.steps is None else False,
+        early_stop=settle if seen is not None and job.steps is None else False,
     )  # fmt: skip
-    called = way.told(levels, start)
+    called = way.description(levels, start)
     if x.shape[-2] * x.shape[-1] > LARGE:  # and can be restored: the walk has been prepared
-        tqdm.write(f"{printable(name)}: {_work(run, x, called, job)}", file=sys.stderr)
+        tqdm.write(f"{escape_control(name)}: {_work(run, x, called, job)}", file=sys.stderr)
     restored = x
     for state in tqdm(walked, desc="restoring", unit=" steps", leave=False, delay=1, disable=None if show else True):
         restored = state.x.to(x.device)
     if seen is not None:
         spared = sum(each.spared for each in settled)
-        say(f"{printable(name)}: {_seen(seen)}, {called}{f', {spared} of them spared' if spared else ''}")
+        say(f"{escape_control(name)}: {_seen(seen)}, {called}{f', {spared} of them spared' if spared else ''}")
     return restored.clamp(0, 1)
 
 
-def _seen(severity: Severity) -> str:
+def _seen(severity: TimeEstimate) -> str:
     """How damaged a picture is, in words."""
     t, spread = float(severity.t), float(severity.spread)
     unsure = " (the picture hardly tells: --start says it), from t = 1" if bool(severity.unsure) else ""
     return f"t = {t:.2f} +- {spread:.2f}{unsure}"
 
 
-def _not_told(run: Run, x: Tensor, job: Job) -> str:
+def _not_told(run: Run, x: Tensor, job: RestoreOptions) -> str:
     """Why a run that tells how damaged pictures are does not tell it of this one, and what is made of it."""
     (_, height, width), fit = run.shape, run.framing.fit
-    framed = ", or --framed" if height == width and fit != "tiles" and job.framing.size is None else ""
+    framed = ", or --resize-as-training" if height == width and fit != "tiles" and job.framing.size is None else ""
     size = f"{x.shape[-1]} x {x.shape[-2]} pixels, not the {width} x {height} of the training"
     return f"{size}: from t = 1 (--start says otherwise{framed})"
 
 
-def _numbers(severity: Severity | None) -> dict[str, float] | None:
+def _numbers(severity: TimeEstimate | None) -> dict[str, float] | None:
     if severity is None:
         return None
     return {name: round(float(getattr(severity, name)), 4) for name in ("t", "low", "high")}
@@ -246,7 +251,9 @@ def _read(framing: Framing, file: Path) -> Tensor:
     return to_tensor(framing.frames(framing.open(file))[0])[None].float() / 255
 
 
-def _given(job: Job, file: Path, reference: Path | None, hole: Tensor | None) -> tuple[Tensor, Tensor | None]:
+def _given(
+    job: RestoreOptions, file: Path, reference: Path | None, hole: Tensor | None
+) -> tuple[Tensor, Tensor | None]:
     """A picture, and the clean one that it is measured against."""
     x = _read(job.framing, file)
     clean = None if reference is None else _read(job.framing, reference)
@@ -257,7 +264,7 @@ def _given(job: Job, file: Path, reference: Path | None, hole: Tensor | None) ->
     return x, clean
 
 
-def _references(job: Job, found: Sequence[tuple[Path, Path]]) -> list[Path | None]:
+def _references(job: RestoreOptions, found: Sequence[tuple[Path, Path]]) -> list[Path | None]:
     """The clean picture that belongs to each damaged one: of the same folders and name, else of the same name."""
     folder = job.reference
     if folder is None:

@@ -16,12 +16,12 @@ from pathlib import Path
 from ...models.run import Run
 from ...models.serialization import load
 from ...utils.distributed import pick_device
-from ...utils.text import printable
+from ...utils.text import escape_control
 from . import machine_checks, run_checks
 from .finding import Finding, found
 from .numeric_checks import network_paths, operator_paths, optimizer_paths
 from .overfit import overfit
-from .probe_batch import Case, case_of
+from .probe_batch import ProbeBatch, case_of
 
 STAND_IN = "digits"  # the run that is computed with where none is given, or the given one cannot be loaded
 COLOURS = {"ok": "32", "warning": "33", "problem": "31", "skipped": "2"}
@@ -128,9 +128,9 @@ def _described(run: Run) -> Finding:
     return Finding("run", "ok", f"{told}{config['training'].get('total_steps')}, by colddiff {config['version']}")
 
 
-def _prepared(run: Run | None, data: str | None, device: str) -> Generator[Finding, None, Case | None]:
+def _prepared(run: Run | None, data: str | None, device: str) -> Generator[Finding, None, ProbeBatch | None]:
     """What the network paths are tried on: a batch of the run, else of one that comes with the library."""
-    prepared: list[Case] = []
+    prepared: list[ProbeBatch] = []
 
     def look() -> Iterator[Finding]:
         prepared.append(case_of(run or load(STAND_IN, device=device), data))
@@ -156,7 +156,7 @@ def _shown(one: Finding) -> str:
     if one.cure:
         lines += ["-> " + _wrapped(one.cure, width - len(indent) - 3)[0]]
         lines += ["   " + line for line in _wrapped(one.cure, width - len(indent) - 3)[1:]]
-    name = printable(one.name)
+    name = escape_control(one.name)
     start = f"  {verdict} {name:<{NAMES}} "
     if len(name) > NAMES:
         return "\n".join([start.rstrip(), *(indent + line for line in lines)])
@@ -165,7 +165,7 @@ def _shown(one: Finding) -> str:
 
 def _wrapped(text: str, width: int) -> list[str]:
     lines = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
-    return [printable(line) for line in lines]
+    return [escape_control(line) for line in lines]
 
 
 def _counted(count: int, verdict: str) -> str:

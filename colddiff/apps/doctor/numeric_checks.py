@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...degradations.base import Degradation, Images
-from ...models.precision import DARK, SLOPE, TOLERANCE, FastRestorer, wrong_slope
+from ...models.precision import DARK, SLOPE, TOLERANCE, CheckedRestorer, wrong_slope
 from ...samplers.algorithms import improved
 from ...samplers.cuda_graph import TOLERANCE as REPLAYED
 from ...samplers.cuda_graph import WORTH_IT, captured
@@ -24,7 +24,7 @@ from ...utils.config import registered
 from ...utils.numerics import exact_matmul
 from ...utils.rng import generator_for
 from .finding import Finding
-from .probe_batch import Case
+from .probe_batch import ProbeBatch
 
 USUAL = 0.99  # share of values that float32 has to be right in
 LEFT_OUT = "nothing to do: the library looks too, and goes on in eager float32 where this happens"
@@ -32,7 +32,7 @@ REPORT = "please report it with this output"
 
 
 def off(found: Tensor, exact: Tensor) -> float:
-    """The error of an answer relative to the exact one, both as root mean squares, as `fast` measures it."""
+    """The error of an answer relative to the exact one, both as root mean squares, as `precision` measures it."""
     scale = exact.double().square().mean().sqrt().clamp(min=DARK)
     return float((found.double() - exact.double()).square().mean().sqrt() / scale)
 
@@ -45,7 +45,7 @@ def compared(name: str, found: Tensor, exact: Tensor, limit: float, cure: str = 
     return Finding(name, "ok" if right else "problem", measured, "" if right else cure)
 
 
-def network_paths(case: Case, compile: bool) -> Iterator[Finding]:
+def network_paths(case: ProbeBatch, compile: bool) -> Iterator[Finding]:
     """Every way to compute a network's answer, against contiguous float32 eager."""
     net, seen = case.run.net, case.seen
     with torch.no_grad(), exact_matmul():
@@ -56,9 +56,9 @@ def network_paths(case: Case, compile: bool) -> Iterator[Finding]:
         yield Finding("float32", "problem", "the network gives numbers that are not finite", "look at its weights")
         return
     yield compared("channels_last", answer, exact, TOLERANCE["fp32"])
-    ways = FastRestorer(net, "bf16", compile).ways[:-1]
+    ways = CheckedRestorer(net, "bf16", compile).ways[:-1]
     if compile:
-        ways += FastRestorer(net, "fp32", compile).ways[:-1]
+        ways += CheckedRestorer(net, "fp32", compile).ways[:-1]
     for way in ways:
         with torch.no_grad():
             one = compared(way.name, way.call(*seen), exact, way.tolerance)
@@ -73,7 +73,7 @@ def network_paths(case: Case, compile: bool) -> Iterator[Finding]:
     yield _graph(case)
 
 
-def _bf16_training(case: Case) -> Finding:
+def _bf16_training(case: ProbeBatch) -> Finding:
     """The loss in bf16, by the gate that a training asks."""
     _, drift = validation_loss(case.run.net, case.batches, case.config, "bf16", case.run.device)
     measured = f"changes the loss by {drift:+.2%}, limit {GATE:+.0%}"
@@ -82,7 +82,7 @@ def _bf16_training(case: Case) -> Finding:
     return Finding("bf16 training", "warning", measured, LEFT_OUT)
 
 
-def _compiled_training(case: Case) -> Finding:
+def _compiled_training(case: ProbeBatch) -> Finding:
     """Loss and gradient of the compiled network."""
     net = copy.deepcopy(case.run.net).train().requires_grad_(True)
     fast: Any = torch.compile(net)
@@ -93,7 +93,7 @@ def _compiled_training(case: Case) -> Finding:
     return Finding("compiled training", "ok", f"loss and gradient as in eager float32, {limits}")
 
 
-def _graph(case: Case) -> Finding:
+def _graph(case: ProbeBatch) -> Finding:
     """Steps of a sampler as one CUDA graph."""
     if case.run.device.type != "cuda":
         return Finding("CUDA graphs", "skipped", f"the network is on {case.run.device}")
@@ -103,13 +103,13 @@ def _graph(case: Case) -> Finding:
     D = op.bind(case.batch.params, like=x)
     steps = min(op.levels or WORTH_IT + 1, WORTH_IT + 1)
     times = time_grid(steps, levels=op.level_times())
-    R = FastRestorer(case.run.net)
+    R = CheckedRestorer(case.run.net)
     *_, exact = improved(R, D, x, times)
     *_, replayed = captured(improved)(R, D, x, times)
     return compared("CUDA graphs", replayed.x, exact.x, REPLAYED)
 
 
-def optimizer_paths(case: Case) -> Iterator[Finding]:
+def optimizer_paths(case: ProbeBatch) -> Iterator[Finding]:
     """A step of fused Adam against one of plain Adam."""
     if case.run.device.type not in ("cpu", "cuda"):
         yield Finding("fused Adam", "skipped", f"not on {case.run.device}")

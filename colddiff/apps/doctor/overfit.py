@@ -17,7 +17,7 @@ from ...training.loop import learning_rate
 from ...training.loss import adam, restoration_loss
 from ...utils.rng import seed_for
 from .finding import Finding
-from .probe_batch import Case
+from .probe_batch import ProbeBatch
 
 STEPS = 80
 LEARNED = 0.8  # share of its first loss that a network must come below; healthy ones came to 0.03 .. 0.79
@@ -25,14 +25,14 @@ MOVED = 0.95  # share above which it has learned nothing
 SECONDS = 20.0  # after which it is given up
 
 
-def overfit(case: Case) -> Iterator[Finding]:
+def overfit(case: ProbeBatch) -> Iterator[Finding]:
     """A fresh network of the run's kind must learn one batch, by the library's loss, learning rate and optimizer."""
     spec, device, precision = case.run.config["restorer"], case.run.device, case.run.precision
     if spec is None:
         yield Finding("overfit", "skipped", "the network is not one of the library's")
         return
     # A rate that is meant for many more steps would learn nothing in so few.
-    config = replace(case.config, lr=max(case.config.lr, TrainConfig.lr), decay=False)
+    config = replace(case.config, lr=max(case.config.lr, TrainConfig.lr), cosine_decay=False)
     cuda = [device] if device.type == "cuda" else []
     # The worst damage: a network begins as near to mild damage as it would come in many steps.
     batch = replace(case.batch, t=torch.ones_like(case.batch.t))
@@ -51,7 +51,7 @@ def overfit(case: Case) -> Iterator[Finding]:
             with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
                 loss = restoration_loss(net, config.degradation, batch, config)
             loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(net.parameters(), config.clip)
+            nn.utils.clip_grad_norm_(net.parameters(), config.grad_clip)
             optimizer.step()
             optimizer.zero_grad()
             losses.append(float(loss.detach()))
@@ -68,7 +68,9 @@ def learned(losses: list[float], seconds: float, how: str) -> Finding:
     if last <= limit:
         return Finding("overfit", "ok", told)
     if len(losses) < STEPS:
-        return Finding("overfit", "warning", f"stopped by the clock: {told}", "a smaller --size, or a faster device")
+        return Finding(
+            "overfit", "warning", f"stopped by the clock: {told}", "a smaller --unet-size, or a faster device"
+        )
     if last <= MOVED * first:
         return Finding("overfit", "warning", f"learns slowly: {told}", "a larger --lr, unless the damage is mild")
     return Finding("overfit", "problem", told, "loss, optimizer or degradation are wrong, or --lr is too large")

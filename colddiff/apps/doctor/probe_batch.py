@@ -13,7 +13,7 @@ from torch import Tensor
 from ...data.builtin import EMBEDDED
 from ...data.dataset import ImageData, load_data
 from ...data.decoding import read_all
-from ...data.sources import alone
+from ...data.sources import single
 from ...models.run import Run
 from ...training.batches import Batch, Batches
 from ...training.config import TrainConfig
@@ -26,7 +26,7 @@ PIXELS = 2**15  # of a batch, above which it has fewer images, but never fewer t
 
 
 @dataclass(frozen=True)
-class Case:
+class ProbeBatch:
     """A run with one batch of its training, small enough to compute with many times.
 
     Args:
@@ -55,7 +55,7 @@ class Case:
         return (x_t, self.batch.t) if self.batch.condition is None else (x_t, self.batch.t, self.batch.condition)
 
 
-def case_of(run: Run, place: str | None = None) -> Case:
+def case_of(run: Run, place: str | None = None) -> ProbeBatch:
     """A batch for a run: of the images that are named, or that come with the library, else stand-ins.
 
     What a run's file names is opened by nobody.
@@ -77,7 +77,7 @@ def case_of(run: Run, place: str | None = None) -> Case:
     own = {"degradation": op, "condition": run.condition, "restorer": None, "prior": None, "batch_size": len(images)}
     config = TrainConfig(**{"data": told, "out": str(run.path)} | saved | own)
     batches = Batches(data, op, len(images), config.seed, noise=config.input_noise, condition=config.condition)
-    return Case(run, config, data, batches, f"{len(images)} images {told}")
+    return ProbeBatch(run, config, data, batches, f"{len(images)} images {told}")
 
 
 def _images(run: Run, place: str, count: int) -> Tensor:
@@ -87,7 +87,7 @@ def _images(run: Run, place: str, count: int) -> Tensor:
         fields = {k: getattr(framing, k) for k in ("size", "fit", "colour", "background")}
         images = load_data(place, split=split, **fields).images[:count]
     else:
-        source = alone(place, "all", framing).cut()
+        source = single(place, "all", framing).cut()
         frames, _ = read_all(islice(source.entries, count), count, framing, source.where)
         images = torch.stack([tile for frame in frames for (tile,) in frame.tiles][:count])
     if tuple(images.shape[1:]) != run.shape or len(images) < 2:

@@ -18,14 +18,14 @@ from ...models.precision import TOLERANCE
 from ...models.run import Run
 from ...testing import Subject, degradation_promises
 from ...testing.degradations import DEGRADATION_CHECKS, random_images_for_required_params
-from ...testing.reporting import NEEDS_GPU, describe, told_of
+from ...testing.reporting import NEEDS_GPU, describe, naming_promise
 from ...training.checkpoints import snapshots, torn
 from ...training.log import last_lines
 from ...training.loop import STARVED
 from ...utils.files import read_json
 from ...utils.safetensors_io import read_tensors
 from .finding import Finding, found
-from .probe_batch import Case
+from .probe_batch import ProbeBatch
 
 STEPS, START = 5, 0.5  # restorer calls of a restore, and where it starts
 LINES = 200  # of the log that are read, from its end
@@ -96,7 +96,7 @@ def log(folder: Path) -> Iterator[Finding]:
     told = f"step {step:g}, loss {losses[0]['loss']:.4f} -> {losses[-1]['loss']:.4f}" if losses else f"step {step:g}"
     bad = [f"{name} at step {e.get('step', math.nan):g}" for e in entries for name in _not_finite(e)]
     if bad:
-        cure = "a smaller --lr, a smaller --clip, or --precision fp32"
+        cure = "a smaller --lr, a smaller --grad-clip, or --precision fp32"
         yield Finding("log", "problem", f"{told}{pace}; not finite: {', '.join(bad[:3])}", cure)
     else:
         yield Finding("log", "ok", f"{told}{pace}, all finite in the last {len(entries)} entries")
@@ -136,7 +136,7 @@ def _entry(line: str) -> dict[str, float]:
 # --- what it does ----------------------------------------------------------------------------------------------------
 
 
-def restores(case: Case) -> Iterator[Finding]:
+def restores(case: ProbeBatch) -> Iterator[Finding]:
     """One batch, half damaged, restored in float32 and in the run's precision."""
     run, x0 = case.run, case.batch.x0
     half: dict[str, Any] = {} if run.condition else {"start": START}
@@ -195,7 +195,7 @@ def contract(op: Degradation, shape: tuple[int, int, int]) -> Iterator[Finding]:
     broken = []
     for promise in promises:
         try:
-            with told_of(describe(op), promise):
+            with naming_promise(describe(op), promise):
                 DEGRADATION_CHECKS[promise][1](subject)
         except AssertionError as failure:
             broken.append(str(failure))

@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from ...utils.text import printable
+from ...utils.text import escape_control
 
 # Two computations at once on the whole page; others wait, and none is turned away.
 COMPUTING: dict[str, Any] = {"concurrency_id": "computing", "concurrency_limit": 2}
@@ -64,4 +64,4 @@ def told(fn: Callable[..., Any]) -> Callable[..., Any]:
 
 def _shown(error: BaseException) -> gr.Error:
     text = error.args[0] if isinstance(error, LookupError) and error.args else error
-    return gr.Error(printable(" ".join(str(text).split())) or type(error).__name__, print_exception=False)
+    return gr.Error(escape_control(" ".join(str(text).split())) or type(error).__name__, print_exception=False)

@@ -16,7 +16,7 @@ from ...data.framing import Framing
 from ...degradations.base import BoundDegradation, Degradation
 from .components import COMPUTING, picture_in, picture_out, told
 from .controls import controls, operator, operators, snippet
-from .uploads import Shelf, read
+from .uploads import UploadStore, read
 
 FIRST = "gaussian_blur"
 COLUMNS, THUMB = 8, 128  # pictures of the film strip, and their width in pixels
@@ -31,7 +31,7 @@ class Degrading:
         shelf: where pictures for the browser lie.
     """
 
-    shelf: Shelf
+    shelf: UploadStore
 
     def at(self, picture: str, other: str, name: str, t: float, seed: float, *values: Any) -> tuple[str, str]:
         """The picture at time t, and the code that makes it."""
@@ -64,7 +64,7 @@ class Degrading:
         return op.bind(params, like=x), x
 
 
-def tab(shelf: Shelf, examples: Sequence[str]) -> None:
+def tab(shelf: UploadStore, examples: Sequence[str]) -> None:
     """Lay out the tab, and say what follows what."""
     work = Degrading(shelf)
     first = work.all(examples[0], examples[1], FIRST, 0.5, 0)

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from ... import viz
 from ...models.run import Run
-from ...samplers.generation import begin, begin_between
+from ...samplers.generation import initial_state, interpolated_states
 from ...samplers.sample import walk
-from ...samplers.unknown_params import suited_sampler
+from ...samplers.unknown_params import default_sampler
 from .components import COMPUTING, picture_out, told
-from .restore_tab import able, describe
-from .uploads import Shelf
+from .restore_tab import describe, supported
+from .uploads import UploadStore
 
 MOST = 64  # images on a sheet
 GRID, BETWEEN = "a grid", "from one seed to another"
@@ -33,7 +33,7 @@ class Generating:
     """
 
     runs: Mapping[str, Run]
-    shelf: Shelf
+    shelf: UploadStore
 
     def images(
         self, name: str, kind: str, number: float, seed: float, other: float, sampler: str, steps: float
@@ -45,12 +45,12 @@ class Generating:
         assert run.prior is not None
         if kind == BETWEEN:
             last = int(other or 0)
-            D, x = begin_between(run.degradation, run.prior, run.shape, (first, last), n, run.device)
+            D, x = interpolated_states(run.degradation, run.prior, run.shape, (first, last), n, run.device)
             generators = [torch.Generator().manual_seed(first) for _ in range(n)]
             what = f"{n} images from seed {first} to seed {last}"
         else:
             generators = [torch.Generator().manual_seed(s) for s in range(first, first + n)]
-            D, x = begin(run.degradation, run.prior, run.shape, generators, run.device)
+            D, x = initial_state(run.degradation, run.prior, run.shape, generators, run.device)
             what = f"seeds {first} to {first + n - 1}, one image each"
         done: list[Tensor] = []
         for places in torch.arange(n).split(run.chunk):
@@ -106,4 +106,4 @@ def tab(work: Generating) -> None:
 
 def _samplers(run: Run) -> tuple[list[str], str]:
     """Those that can walk from its prior, and the one that suits it."""
-    return able(run, from_prior=True), suited_sampler(run.degradation)
+    return supported(run, from_prior=True), default_sampler(run.degradation)

@@ -10,7 +10,7 @@ import gradio as gr
 from ...models.run import Run
 from . import degrade_tab, generate_tab, restore_tab
 from .examples import photographs
-from .uploads import Shelf
+from .uploads import UploadStore
 
 LOOKED_AT, KEPT = 3600, 24 * 3600  # seconds between looks for pictures that were given, and that one is kept
 
@@ -32,7 +32,7 @@ FONTS = ("system-ui", "sans-serif")
 
 def build(runs: Mapping[str, Run], folder: Path) -> gr.Blocks:
     """The app over runs by name; pictures for the browser lie in the folder."""
-    shelf = Shelf(folder)
+    shelf = UploadStore(folder)
     generators = {name: run for name, run in runs.items() if run.prior is not None and run.condition is None}
     with gr.Blocks(title="colddiff", analytics_enabled=False, delete_cache=(LOOKED_AT, KEPT)) as page:
         gr.Markdown(TITLE)

@@ -20,14 +20,14 @@ from ...models.run import Run
 from ...samplers.algorithms import SAMPLERS
 from ...samplers.base import State
 from ...samplers.priors import Empirical
-from ...samplers.sample import walks
+from ...samplers.sample import supports
 from ...samplers.time_grid import time_grid
 from ...utils.rng import generator_for
 from ...viz.differences import difference_map
 from .components import COMPUTING, picture_in, picture_out, told
 from .examples import suited_pictures
 from .sampler_race import race_plot
-from .uploads import Shelf, read
+from .uploads import UploadStore, read
 
 CLEAN, DAMAGED = "clean: damage it first", "damaged already"
 FRAMED, WHOLE = "as in the training", "its own, up to 512 pixels"
@@ -38,7 +38,7 @@ Shown = tuple[Any, ...]
 
 
 @dataclass
-class Lane:
+class SamplerRun:
     """One sampler of a race.
 
     Args:
@@ -75,7 +75,7 @@ class Restoring:
     """
 
     runs: Mapping[str, Run]
-    shelf: Shelf
+    shelf: UploadStore
 
     def race(
         self, name: str, picture: str, hole: str | None, kind: str, size: str, start: float, samplers: Sequence[str],
@@ -88,7 +88,7 @@ class Restoring:
         x, clean, start = self._given(run, picture, kind, size, start, int(seed or 0))
         mask = self._mask(run, hole, size, x)
         lanes = [
-            Lane(
+            SamplerRun(
                 sampler,
                 run.walk(x, start=start, steps=int(steps or 1), sampler=sampler, mask=mask,
                          generator=[torch.Generator().manual_seed(int(seed or 0))]),
@@ -122,8 +122,8 @@ class Restoring:
         start = float(time_grid(1, start, levels=run.degradation.level_times())[0])
         if kind == DAMAGED:
             return x, None, start
-        params = run.damage.draw(x, generator_for(seed, "restore", 0))
-        return run.damage(x, start, params), x, start
+        params = run.input_degradation.draw(x, generator_for(seed, "restore", 0))
+        return run.input_degradation(x, start, params), x, start
 
     def _mask(self, run: Run, hole: str | None, size: str, x: Tensor) -> Tensor | None:
         if not hole:
@@ -136,12 +136,12 @@ class Restoring:
             )
         return mask
 
-    def _plot(self, x: Tensor, clean: Tensor | None, lanes: list[Lane]) -> str | None:
+    def _plot(self, x: Tensor, clean: Tensor | None, lanes: list[SamplerRun]) -> str | None:
         if clean is None:
             return None
         return self.shelf.put(race_plot({lane.name: lane.answers for lane in lanes}, _rmse(x, clean)))
 
-    def _shown(self, x: Tensor, clean: Tensor | None, lanes: list[Lane]) -> tuple[str, str]:
+    def _shown(self, x: Tensor, clean: Tensor | None, lanes: list[SamplerRun]) -> tuple[str, str]:
         """The sheet, and the table as Markdown."""
         rows, table = [], []
         for lane in lanes:
@@ -179,7 +179,7 @@ def tab(work: Restoring) -> None:
             kind = gr.Radio([CLEAN, DAMAGED], value=CLEAN, label="The picture is", elem_id="restore-kind")
             start = gr.Slider(0.01, 1, value=1.0, step=0.01, label="t: how damaged it is", elem_id="restore-start")
             samplers = gr.CheckboxGroup(
-                able(work.runs[names[0]]), value=_first(work.runs[names[0]])[0], label="Samplers: several race",
+                supported(work.runs[names[0]]), value=_first(work.runs[names[0]])[0], label="Samplers: several race",
                 elem_id="restore-samplers",
             )  # fmt: skip
             steps = gr.Slider(
@@ -209,7 +209,7 @@ def tab(work: Restoring) -> None:
         files, run = examples[chosen], work.runs[chosen]
         first, calls = _first(run)
         nothing = (None, "", None, None, None)  # of another run
-        return describe(run), files, files[0], gr.update(choices=able(run), value=first), calls, *nothing
+        return describe(run), files, files[0], gr.update(choices=supported(run), value=first), calls, *nothing
 
     name.change(told(other_run), name, [about, gallery, picture, samplers, steps, sheet, table, curve, walk, film],
                 show_progress="hidden",
@@ -229,13 +229,13 @@ def describe(run: Run) -> str:
 
 def _first(run: Run) -> tuple[list[str], int]:
     """What is set to begin with: one call beside what was recommended for the run, or suits it."""
-    setting = run.setting()
+    setting = run.default_settings()
     return list(dict.fromkeys(["one_shot", setting.sampler])), min(setting.steps, MOST_CALLS)
 
 
-def able(run: Run, *, from_prior: bool = False) -> list[str]:
+def supported(run: Run, *, from_prior: bool = False) -> list[str]:
     """The samplers that can walk a run, from a damaged picture or from its prior."""
-    return [name for name in SAMPLERS if walks(name, run.degradation, from_prior or run.condition is not None)]
+    return [name for name in SAMPLERS if supports(name, run.degradation, from_prior or run.condition is not None)]
 
 
 def _picked(files: list[tuple[str, str | None]], event: gr.SelectData) -> str:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ...data.framing import Framing
 from ...data.image_io import UNREADABLE, formats, reason, resized, to_tensor, without_warnings
-from ...utils.text import printable
+from ...utils.text import escape_control
 
 MOST_BYTES = "20mb"  # of a file
 MOST_PIXELS = 40_000_000  # that are decoded
@@ -28,7 +28,7 @@ def read(path: str | None, framing: Framing) -> Tensor:
     """
     if not path:
         raise ValueError("no picture is chosen: click one of the examples, or drop a file on the frame")
-    name = printable(Path(path).name)
+    name = escape_control(Path(path).name)
     try:
         with without_warnings(), Image.open(path, formats=formats()) as opened:
             width, height = opened.size
@@ -47,7 +47,7 @@ def read(path: str | None, framing: Framing) -> Tensor:
     return to_tensor(picture)[None].float() / 255
 
 
-class Shelf:
+class UploadStore:
     """A folder where every picture lies in a file of its own, written once: what is being sent never changes.
 
     It holds the last `MOST_FILES`; those that are kept stay.

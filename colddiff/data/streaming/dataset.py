@@ -32,14 +32,14 @@ NEAR, TRIES = 8, 100  # neighbours that may stand in for a broken picture, and r
 GOLDEN = 0x9E3779B97F4A7C15  # of 2^64: its multiples are spread evenly, however many of them are taken
 
 
-class Tally:
+class UnreadableCounter:
     """How many pictures were read and how many of them were broken, by any number of threads: to be told, not to judge.
 
     It lasts as long as its process: were a training ended by it, a resumed one could end where another would not.
     """
 
-    def __init__(self, bad_share: float, where: str) -> None:
-        self.bad_share, self.where = bad_share, where
+    def __init__(self, max_unreadable: float, where: str) -> None:
+        self.max_unreadable, self.where = max_unreadable, where
         self.read, self.bad, self.warned = 0, 0, False
         self.named: set[int] = set()
         self.lock = Lock()
@@ -53,11 +53,11 @@ class Tally:
             if fault and row not in self.named and len(self.named) < MOST_NAMES:
                 self.named.add(row)
                 said.append(f"another image of {self.where!r} stands in for one that is unreadable: {fault}")
-            if not self.warned and self.read >= SURE and self.bad > self.bad_share * self.read:
+            if not self.warned and self.read >= SURE and self.bad > self.max_unreadable * self.read:
                 self.warned = True
                 said.append(
                     f"{self.bad} of the {self.read} images read from {self.where!r} are unreadable, more than the "
-                    f"{self.bad_share:.0%} that may be at the start (bad_share): others stand in for them"
+                    f"{self.max_unreadable:.0%} that may be at the start (max_unreadable): others stand in for them"
                 )
         for message in said:
             # Filters of warnings are the process's, and the threads that read have set them to pass over Pillow's.
@@ -82,7 +82,7 @@ class StreamedData:
     rows: Tensor
     held: Tensor | None
     protocol: dict[str, Any]
-    tally: Tally = field(repr=False)
+    tally: UnreadableCounter = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -119,7 +119,7 @@ class StreamedData:
 
     def part(self, limit: int) -> ImageData:
         """At most `limit` of the images in memory, spread evenly over all: for what is measured on them."""
-        return _in_memory(self.shards, self.rows, limit, self.framing, self.protocol, self.tally.bad_share)
+        return _in_memory(self.shards, self.rows, limit, self.framing, self.protocol, self.tally.max_unreadable)
 
     def held_out(self, limit: int) -> ImageData:
         """At most `limit` of the images that are held out from these, in memory, spread evenly.
@@ -158,10 +158,10 @@ def stream_data(
     *,
     split: str = "train",
     size: int | None = None,
-    fit: Literal["resize", "crop", "tiles"] = "resize",
+    resize_mode: Literal["resize", "crop", "tiles"] = "resize",
     colour: Literal["auto", "grey", "rgb"] = "auto",
     background: tuple[float, ...] = (1.0,),
-    bad_share: float = 0.1,
+    max_unreadable: float = 0.1,
 ) -> StreamedData:
     """The images of a data set that need not fit into memory; what stays there is an index of about 40 bytes each.
 
@@ -170,9 +170,10 @@ def stream_data(
             folder or file in the Hugging Face layout, or owner/name or owner/name:config on its hub.
         split: as of `load_data`. A .tar file is of a split if a folder or a word of its name says so
             (imagenet-train-0003.tar).
-        size, fit, colour, background: see `Framing`. Left out, a size is that of 256 images spread over all, if it is
-            one; "auto" is grey where these are.
-        bad_share: of the images that are looked at first, at most, that are unreadable; of later ones it is only told.
+        size, resize_mode, colour, background: see `Framing`. Left out, a size is that of 256 images spread over all, if
+            it is one; "auto" is grey where these are.
+        max_unreadable: of the images that are looked at first, at most, that are unreadable; of later ones it is only
+            told.
 
     Raises:
         FileNotFoundError: no such data. LookupError: no such split. ValueError: data that cannot be streamed.
@@ -181,18 +182,18 @@ def stream_data(
     known = (*SPLITS, "held_out", "all")
     if split not in known:
         raise LookupError(f"no split is named {split!r}{suggestion(split, known)}; known: {', '.join(known)}")
-    if not 0 <= bad_share <= 1:
-        raise ValueError(f"bad_share must be in [0, 1], got {bad_share}")
-    if fit == "tiles":
+    if not 0 <= max_unreadable <= 1:
+        raise ValueError(f"max_unreadable must be in [0, 1], got {max_unreadable}")
+    if resize_mode == "tiles":
         raise ValueError('streamed data have one image per picture: give fit "resize" or "crop"')
-    framing = Framing(size=size, fit=fit, colour=colour, background=background)
+    framing = Framing(size=size, fit=resize_mode, colour=colour, background=background)
     shards, rows, held, found = _located(str(source), split)
     protocol = {"data": str(source), "split": found, "index": shards.digest}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pictures that are broken are met again
-        seen = _in_memory(shards, rows, LOOKED_AT, framing, protocol, bad_share)
+        seen = _in_memory(shards, rows, LOOKED_AT, framing, protocol, max_unreadable)
     decided = seen.protocol | {"images": len(rows)}
-    return StreamedData(shards, rows, held, decided, Tally(bad_share, str(source)))
+    return StreamedData(shards, rows, held, decided, UnreadableCounter(max_unreadable, str(source)))
 
 
 def _located(source: str, split: str) -> tuple[Shards, Tensor, Tensor | None, str]:
@@ -248,7 +249,7 @@ def _framed(raw: bytes, framing: Framing, shape: tuple[int, int, int]) -> Tensor
 
 
 def _in_memory(
-    shards: Shards, rows: Tensor, limit: int, framing: Framing, protocol: dict[str, Any], bad_share: float
+    shards: Shards, rows: Tensor, limit: int, framing: Framing, protocol: dict[str, Any], max_unreadable: float
 ) -> ImageData:
     """Some of the images, without those that are broken."""
     if limit < 1:
@@ -258,10 +259,10 @@ def _in_memory(
     some = rows[spread(_bounds(shards, rows), shards.weights, limit)].tolist()
     entries = (((shards.name(row), shards.raw(row)),) for row in some)
     read, bad = read_all(entries, len(some), framing, shards.where)
-    if not read or len(bad) > bad_share * len(some):
+    if not read or len(bad) > max_unreadable * len(some):
         raise ValueError(
-            f"{len(bad)} of {len(some)} images in {shards.where!r} are unreadable, and at most {bad_share:.0%} may be "
-            f"(bad_share): {', '.join(bad[:3])}"
+            f"{len(bad)} of {len(some)} images in {shards.where!r} are unreadable, and at most {max_unreadable:.0%} "
+            f"may be (max_unreadable): {', '.join(bad[:3])}"
         )
     if bad:
         warnings.warn(f"left out {len(bad)} of {len(some)} images in {shards.where!r}: {bad[0]}, ...", stacklevel=3)

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from ...utils.huggingface import HUB_NAME, line_of, silenced
 from ..huggingface import datasets_package
 from ..splits import entry_name, row_names
-from .shards import CACHE_BYTES, WINDOW, Aside, Recent, patiently
+from .shards import CACHE_BYTES, WINDOW, HeldOutIndex, LRUCache, with_retries
 
 FOOTERS = 16  # read at a time
 
@@ -52,7 +52,7 @@ class Tables:
         self.digest = blake2b(repr(told).encode(), digest_size=8).hexdigest()
         # Room for two windows, as a batch may lie in both; what was read before them is not needed again.
         window = WINDOW * int(self.weights.sum()) // max(len(self), 1) + max(self.weights.tolist(), default=0)
-        self.recent = Recent(self._column, min(CACHE_BYTES, 2 * window))
+        self.recent = LRUCache(self._column, min(CACHE_BYTES, 2 * window))
 
     def __len__(self) -> int:
         return self.first[-1]
@@ -82,7 +82,7 @@ class Tables:
                     raise OSError("its row groups are no longer those that they were")
                 return table.read_row_group(group, [f"{footer.column}.bytes"], use_threads=False)
 
-        return patiently(read, file).column(0).flatten()[0]
+        return with_retries(read, file).column(0).flatten()[0]
 
 
 def index_tables(files: Sequence[str | Path], root: Path | None, where: str) -> tuple[Tables, Tensor]:
@@ -100,7 +100,7 @@ def index_tables(files: Sequence[str | Path], root: Path | None, where: str) -> 
         told = pool.map(footer_of, files)
         bar = tqdm(told, f"indexing {Path(where).name}", len(files), unit=" shards", leave=False, disable=None, delay=1)
         tables = Tables(where, files, [*bar])
-    aside = Aside()
+    aside = HeldOutIndex()
     for name in _names(tables, root):
         aside.add(name)
     return tables, aside.rows()
@@ -129,7 +129,7 @@ def footer_of(file: str | Path) -> Footer:
         except pa.ArrowInvalid as error:
             return str(error)
 
-    found = patiently(read, file)
+    found = with_retries(read, file)
     if isinstance(found, str):
         raise ValueError(f"{str(file)!r} is not a readable parquet file: {found}")
     schema, metadata = found

@@ -103,7 +103,7 @@ def _evenly(n: int, limit: int) -> Tensor:
     return torch.arange(count) * n // max(count, 1)
 
 
-class Aside:
+class HeldOutIndex:
     """Which of very many entries are held out, by the rule of `splits.members`, without keeping their names."""
 
     def __init__(self) -> None:
@@ -121,7 +121,7 @@ class Aside:
         return torch.tensor(members(self.names, "test") if self.names else self.held, dtype=torch.bool)
 
 
-class Recent:
+class LRUCache:
     """Values that were made last, in so many bytes; each is made once, however many threads ask for it."""
 
     def __init__(self, make: Callable[[int], Any], limit: int) -> None:
@@ -155,7 +155,7 @@ class Recent:
                 held -= self.kept.pop(key).result().nbytes
 
 
-def patiently(read: Callable[[], T], file: str | Path) -> T:
+def with_retries(read: Callable[[], T], file: str | Path) -> T:
     """What is read of a file, asked for again where it is far away: `pause` by pause.
 
     Raises:

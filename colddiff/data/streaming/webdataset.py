@@ -16,10 +16,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ...utils.files import size_in_words
-from ...utils.text import printable
+from ...utils.text import escape_control
 from ..image_io import IMAGE_SUFFIXES
 from ..splits import SPLITS, entry_name
-from .shards import Aside, patiently
+from .shards import HeldOutIndex, with_retries
 
 BLOCK = 256  # consecutive samples that an order keeps near each other, so that a disk reads ahead
 PACKED = re.compile(r"\.(tgz|tbz2?|txz|tar\.\w+)$", re.IGNORECASE)
@@ -58,7 +58,7 @@ class Tars:
 
     def name(self, row: int) -> str:
         header = self._bytes(row, self.offsets[row] - tarfile.BLOCKSIZE, tarfile.BLOCKSIZE)
-        return f"{self._file(row).name}: {printable(tarfile.TarInfo.frombuf(header, 'utf-8', 'replace').name)}"
+        return f"{self._file(row).name}: {escape_control(tarfile.TarInfo.frombuf(header, 'utf-8', 'replace').name)}"
 
     def _file(self, row: int) -> Path:
         return self.files[bisect_right(self.first, row) - 1]
@@ -75,7 +75,7 @@ class Tars:
                 raise OSError("it is shorter than it was")
             return found
 
-        return patiently(read, file)
+        return with_retries(read, file)
 
 
 def tar_files(source: str) -> list[Path]:
@@ -115,7 +115,7 @@ def index_tars(files: list[Path], root: Path, where: str) -> tuple[Tars, Tensor]
     Raises:
         ValueError: a file is torn, no tar, or has a sample with several pictures or one of absurd size.
     """
-    first, offsets, lengths, aside = array("q", [0]), array("q"), array("q"), Aside()
+    first, offsets, lengths, aside = array("q", [0]), array("q"), array("q"), HeldOutIndex()
     for file in tqdm(files, f"indexing {Path(where).name}", unit=" shards", leave=False, disable=None, delay=1):
         name = entry_name(file, root)
         for key, picture in _samples(file):
@@ -133,7 +133,7 @@ def _samples(file: Path) -> Iterator[tuple[str, tarfile.TarInfo]]:
         pictures = _pictures(members, lambda member: _cut(member)[1])  # 7.jpg rather than 7.mask.png
         pictures = pictures or _pictures(members, lambda member: PurePosixPath(member.name).suffix)
         if len(pictures) > 1:
-            names = ", ".join(printable(member.name) for member in pictures)
+            names = ", ".join(escape_control(member.name) for member in pictures)
             raise ValueError(f"sample {key!r} of {str(file)!r} has several pictures, expected one: {names}")
         if pictures and pictures[0].size > LARGEST:  # as a file of holes may say
             raise ValueError(

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...utils.numerics import flush_negligible, moved
 from ...utils.table_cache import cached_tables
-from ..base import Claims, Degradation, Images, Params, is_told
+from ..base import Claims, Degradation, Images, Params, is_measured
 from ..composite import of_part, to_part
 from ..levels import level_at, on_levels, one_if_shared
 from ..spectral import apply_axes, from_spectrum
@@ -92,7 +92,7 @@ class SeparableLinear(Degradation, ABC):
         gain = self.gain(one_if_shared(s).reshape(-1).double(), (y.shape[-2], y.shape[-1])).to(y.device)
         # By how much rounding is larger, as part of an image, where the basis is not orthogonal: DCT-I.
         skewed = [synthesis.norm(dim=0) * analysis.norm(dim=1) for synthesis, analysis in (rows, columns)]
-        told = is_told(gain, noise * skewed[0][:, None] * skewed[1])
+        told = is_measured(gain, noise * skewed[0][:, None] * skewed[1])
         known = (rows[1] @ y.double() @ columns[1].mT) / torch.where(told, gain, 1)
 
         def of(x: Images) -> Images:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...utils.config import register
 from ...utils.numerics import moved
-from ..base import Claims, Images, Params, is_told
+from ..base import Claims, Images, Params, is_measured
 from ..families.blend import Blend
 from ..levels import between_levels, level_at, one_if_shared
 
@@ -85,7 +85,7 @@ class Desaturate(Blend):
         if self.lab:
             return super().projection(y, s, params, noise)
         gain = 1 - self.weight(s, y, params)
-        told = is_told(gain, noise)
+        told = is_measured(gain, noise)
 
         def of(x: Images) -> Images:
             missing = y - self.degrade(x, s, params)

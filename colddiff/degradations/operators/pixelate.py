@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...utils.config import register
-from ..base import Images, Params, is_told
+from ..base import Images, Params, is_measured
 from ..families.separable import SeparableChain, stack
 from ..levels import level_at
 
@@ -58,7 +58,7 @@ class Pixelate(SeparableChain):
         level, fraction = level_at(s, halvings)
         finer, coarser = (k.clamp(max=halvings).view(-1, 1, 1, 1) / halvings for k in (level, level + 1))
         gain = 1 - fraction
-        told = is_told(gain, noise)
+        told = is_measured(gain, noise)
 
         def of(x: Images) -> Images:
             missing = y - self.degrade(x, s, params)

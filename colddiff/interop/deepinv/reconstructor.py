@@ -17,8 +17,8 @@ from ...models.recommended import Setting
 from ...models.run import STEPS, Run
 from ...samplers.base import Restorer, Sampler
 from ...samplers.sample import named_sampler, walk
-from ...samplers.time_grid import grid_within
-from ...samplers.unknown_params import restore, suited_sampler
+from ...samplers.time_grid import default_grid
+from ...samplers.unknown_params import default_sampler, restore
 from .physics import DegradationPhysics
 
 
@@ -41,7 +41,7 @@ def as_reconstructor(
         start: the time of y; None is that of a physics that `as_physics` made of the same degradation, else 1.
         steps: restorer calls.
         sampler: or its name. Where both are left out, what the run takes by itself, see `Run.setting`; else 20 steps,
-            or as many as there are levels below the start, and `restoration.suited_sampler`.
+            or as many as there are levels below the start, and `unknown_params.default_sampler`.
         seed: image i of a batch draws from seed + i.
         oracle: use the params of such a physics, noise among them, instead of what can be read off y.
 
@@ -106,11 +106,11 @@ class RestoringReconstructor(Reconstructor):  # type: ignore[misc]
 
     def _way(self, start: float | Tensor) -> tuple[Sampler, Tensor]:
         """Sampler and times, where it is not the run that chooses them."""
-        taken = Setting(1.0, suited_sampler(self.degradation), STEPS)
+        taken = Setting(1.0, default_sampler(self.degradation), STEPS)
         if isinstance(self.restorer, Run) and self.steps is None and self.sampler is None:
-            taken = self.restorer.setting(start)
+            taken = self.restorer.default_settings(start)
         sampler, levels = self.sampler or taken.sampler, self.degradation.level_times()
-        times = grid_within(taken.steps if self.steps is None else self.steps, start, levels)
+        times = default_grid(taken.steps if self.steps is None else self.steps, start, levels)
         return named_sampler(sampler), times
 
 

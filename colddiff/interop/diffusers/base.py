@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from ...utils.config import names_of, trusting_plugins
+from ...utils.config import trusting_plugins, untrusted_names
 from ...utils.files import read_json
 
 T = TypeVar("T")
@@ -51,7 +51,7 @@ class FromAnybody:
             options: those of diffusers.
         """
         trusted = trusting_plugins(True) if trust_plugins else nullcontext()  # by its parts, too
-        with names_of(Path(folder), trust_plugins=trust_plugins), trusted:
+        with untrusted_names(Path(folder), trust_plugins=trust_plugins), trusted:
             made: Self = super().from_pretrained(folder, **options)  # type: ignore[misc]
         return made
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ...models.networks.unet import RestorerConfig
-from ...models.redaction import without_folders
+from ...models.redaction import strip_paths
 from ...models.run import Run
 from ...models.serialization import LONGEST_SIDE, MOST_CHANNELS
 from ...samplers.priors import Fitted, Prior
@@ -95,7 +95,7 @@ class ColdUNet(FromAnybody, ModelMixin, ConfigMixin):  # type: ignore[misc]
                 "`colddiff restore`"
             )
         channels, height, width = run.shape
-        told = {key: value for key, value in without_folders(run.config).items() if key not in OWN}
+        told = {key: value for key, value in strip_paths(run.config).items() if key not in OWN}
         model = cls(
             restorer=run.config["restorer"], sample_size=height if height == width else [height, width],
             in_channels=channels, run=told,

@@ -11,19 +11,19 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from ...data.convert import as_batch
+from ...data.convert import to_batch
 from ...degradations.base import Images, Params
 from ...models.networks.diffusers_unet import TIMESTEPS
 from ...models.run import STEPS, Run
 from ...models.serialization import load, save
 from ...models.tiling import TILE, check_memory, tiled
-from ...samplers.generation import begin
+from ...samplers.generation import initial_state
 from ...samplers.priors import Prior
 from ...samplers.time_grid import steps_within
-from ...samplers.unknown_params import suited_sampler
+from ...samplers.unknown_params import default_sampler
 from ...utils.files import read_json, whole_folder, write_text
 from ...utils.rng import Generators
-from ...utils.text import unmarked
+from ...utils.text import escape_markdown
 from .base import DiffusionPipeline, FromAnybody, ImagePipelineOutput
 from .components import ColdPrior as ColdPrior
 from .components import ColdUNet as ColdUNet
@@ -81,7 +81,7 @@ class ColdPipeline(FromAnybody, DiffusionPipeline):  # type: ignore[misc]
         Raises:
             ValueError: a run whose network cannot be a model of diffusers, see `ColdUNet.from_run`.
         """
-        scheduler = ColdScheduler(run.degradation, sampler=suited_sampler(run.degradation))
+        scheduler = ColdScheduler(run.degradation, sampler=default_sampler(run.degradation))
         return cls(ColdUNet.from_run(run), scheduler, run.prior)
 
     @torch.no_grad()
@@ -186,12 +186,12 @@ class ColdPipeline(FromAnybody, DiffusionPipeline):  # type: ignore[misc]
         if image is not None:
             x = read_images(image, own).to(device)
             check_memory(x)
-            hole = None if mask is None else as_batch(mask, replace(own.framing, colour="grey").read)[0] > 0.5
+            hole = None if mask is None else to_batch(mask, replace(own.framing, colour="grey").read)[0] > 0.5
             return x, None, hole, one_each(generator, len(x))
         if self.prior is None:
             raise ValueError("this pipeline has no prior to start from: give it damaged images to restore")
         generators = one_each(generator, batch_size)
-        D, x = begin(self.scheduler.degradation, self.prior.prior, own.shape, generators, device)
+        D, x = initial_state(self.scheduler.degradation, self.prior.prior, own.shape, generators, device)
         return x, D.params, None, generators
 
     def _answer(self, sample: Tensor, timestep: Tensor) -> Tensor:
@@ -235,7 +235,9 @@ def to_diffusers(run: Run, folder: str | Path, *, overwrite: bool = False) -> Pa
     needed = 2 * sum(p.numel() * p.element_size() for p in pipeline.unet.parameters())
     with whole_folder(folder, INDEX, _is_export, needed=needed, overwrite=overwrite) as part:
         pipeline.save_pretrained(part)
-        write_text(part / "README.md", CARD.format(name=unmarked(folder.name), kind=run.degradation.registered_name))
+        write_text(
+            part / "README.md", CARD.format(name=escape_markdown(folder.name), kind=run.degradation.registered_name)
+        )
     return folder
 
 
@@ -288,7 +290,7 @@ def one_each(generator: Generators, count: int) -> list[Any]:
 def read_images(image: Any, run: Run) -> Images:
     """Images of any kind as one batch (B, C, H, W) in [0, 1]."""
     given = image if isinstance(image, list | tuple) else [image]
-    parts = [as_batch(one, run.framing.read)[0] for one in given]
+    parts = [to_batch(one, run.framing.read)[0] for one in given]
     shapes = {tuple(part.shape[1:]) for part in parts}
     if len(shapes) != 1 or next(iter(shapes))[0] != run.shape[0]:
         raise ValueError(f"expected images of {run.shape[0]} channels and of one size at a time, got {sorted(shapes)}")

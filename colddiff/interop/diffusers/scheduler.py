@@ -50,13 +50,13 @@ class ColdScheduler(FromAnybody, SchedulerMixin, ConfigMixin):  # type: ignore[m
     in [0, 1]; a sample in float64 carries it from step to step to the last bit, one in float32 to rounding.
 
     The params of a degradation are those of one walk: given to `set_timesteps`, or found at its first step by the rule
-    of `restoration.bind_observed`. A scheduler takes one walk at a time, and a new one owes nothing to that before: it
-    begins where a sample is not the one that the last step gave. Who changes samples on the way writes into them, or
+    of `unknown_params.bind_observed`. A scheduler takes one walk at a time, and a new one owes nothing to that before:
+    it begins where a sample is not the one that the last step gave. Who changes samples on the way writes into them, or
     gives params to `set_timesteps`.
 
     Args:
         degradation: a `Degradation`, or its JSON, as the config keeps it: {"type": "gaussian_blur", "sigma_max": 3}.
-        sampler: the name of one, see `samplers.SAMPLERS`.
+        sampler: the name of one, see `algorithms.SAMPLERS`.
         prediction_type: what the model says: "sample" (x0), or for Gaussian noise "epsilon" or "v_prediction".
         num_train_timesteps: N, of the model.
 

@@ -55,7 +55,7 @@ class WienerUNetConfig(RestorerConfig):
             raise ValueError(f"noise must be > 0, got {self.noise}")
 
     def fitted_for(
-        self, degradation: Degradation, channels: int, size: tuple[int, int], eight_bit: bool, input_noise: float
+        self, degradation: Degradation, channels: int, size: tuple[int, int], quantize_inputs: bool, input_noise: float
     ) -> WienerUNetConfig:
         """The same for a training: what was left open is filled in."""
         if self.degradation not in (None, degradation) or self.size not in (None, size):
@@ -63,7 +63,7 @@ class WienerUNetConfig(RestorerConfig):
                 f"the restorer is made for {self.degradation} at {self.size}, the training has {degradation} at "
                 f"{size}: leave degradation and size out"
             )
-        own = math.sqrt(ROUNDING_VARIANCE) if eight_bit else 0.0
+        own = math.sqrt(ROUNDING_VARIANCE) if quantize_inputs else 0.0
         noise = self.noise if self.noise is not None else math.hypot(own, max(input_noise, FLOAT32_NOISE))
         net = replace(self.net, channels=channels)
         return replace(self, net=net, degradation=degradation, size=size, noise=noise)
@@ -104,7 +104,7 @@ class WienerUNet(nn.Module):
         if x.shape[1:] != self.mean.shape:
             raise ValueError(
                 f"this restorer was fitted to images {tuple(self.mean.shape)}, got {tuple(x.shape[1:])}: bring them to "
-                "that size (--framed, --image-size), or train a unet, which takes any"
+                "that size (--resize-as-training, --image-size), or train a unet, which takes any"
             )
         answer: Tensor = self.net(self.estimate(x, t).to(x.dtype), t)
         return answer

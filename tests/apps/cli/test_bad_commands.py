@@ -123,7 +123,7 @@ JUNK = [
     "-1", "--degradation", "gaussian_blur", "pixelate", "--degradation.sigma_max", "3", "--degradation.", "--mask",
     "--degradation.a.b=1", "--seed", "--start", ".5", "nan", "1e999", "", " ", "-", "--", "---", "=", "--=", "--out=",
     "{}", "[", "{type: x}", "null", "\udcff", "a\nb", "\0", "--config", "--print_config", "--no-flip", "--json", "-n",
-    "--beside", "--help=1", "@a", "~",
+    "--side-by-side", "--help=1", "@a", "~",
 ]  # fmt: skip
 SLOW = {"demo", "compare", "reproduce", "train"}  # what would go on for minutes where a line happens to be right
 

@@ -15,7 +15,7 @@ from torch import nn
 from colddiff import GaussianBlur, GaussianNoise, Interpolate, PixelMask, PixelNoise
 from colddiff.apps.cli import main
 from colddiff.apps.cli import restore_files as restore_files_module
-from colddiff.apps.cli.restore_files import Job, restore_files
+from colddiff.apps.cli.restore_files import RestoreOptions, restore_files
 from colddiff.data.framing import Framing
 from colddiff.data.image_io import read_images
 from colddiff.evaluation import metrics
@@ -59,7 +59,7 @@ def pixels(file):
 
 
 def job(colour="grey", **changes):
-    return Job(**{"framing": Framing(colour=colour), "sampler": "one_shot"} | changes)
+    return RestoreOptions(**{"framing": Framing(colour=colour), "sampler": "one_shot"} | changes)
 
 
 def names(folder):
@@ -514,8 +514,8 @@ def test_what_is_announced_is_what_is_done(tmp_path, capsys, monkeypatch):
 )
 def test_framed_brings_pictures_to_the_size_of_the_training(framing, size, expected, saved, tmp_path):
     run, file = saved(framing=framing, size=size), textured(tmp_path / "a.png", (20, 12))
-    shown = ["--beside", "--steps", 1, "--out"]
-    assert command("restore", run, file, "--framed", *shown, tmp_path / "framed") == 0
+    shown = ["--side-by-side", "--steps", 1, "--out"]
+    assert command("restore", run, file, "--resize-as-training", *shown, tmp_path / "framed") == 0
     sheet = pixels(tmp_path / "framed" / "a.png")
     assert sheet.shape == (expected[1] + 4, 2 * (expected[0] + 2) + 2, 3)
     if expected == (8, 8):
@@ -534,7 +534,7 @@ def replace_size(framing):
 def test_pictures_are_coloured_and_laid_over_the_background_of_the_training(saved, tmp_path):
     Image.new("RGBA", (9, 9), (255, 0, 0, 0)).save(tmp_path / "a.png")
     run = saved(channels=3, framing=Framing(colour="rgb", background=(0.0, 0.0, 1.0)))
-    assert command("restore", run, tmp_path / "a.png", "--beside", "--steps", 1, "--out", tmp_path / "out") == 0
+    assert command("restore", run, tmp_path / "a.png", "--side-by-side", "--steps", 1, "--out", tmp_path / "out") == 0
     assert pixels(tmp_path / "out" / "a.png")[5, 5].tolist() == [0, 0, 255]
 
 
@@ -542,7 +542,7 @@ def test_the_command_prints_each_picture_and_the_mean(saved, tmp_path, capsys):
     for i in range(3):
         textured(tmp_path / "in" / f"{i}.png", seed=i)
         textured(tmp_path / "clean" / f"{i}.jpg", seed=i + 9)
-    args = ["--reference", tmp_path / "clean", "--beside", "--steps", 1]
+    args = ["--reference", tmp_path / "clean", "--side-by-side", "--steps", 1]
     assert command("restore", saved(), tmp_path / "in", "--out", tmp_path / "out", *args) == 0
     *rows, mean, last = capsys.readouterr().out.splitlines()
     written = json.loads((tmp_path / "out" / "metrics.json").read_text())["pictures"]
@@ -564,7 +564,10 @@ def test_the_command_prints_each_picture_and_the_mean(saved, tmp_path, capsys):
         (["in/a.png", "--reference", "none.png"], "no picture or folder at 'none.png'"),
         (["in/a.png", "--degrade", "--reference", "in"], "leave the reference out"),
         (["in", "--reference", "in/a.png"], "several pictures are measured against a folder"),
-        (["in", "--framed", "--image-size", "8", "--out", "o"], "--framed does not go with --image-size"),
+        (
+            ["in", "--resize-as-training", "--image-size", "8", "--out", "o"],
+            "--resize-as-training does not go with --image-size",
+        ),
         (["in", "--reference", "clean", "--out", "clean"], "a.png' would be overwritten"),
         (["in/a.png", "--image-size", "0"], "image size must be >= 1 pixel, got 0"),
         (["in/a.png", "--sampler", "estimated"], "GaussianBlur does not allow"),

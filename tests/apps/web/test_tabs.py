@@ -15,7 +15,7 @@ import colddiff as cd
 from colddiff.data.framing import Framing
 from colddiff.degradations.base import Degradation
 from colddiff.models.run import Run
-from colddiff.samplers.generation import begin, begin_between
+from colddiff.samplers.generation import initial_state, interpolated_states
 from colddiff.utils.config import field_types, registered
 
 gr = pytest.importorskip("gradio")
@@ -33,8 +33,8 @@ def digits() -> Run:
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> uploads.Shelf:
-    return uploads.Shelf(tmp_path / "shelf")
+def shelf(tmp_path: Path) -> uploads.UploadStore:
+    return uploads.UploadStore(tmp_path / "shelf")
 
 
 @pytest.fixture
@@ -204,7 +204,7 @@ def cells(table: str) -> list[list[str]]:
 
 
 @pytest.fixture
-def work(digits: Run, shelf: uploads.Shelf) -> restore_tab.Restoring:
+def work(digits: Run, shelf: uploads.UploadStore) -> restore_tab.Restoring:
     return restore_tab.Restoring({"digits": digits}, shelf)
 
 
@@ -238,11 +238,13 @@ def test_what_cannot_be_restored_is_told_in_a_sentence(work, changes, said):
 
 
 def test_only_samplers_that_can_walk_are_offered(digits):
-    assert restore_tab.able(digits) == ["one_shot", "naive", "improved", "heun", "multistep", "ihdm"]
+    assert restore_tab.supported(digits) == ["one_shot", "naive", "improved", "heun", "multistep", "ihdm"]
     noisy = dataclasses.replace(digits, degradation=cd.GaussianNoise())
-    assert {"estimated", "ddpm"} <= set(restore_tab.able(noisy))
+    assert {"estimated", "ddpm"} <= set(restore_tab.supported(noisy))
     masked = dataclasses.replace(digits, degradation=cd.PixelNoise())  # which nobody can read off a picture
-    assert "improved" not in restore_tab.able(masked) and "improved" in restore_tab.able(masked, from_prior=True)
+    assert "improved" not in restore_tab.supported(masked) and "improved" in restore_tab.supported(
+        masked, from_prior=True
+    )
 
 
 def test_a_mask_of_another_size_is_told(work, tmp_path):
@@ -267,8 +269,10 @@ def test_a_grid_has_the_images_of_its_seeds(digits, shelf):
 
 def test_between_two_seeds_the_ends_are_the_images_of_the_seeds(digits):
     assert digits.prior is not None
-    _, x = begin_between(digits.degradation, digits.prior, digits.shape, (5, 9), 7)
-    ends = begin(digits.degradation, digits.prior, digits.shape, [torch.Generator().manual_seed(s) for s in (5, 9)])[1]
+    _, x = interpolated_states(digits.degradation, digits.prior, digits.shape, (5, 9), 7)
+    ends = initial_state(
+        digits.degradation, digits.prior, digits.shape, [torch.Generator().manual_seed(s) for s in (5, 9)]
+    )[1]
     torch.testing.assert_close(x[[0, -1]], ends, rtol=0, atol=1e-6)
     assert len(x) == 7 and x[0].sub(x[3]).abs().max() > 1e-3
 

@@ -184,23 +184,23 @@ def test_what_is_broken_is_told_also_while_others_read(tmp_path):
 
 def test_too_many_broken_pictures_are_told_once_and_end_nothing_that_has_begun(tmp_path, recwarn):
     file = spoiled(tmp_path / "x.tar", range(20, 60))
-    data = stream_data(file, split="all", bad_share=0.25)
+    data = stream_data(file, split="all", max_unreadable=0.25)
     assert len(data[torch.arange(20, 60).repeat(5)]) == 200  # as a process that is resumed may meet them
     told = [str(w.message) for w in recwarn]
     assert len([line for line in told if "stands in for one" in line]) == 20  # names
-    (share,) = [line for line in told if "bad_share" in line]
+    (share,) = [line for line in told if "max_unreadable" in line]
     assert share.startswith(f"100 of the 100 images read from {str(file)!r} are unreadable, more than the 25%")
     with pytest.raises(ValueError, match=r"40 of 200 images in '.*x.tar' are unreadable, and at most 10% may be"):
         stream_data(file, split="all")
-    with pytest.raises(ValueError, match=r"bad_share must be in \[0, 1\]"):
-        stream_data(file, bad_share=2)
+    with pytest.raises(ValueError, match=r"max_unreadable must be in \[0, 1\]"):
+        stream_data(file, max_unreadable=2)
 
 
 def test_within_a_broken_stretch_pictures_from_elsewhere_stand_in_the_same_for_whoever_reads(
     tmp_path, monkeypatch, recwarn
 ):
     file = spoiled(tmp_path / "x.tar", range(20, 180))
-    data, again = (stream_data(file, split="all", bad_share=1) for _ in range(2))
+    data, again = (stream_data(file, split="all", max_unreadable=1) for _ in range(2))
     read: list[int] = []
     monkeypatch.setattr(
         type(data.shards), "raw", lambda self, row, raw=webdataset.Tars.raw: read.append(row) or raw(self, row)
@@ -212,9 +212,9 @@ def test_within_a_broken_stretch_pictures_from_elsewhere_stand_in_the_same_for_w
 
 
 def test_a_search_for_another_picture_has_an_end_and_leaves_out_none_of_few(tmp_path, monkeypatch, recwarn):
-    few = stream_data(spoiled(tmp_path / "few.tar", set(range(100)) - {7}, 100), split="all", bad_share=1)
+    few = stream_data(spoiled(tmp_path / "few.tar", set(range(100)) - {7}, 100), split="all", max_unreadable=1)
     assert numbers(few[8:9]) == [7]
-    data = stream_data(spoiled(tmp_path / "x.tar", set(range(50, 200))), split="all", bad_share=1)
+    data = stream_data(spoiled(tmp_path / "x.tar", set(range(50, 200))), split="all", max_unreadable=1)
     monkeypatch.setattr(dataset, "_framed", lambda *_: float("nothing"))
     assert numbers(data[:0]) == []
     with pytest.raises(ValueError, match=r"100 images from all over '.*x.tar' are unreadable, as x.tar: 060"):
@@ -256,7 +256,7 @@ def test_what_datasets_saved_to_disk_is_no_stream(tmp_path):
 
 def test_tiles_are_refused(folder):
     with pytest.raises(ValueError, match="one image per picture: give fit"):
-        stream_data(folder, size=4, fit="tiles")
+        stream_data(folder, size=4, resize_mode="tiles")
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from support.archives import archive, numbered, png
 from colddiff.data.splits import members
 from colddiff.data.streaming import shards as shared
 from colddiff.data.streaming import webdataset
-from colddiff.data.streaming.shards import Aside, Recent, block_shuffle, spread
+from colddiff.data.streaming.shards import HeldOutIndex, LRUCache, block_shuffle, spread
 from colddiff.data.streaming.webdataset import index_tars, tar_files, told_split
 
 
@@ -87,7 +87,7 @@ def test_a_few_rows_are_read_from_few_blocks_that_are_read_whole():
 @pytest.mark.parametrize("count", [1, 2, 3, 17, 400])
 def test_sides_that_are_told_one_by_one_are_those_of_all_names_together(count):
     for trial in range(8):
-        names, aside = [f"{trial} {i}" for i in range(count)], Aside()
+        names, aside = [f"{trial} {i}" for i in range(count)], HeldOutIndex()
         for name in names:
             aside.add(name)
         assert aside.rows().tolist() == members(names, "test")
@@ -104,7 +104,7 @@ def test_a_value_is_made_once_however_many_ask_and_forgotten_when_there_is_too_m
         made.append(key)
         return torch.zeros(10, dtype=torch.uint8)
 
-    recent = Recent(make, 40)
+    recent = LRUCache(make, 40)
 
     def ask():
         meet.wait()
@@ -130,7 +130,7 @@ def test_a_value_that_could_not_be_made_is_made_when_it_is_asked_for_again():
             raise wrong.pop()
         return torch.zeros(1)
 
-    recent = Recent(make, 100)
+    recent = LRUCache(make, 100)
     with pytest.raises(OSError, match="gone"):
         _ = recent[0]
     assert len(recent[0]) == 1

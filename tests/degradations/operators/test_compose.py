@@ -27,7 +27,7 @@ from colddiff import (
     time_grid,
 )
 from colddiff.apps.cli import main
-from colddiff.samplers.unknown_params import restore, suited_sampler
+from colddiff.samplers.unknown_params import default_sampler, restore
 from colddiff.testing.reporting import seeded
 
 NOISE = GaussianNoise(betas=LinearBetas(num_steps=10, beta_start=0.01, beta_end=0.4))
@@ -174,7 +174,7 @@ def test_both_algorithms_coincide_where_the_last_part_is_estimated_anew(images):
 
 def test_the_suited_sampler_of_a_noisy_blur_is_ddim_and_ddpm_redraws_its_noise(images):
     op, x = Compose(parts=(BLUR, NOISE)), images(2, 1, 8, 8)
-    assert suited_sampler(op) == "estimated"
+    assert default_sampler(op) == "estimated"
     D = op.bind(op.draw(x, seeded(0)), like=x)
     w = torch.randn(2, 1, 8, 8, generator=seeded(1), dtype=torch.float64)
     alone = NOISE.bind({"noise": D.params["1.noise"]}, like=x).refresh(0.8, 0.4, 1.0, w)
@@ -216,7 +216,7 @@ def test_a_hole_under_a_schedule_is_found_at_the_severity_of_its_part():
 )
 def test_improved_is_refused_where_what_was_drawn_cannot_be_known(op, images):
     x = images(2, 3, 8, 8)
-    assert suited_sampler(op) == "naive"
+    assert default_sampler(op) == "naive"
     with pytest.raises(ValueError, match=f"{type(op).__name__} cannot read them off it: use one_shot or naive"):
         bind_observed(op, never, x, 1.0)
     D = bind_observed(op, never, x, 1.0, sampler=SAMPLERS["naive"], generator=seeded(3))
@@ -227,7 +227,7 @@ def test_improved_is_refused_where_what_was_drawn_cannot_be_known(op, images):
 def test_parts_without_randomness_need_nothing_known(images):
     op = Compose(parts=(BLUR, Pixelate()))
     assert bind_observed(op, never, images(1, 1, 8, 8), 1.0).params == {}
-    assert suited_sampler(op) == "improved"
+    assert default_sampler(op) == "improved"
 
 
 PARTS = "[{type: gaussian_blur, sigma_max: 2}, {type: gaussian_noise, betas: {type: linear, num_steps: 10}}, pixelate]"

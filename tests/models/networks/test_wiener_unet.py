@@ -112,7 +112,7 @@ def test_a_conditional_restorer_walks_noise_beside_the_damaged_picture(tmp_path)
     assert torch.allclose(y, BLUR(DATA[:3], 1.0).clamp(0, 1))
     one, other, same = (run.restore(y, steps=3, seed=seed) for seed in (0, 1, 0))
     assert one.shape == y.shape and not torch.equal(one, other) and torch.equal(one, same)
-    report = evaluate(run, DATA, images=4, steps=(2,), progress=False)
+    report = evaluate(run, DATA, num_images=4, steps=(2,), progress=False)
     assert [row["method"] for row in report.rows] == ["degraded", "estimated", "ddpm"]
     with pytest.raises(ValueError, match="use restore"):
         run.sample(1)

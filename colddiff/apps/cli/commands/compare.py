@@ -26,14 +26,14 @@ def add_arguments(p: ArgumentParser) -> None:
     p.add_argument("--steps", type=str | None, default=None, help="numbers of restorer calls; what suits the task")
     p.add_argument("--degradation", type=str | dict | None, default=None, help="what damages; a blur if left out")
     p.add_argument("--images", type=int, default=500, help="of the test split, or to generate")
-    p.add_argument("--size", type=choices("size"), default="5M", help="of the network, in parameters")
+    p.add_argument("--unet-size", type=choices("size"), default="5M", help="of the network, in parameters")
     image_size(p, "side to which pictures are resized and cropped; their own size if left out")
     p.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda")
 
 
 def run(
     data: str, out: str, task: str, minutes: float, seeds: int, methods: str | None, steps: str | None,
-    degradation: Any, images: int, size: Size, image_size: int | None, device: str,
+    degradation: Any, images: int, unet_size: Size, image_size: int | None, device: str,
 ) -> None:  # fmt: skip
     """Train every method with every seed, measure, and write and print the table."""
     from ....degradations.base import Degradation
@@ -42,7 +42,7 @@ def run(
     if seeds < 1:
         raise ValueError(f"--seeds must be at least 1, got {seeds}")
     made = compare(
-        data, out, task=task, minutes=minutes, seeds=range(seeds), images=images, image_size=image_size, size=size,
+        data, out, task=task, minutes=minutes, seeds=range(seeds), images=images, image_size=image_size, size=unet_size,
         methods=None if methods is None else methods.split(","), device=device,
         steps=None if steps is None else numbers(steps, int, "--steps"),
         degradation=None if degradation is None else Degradation.from_config(degradation),

@@ -42,7 +42,7 @@ def run(out: str, minutes: float, device: str, seed: int) -> None:
         print(f"training a restorer of blurred digits for about {minutes:g} min")
     run = trained(config)
     held = load_data("digits", split="test", size=16)
-    report = evaluate(run, held, starts=(0.5, 1.0), steps=(5, 20), seed=seed)
+    report = evaluate(run, held, start_times=(0.5, 1.0), steps=(5, 20), seed=seed)
     stored = write_card(run, report)
     print(report.to_markdown())
     print(stored)

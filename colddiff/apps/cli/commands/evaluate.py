@@ -22,7 +22,7 @@ def add_arguments(p: ArgumentParser) -> None:
     p.add_argument("data", type=str, help="digits, photos, a folder of images, a parquet or array file")
     p.add_argument("--split", type=str, default="test", help="of the data: test, train or all")
     p.add_argument(
-        "--damaged", type=str, default=None, help="the same pictures damaged, for a run that was trained on pairs"
+        "--paired-data", type=str, default=None, help="the same pictures damaged, for a run that was trained on pairs"
     )
     # torchrun takes --start for its own --start-method, wherever it stands.
     p.add_argument("--start", "--starts", type=str, default=".25,.5,.75,1", help="start severities in (0, 1]")
@@ -39,15 +39,17 @@ def add_arguments(p: ArgumentParser) -> None:
         help="what tells how real pictures look: FID and KID by features of a small classifier, which is trained on "
         "the training data once and kept with the run, or of Inception; or LPIPS",
     )  # fmt: skip
-    p.add_argument("--generate", type=int, default=0, help="how many images to generate and compare with training ones")
-    p.add_argument("--training", type=str, default=None, help="the training data, if they are not DATA")
+    p.add_argument(
+        "--num-generated", type=int, default=0, help="how many images to generate and compare with training ones"
+    )
+    p.add_argument("--train-data", type=str, default=None, help="the training data, if they are not DATA")
     p.add_argument("--json", type=str, default=None, help="write the report there as JSON")
     p.add_argument(
         "--out", type=str, default=None,
         help="folder of report.md, .json, .png and the plot worth.png; RUN/report, or ./report for digits, if left out",
     )  # fmt: skip
     p.add_argument(
-        "--store", type=typing.Literal["auto", "always", "never"], default="auto",
+        "--save-settings", type=typing.Literal["auto", "always", "never"], default="auto",
         help="make it what restores of the run take by themselves: auto, where 32 images or more of 8 bits were "
         "measured that its training held out, beside what is there from more images or other starts; always, in place "
         "of all that is there",
@@ -59,14 +61,14 @@ def add_arguments(p: ArgumentParser) -> None:
 
 
 def run(
-    run: str, data: str, split: str, damaged: str | None, start: str, steps: str, images: str, input: str,
-    perception: str, generate: int, training: str | None, json: str | None, out: str | None, store: str,
+    run: str, data: str, split: str, paired_data: str | None, start: str, steps: str, images: str, input: str,
+    perception: str, num_generated: int, train_data: str | None, json: str | None, out: str | None, save_settings: str,
     batch_size: int, precision: str, compile: bool, device: str, seed: int,
 ) -> None:  # fmt: skip
     """Measure a run, write what follows and the table as Markdown, JSON and a picture, and print it."""
     from ....evaluation import plots
     from ....evaluation.features import not_ours_to_write, wants_training
-    from ....evaluation.recommend import make_default
+    from ....evaluation.recommend import save_recommendation
     from ....evaluation.report import evaluate, report_files
     from ....models.serialization import load
     from ....utils.distributed import is_first
@@ -77,26 +79,30 @@ def run(
     if not out and not own.resolve().is_relative_to(own.parent.resolve()):
         raise ValueError(f"{str(own)!r} is a link that leaves the run: give another folder with --out")
     folder = Path(out) if out else own
-    for file in (*report_files(folder, generated=generate > 0), *([Path(json)] if json else [])):
+    for file in (*report_files(folder, generated=num_generated > 0), *([Path(json)] if json else [])):
         check_target(file)
     trained_on = model.config["data"]
     if same_place(data, trained_on.get("data")):
-        damaged = damaged or _beside_named(trained_on.get("damaged"))
+        paired_data = paired_data or _beside_named(trained_on.get("paired_data"))
     asked = None if perception == "none" else perception
-    known = _training_images(model, training, data) if training or generate or wants_training(model, asked) else None
+    known = (
+        _training_images(model, train_data, data)
+        if train_data or num_generated or wants_training(model, asked)
+        else None
+    )
     report = evaluate(
-        model, _read_for(model, data, split, damaged),
-        starts=numbers(start, float, "--start"), steps=numbers(steps, int, "--steps"),
-        images=None if images == "all" else number(images, "--images"),
-        batch_size=batch_size, seed=seed, eight_bit=input == "8bit", chain=input == "chain",
-        perception=asked, training=known, generated=generate,
+        model, _read_for(model, data, split, paired_data),
+        start_times=numbers(start, float, "--start"), steps=numbers(steps, int, "--steps"),
+        num_images=None if images == "all" else number(images, "--images"),
+        batch_size=batch_size, seed=seed, quantize_inputs=input == "8bit", iterate_chain=input == "chain",
+        features=asked, train_data=known, num_generated=num_generated,
     )  # fmt: skip
     if not is_first():
         return
     written = report.save(folder)
     if json:
         write_text(Path(json), report.to_json())
-    stored = make_default(model, report.recommended, report.protocol, store)
+    stored = save_recommendation(model, report.recommended, report.protocol, save_settings)
     print(report.to_markdown())
     print(f"written to {', '.join(map(str, written))}" + (f" and {json}" if json else ""))
     if not plots.drawable():
@@ -117,7 +123,7 @@ def _training_images(run: Run, named: str | None, data: str) -> ImageData | None
         return _read_for(run, place, split)
     warnings.warn(
         f"the run says that it was trained on {place!r}, which is not opened because a file says so: name it with "
-        "--training",
+        "--train-data",
         stacklevel=2,
     )
     return None
@@ -125,19 +131,19 @@ def _training_images(run: Run, named: str | None, data: str) -> ImageData | None
 
 def _read_for(run: Run, data: str, split: str, damaged: str | None = None) -> ImageData:
     """Images read as those of the run's training were; what cannot be read is left out, and the report says so."""
-    from ....data.dataset import beside, load_data
+    from ....data.dataset import load_data, with_targets
     from ..restore_files import square_side
 
     framing = run.framing
 
     def read(source: str, damaged: str | None = None) -> ImageData:
         return load_data(
-            source, split=split, size=framing.size or square_side(run), fit=framing.fit, colour=framing.colour,
-            background=framing.background, damaged=damaged, bad_share=1.0,
+            source, split=split, size=framing.size or square_side(run), resize_mode=framing.fit, colour=framing.colour,
+            background=framing.background, paired_data=damaged, max_unreadable=1.0,
         )  # fmt: skip
 
-    others = run.config.get("training", {}).get("others")
-    return read(data, damaged) if others is None else beside(read(data), read(_beside_named(others) or ""))
+    others = run.config.get("training", {}).get("target_data")
+    return read(data, damaged) if others is None else with_targets(read(data), read(_beside_named(others) or ""))
 
 
 def _beside_named(place: str | None) -> str | None:
@@ -148,5 +154,5 @@ def _beside_named(place: str | None) -> str | None:
         return place
     raise ValueError(
         f"the run names {place!r} beside its images, which is not on this machine, and nothing is downloaded because a "
-        "file says so: put it there, or name it (--damaged)"
+        "file says so: put it there, or name it (--paired-data)"
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
-from ....utils.text import printable
+from ....utils.text import escape_control
 from ..command import trust
 
 
@@ -26,19 +26,19 @@ def run(run: str) -> None:
     parameters = sum(p.numel() for p in model.net.parameters())
     print(f"degradation  {_dumps(config['degradation'])}")
     told = f"{_dumps(config['restorer'])}, {parameters:,} parameters, trained in {config['precision']}"
-    print(f"restorer     {printable(told)}")
+    print(f"restorer     {escape_control(told)}")
     print(f"prior        {_dumps(config['prior'])}")
     print(f"images       {model.shape[0]} x {model.shape[1]} x {model.shape[2]}, from {_dumps(config['data'])}")
     planned = config["training"].get("total_steps", "unknown")
     print(f"training     step {config['step']} of {planned}, by colddiff {config['version']}")
     if model.recommended is not None:
         for line in model.recommended.lines(model.degradation.level_times()):
-            print(f"restores     {line}, measured on {printable(str(model.recommended))}")
+            print(f"restores     {line}, measured on {escape_control(str(model.recommended))}")
     if model.estimator is not None:
-        print(f"severity     {model.estimator.told}")
+        print(f"severity     {model.estimator.description}")
     log = model.path / "log.jsonl"
     for line in last_lines(log)[-2:] if log.exists() else []:
-        print(f"log          {printable(line)}")
+        print(f"log          {escape_control(line)}")
 
 
 def _dumps(value: Any) -> str:

@@ -52,7 +52,7 @@ def run(
         start = float(time_grid(1, start, levels=model.degradation.level_times())[0])
         x = read_image(replace(model.framing, size=image_size, fit="resize"), image).to(model.device)
         if degrade:
-            x = model.damage(x, start, model.damage.draw(x, generator_for(seed, "restore", 0)))
+            x = model.input_degradation(x, start, model.input_degradation.draw(x, generator_for(seed, "restore", 0)))
         generator = generator_for(seed, "restoring", 0)
         states = [*model.walk(x, start=start, steps=steps, sampler=sampler, generator=generator)]
         if model.condition is not None:  # it began in noise, not in the picture
@@ -68,13 +68,13 @@ def _generated(model: Run, steps: int, sampler: str | None, seed: int) -> tuple[
     """Where `Run.sample` begins with a seed, and its walk."""
     import torch
 
-    from ....samplers.generation import begin
+    from ....samplers.generation import initial_state
     from ....samplers.sample import walk
-    from ....samplers.unknown_params import suited_sampler
+    from ....samplers.unknown_params import default_sampler
 
     if model.prior is None or model.condition is not None:
         raise ValueError(f"{str(model.path)!r} restores, and does not generate: give a damaged picture")
     own = [torch.Generator().manual_seed(seed)]
-    D, x = begin(model.degradation, model.prior, model.shape, own, model.device)
-    chosen = sampler or suited_sampler(model.degradation)
+    D, x = initial_state(model.degradation, model.prior, model.shape, own, model.device)
+    chosen = sampler or default_sampler(model.degradation)
     return x, [*walk(model.R, D, x, steps=steps, sampler=chosen, generator=own)]

@@ -26,16 +26,16 @@ def add_arguments(p: ArgumentParser) -> None:
         help="whose published numbers stand beside: mnist, cifar10, celeba, afhq; told by the colours if left out",
     )  # fmt: skip
     p.add_argument("--images", type=int | None, default=None, help="of the test split, or to generate; all, or 1,000")
-    p.add_argument("--size", type=choices("size"), default="5M", help="of the network, in parameters")
+    p.add_argument("--unet-size", type=choices("size"), default="5M", help="of the network, in parameters")
     p.add_argument(
-        "--features", type=typing.Literal["auto", "inception", "judges"], default="auto",
+        "--features", type=typing.Literal["auto", "inception", "ensemble"], default="auto",
         help="what FID and KID see: Inception if it can be had, or three networks trained on the data",
     )  # fmt: skip
     device_and_seed(p)
 
 
 def run(
-    table: str, data: str, out: str, budget: float, row: str | None, images: int | None, size: Size, features: str,
+    table: str, data: str, out: str, budget: float, row: str | None, images: int | None, unet_size: Size, features: str,
     device: str, seed: int,
 ) -> None:  # fmt: skip
     """Train what is missing, measure, and write and print a table of the paper with ours beside it."""
@@ -44,7 +44,7 @@ def run(
 
     make = generation_table if table == "generation" else partial(reproduce, table)
     made = make(
-        data, out, minutes=budget, row=row, images=images, size=size, features=features, seed=seed, device=device
+        data, out, minutes=budget, row=row, images=images, size=unet_size, features=features, seed=seed, device=device
     )
     written = made.save(Path(out))
     print(made.to_markdown())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from jsonargparse import ArgumentParser
 
-from ....utils.text import printable
+from ....utils.text import escape_control
 from ..command import SWITCH, device_and_seed, image_size, speed, trust
 
 if TYPE_CHECKING:
@@ -52,10 +52,15 @@ def add_arguments(p: ArgumentParser) -> None:
         "--reference", type=str, default=None, help="the clean picture, or a folder of them by name: measure"
     )
     p.add_argument("--degrade", action=SWITCH, default=False, help="the pictures are clean: damage them first")
-    p.add_argument("--beside", action=SWITCH, default=False, help="damaged and restored side by side in one picture")
+    p.add_argument(
+        "--side-by-side", action=SWITCH, default=False, help="damaged and restored side by side in one picture"
+    )
     p.add_argument("--overwrite", action=SWITCH, default=False, help="replace pictures that are in the way in --out")
     p.add_argument(
-        "--framed", action=SWITCH, default=False, help="resize and crop as the pictures of the training were"
+        "--resize-as-training",
+        action=SWITCH,
+        default=False,
+        help="resize and crop as the pictures of the training were",
     )
     image_size(p, "side to which pictures are resized and cropped; their own size if left out")
     p.add_argument(
@@ -68,7 +73,8 @@ def add_arguments(p: ArgumentParser) -> None:
 
 def run(
     run: str, images: list[str], out: str, start: float | None, sampler: str | None, steps: int | None, goal: str,
-    mask: str | None, reference: str | None, degrade: bool, beside: bool, framed: bool, image_size: int | None,
+    mask: str | None, reference: str | None, degrade: bool, side_by_side: bool, resize_as_training: bool, image_size:
+        int | None,
     tile: int, consistent: bool, overwrite: bool, precision: str, compile: bool, device: str, seed: int,
 ) -> None:  # fmt: skip
     """Restore pictures, one file each, and measure them where there is a reference."""
@@ -76,22 +82,22 @@ def run(
 
     from ....models.recommended import GOALS
     from ....models.serialization import load
-    from ..restore_files import Job, restore_files, square_side
+    from ..restore_files import RestoreOptions, restore_files, square_side
 
     model = load(run, device=device, precision=precision, compile=compile)
     framing = replace(model.framing, size=image_size, fit="resize")
-    if framed and (image_size is not None or model.framing.fit == "tiles"):
+    if resize_as_training and (image_size is not None or model.framing.fit == "tiles"):
         other = (
             "--image-size" if image_size is not None else "a run that was trained on tiles, which are no whole pictures"
         )
-        raise ValueError(f"--framed does not go with {other}: leave it out")
-    if framed:
+        raise ValueError(f"--resize-as-training does not go with {other}: leave it out")
+    if resize_as_training:
         framing = replace(model.framing, size=model.framing.size or square_side(model))
-    job = Job(
+    job = RestoreOptions(
         framing, start, steps, sampler, goal, None if mask is None else Path(mask),
-        None if reference is None else Path(reference), degrade, beside, tile, overwrite, seed, consistent,
+        None if reference is None else Path(reference), degrade, side_by_side, tile, overwrite, seed, consistent,
     )  # fmt: skip
-    blind = start is None and model.blind and not degrade
+    blind = start is None and model.can_estimate_time() and not degrade
     if sampler is None and steps is None:
         if (model.recommended or goal != GOALS[0]) and not blind:
             print(_taken(model, start or 1.0, goal))
@@ -109,7 +115,7 @@ def run(
         print(f"... and {len(said) - MOST_LINES} more")
     for m in measured[:MOST_LINES]:
         print(
-            f"{printable(m.file)}: "
+            f"{escape_control(m.file)}: "
             + ", ".join(_change(name, [m.damaged[name]], [m.restored[name]]) for name in m.damaged)
         )
     if len(measured) > MOST_LINES:
@@ -120,7 +126,7 @@ def run(
     if degrade:
         shown = ", clean, damaged and restored side by side,"
     else:
-        shown = ", restored beside what was given," if beside else ", restored,"
+        shown = ", restored beside what was given," if side_by_side else ", restored,"
     pictures = "picture" if count == 1 else "pictures"
     distances = f"; distances in {Path(out) / 'metrics.json'}" if measured else ""
     known = start is not None or blind or degrade or model.condition is not None
@@ -130,11 +136,11 @@ def run(
 
 def _taken(run: Run, start: float, goal: str) -> str:
     """What restores take where neither sampler nor steps were given, and why."""
-    setting, known = run.setting(start, goal), run.recommended
-    told = setting.told(run.degradation.level_times(), start)
+    setting, known = run.default_settings(start, goal), run.recommended
+    told = setting.description(run.degradation.level_times(), start)
     if known is None or known.at(start, goal) is None:
         return f"{told}: nothing was measured for {goal} (`colddiff eval`)"
-    measured = f"measured on {setting.images} images of {printable(known.data)}, from t = {setting.start:.2f}"
+    measured = f"measured on {setting.images} images of {escape_control(known.data)}, from t = {setting.start:.2f}"
     otherwise = "--sampler or --steps choose otherwise"
     if setting.beaten_by:
         beaten = f"{setting.beaten_by}, without a network, is at least as good for {goal}"

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 # Titles of `train --help` and the fields of TrainConfig below them; `data` is the command's positional argument.
 GROUPS = {
-    "data": ("split damaged others image_size fit colour background bad_share stream workers flip shift"),
-    "degradation": "degradation condition calibrate eight_bit input_noise prior blind",
+    "data": ("split damaged others image_size fit colour background max_unreadable stream workers flip shift"),
+    "degradation": "degradation condition calibrate quantize_inputs input_noise prior blind",
     "network": "size restorer predict precision compile device",
     "objective": "loss rollout",
     "optimizer": "batch_size accumulate lr warmup_steps decay clip ema_decay seed",
@@ -67,7 +67,7 @@ def run(config: TrainConfig, resume: bool) -> None:
         warnings.filterwarnings("ignore", message="left out")  # the training has said so
         data = held_out_for(config, trained.framing)
     # 20 calls are what restores take where nothing is recommended: they are in the running.
-    report = evaluate(trained, data, starts=(0.5, 1.0), steps=(5, 20), images=128)
+    report = evaluate(trained, data, start_times=(0.5, 1.0), steps=(5, 20), num_images=128)
     if not is_first():
         return
     stored = write_card(trained, report)

@@ -10,7 +10,7 @@ from support.tiny import NET, config
 
 from colddiff import Animorph, CosineBetas, load, load_data, train
 from colddiff.apps.cli.main import main
-from colddiff.data.dataset import beside
+from colddiff.data.dataset import with_targets
 from colddiff.paper.presets import PRESETS, TRAINING
 from colddiff.training.batches import Batches
 from colddiff.training.config import TrainConfig
@@ -37,7 +37,8 @@ def settings_of(tmp_path, *arguments) -> dict:
 
 def test_a_preset_trains_and_every_field_can_be_given_beside_it(tmp_path) -> None:
     told = settings_of(
-        tmp_path, "--preset", "deblur_mnist", "--steps", "2", "--accumulate", "1", "--degradation.num_steps", "5",
+        tmp_path, "--preset", "deblur_mnist", "--steps", "2", "--grad-accumulation", "1",
+        "--degradation.num_steps", "5",
         "--image-size", "16",
     )  # fmt: skip
     assert told["steps"] == 2 and told["lr"] == 2e-5 and told["image_size"] == 16 and not told["decay"]
@@ -88,7 +89,7 @@ def test_images_become_others_and_others_become_images(tmp_path) -> None:
 
 def test_every_image_meets_another_one_each_time() -> None:
     data = load_data("digits", split="train")
-    both = beside(data, load_data("digits", split="test"))
+    both = with_targets(data, load_data("digits", split="test"))
     batches = Batches(both, MORPH, 8, seed=0)
     first, second = (batches.at(k * len(both) // 8 * 8, torch.device("cpu")).params["target"] for k in (0, 1))
     assert not torch.equal(first, second) and first.shape == (8, 1, 8, 8)
@@ -102,7 +103,7 @@ def test_others_go_with_what_turns_images_into_others() -> None:
     with pytest.raises(ValueError, match="leave others out"):
         config("run", others="digits", restorer=NET)
     with pytest.raises(ValueError, match="give an image size"):
-        beside(load_data("digits", split="test"), load_data("digits", split="test", size=16))
+        with_targets(load_data("digits", split="test"), load_data("digits", split="test", size=16))
 
 
 def test_a_run_that_turns_images_is_measured_beside_its_others(tmp_path, capsys) -> None:
