@@ -120,7 +120,7 @@ _NAMES = {
         "AccumulatingSigma ConstantSigma DecreasingSigma ExponentialSigma LinearSigma SigmaSchedule"
     ),
     "degradations.noise_schedules": "BetaTable CosineBetas LinearBetas NoiseSchedule QuadraticBetas",
-    "degradations.schedules": "Bridge Cosine Exponential Linear Power Schedule Table",
+    "degradations.schedules": "Bridge Cosine Exponential Linear Power Schedule PiecewiseLinear",
     "evaluation.calibration": "calibrate",
     "evaluation.report": "evaluate",
     "evaluation.wasserstein": "wasserstein_times",

@@ -80,7 +80,7 @@ class Wiener(Baseline):
 
     name = "wiener"
     needs = ("mean", "power")
-    told = "wiener: mean and power spectrum of training images, the noise that of 8-bit rounding"
+    description = "wiener: mean and power spectrum of training images, the noise that of 8-bit rounding"
     noise: ClassVar[float] = ROUNDING_VARIANCE
 
     @classmethod
@@ -109,7 +109,7 @@ class MeanFill(Baseline):
 
     name = "mean fill"
     needs = ("mean", "variance")
-    told = "mean fill: mean and variance of each pixel of training images, the noise that of 8-bit rounding"
+    description = "mean fill: mean and variance of each pixel of training images, the noise that of 8-bit rounding"
     noise: ClassVar[float] = ROUNDING_VARIANCE
 
     @classmethod
@@ -137,7 +137,7 @@ class Bicubic(Baseline):
     """
 
     name = "bicubic"
-    told = "bicubic: the small image that is left, enlarged"
+    description = "bicubic: the small image that is left, enlarged"
 
     @classmethod
     def suits(cls, degradation: Degradation) -> bool:

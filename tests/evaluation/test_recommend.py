@@ -40,7 +40,7 @@ def test_what_was_measured_on_too_little_or_on_no_pictures_is_not_stored(folder)
     assert told.startswith(
         "not stored as the default of restores: that takes 32 images, and 31 were measured (--save-settings"
     )
-    assert "pictures come in 8 bits" in store(run, measured(run, eight_bit=False))
+    assert "pictures come in 8 bits" in store(run, measured(run, quantize_inputs=False))
     assert "1 were measured" in store(run, measured(run, images=1))
     assert "nothing could be compared" in store(run, measured(run, images=1), "always")
     assert recommended_in(folder) == RECOMMENDED
@@ -84,7 +84,7 @@ def test_an_evaluation_replaces_what_was_measured_on_no_more_images_and_nothing_
     told = store(run, measured(run, images=39))
     assert told.startswith("not stored as the default of restores: what is there was measured on more images")
     assert store(run, measured(run, images=40, steps=(3,))).startswith("stored")
-    store(run, measured(run, images=180, starts=(1.0,)))
+    store(run, measured(run, images=180, start_times=(1.0,)))
     assert stored(folder) == kept | {("distortion", 0.5): 40}
 
 
@@ -135,7 +135,7 @@ class Broken(nn.Module):
 
 
 def test_what_is_not_finite_is_neither_measured_nor_recommended_and_is_said(tmp_path):
-    report = measured(tiny.run_of(Broken(0.3), GaussianBlur()), starts=(0.5, 1.0))
+    report = measured(tiny.run_of(Broken(0.3), GaussianBlur()), start_times=(0.5, 1.0))
     lost = "naive (2 calls) at t = 0.50, improved (2 calls) at t = 0.50"
     assert f"Left out, as what it made is not finite: {lost}." in report.conclusion
     assert report.protocol["not finite"] == ["naive, 2 at t = 0.50", "improved, 2 at t = 0.50"]

@@ -65,7 +65,7 @@ def test_the_protocol_states_data_split_size_resize_averaging_and_precision():
     told = {"data": "digits", "split": "test", "size": [8, 8], "resize": "none", "images": 12, "seed": 0}
     assert protocol | told == protocol
     assert "8-bit" in protocol["input"] and "global" in protocol["averaging"] and "7 taps" in protocol["ssim"]
-    assert report_of(GaussianBlur(), eight_bit=False).protocol["input"] == "float32"
+    assert report_of(GaussianBlur(), quantize_inputs=False).protocol["input"] == "float32"
 
 
 def test_numbers_do_not_depend_on_the_batch_size():
@@ -82,14 +82,14 @@ def test_numbers_do_not_depend_on_the_batch_size():
 def test_a_perfect_restorer_has_no_error():
     net = tiny.Oracle(DATA[:12])
     for op in (GaussianBlur(), GaussianMask(num_steps=10), PixelMask(), GaussianNoise()):
-        rows = report_of(op, net, eight_bit=False).rows
+        rows = report_of(op, net, quantize_inputs=False).rows
         restored = [row["rmse"]["global"] for row in rows if row["method"] != "degraded"]
         assert max(restored) < 1e-3, op
         assert min(row["rmse"]["global"] for row in rows if row["method"] == "degraded") > 0.01
 
 
 def test_the_global_rmse_is_over_all_values():
-    report = report_of(GaussianBlur(), eight_bit=False)
+    report = report_of(GaussianBlur(), quantize_inputs=False)
     x0 = DATA[:12]
     x = GaussianBlur()(x0, 1.0)
     row = next(r for r in report.rows if r["method"] == "degraded" and r["start"] == 1.0)
@@ -137,7 +137,7 @@ def test_the_protocol_is_in_words_and_in_the_json_as_it_is():
 
 
 def test_starts_and_steps_snap_to_levels():
-    report = report_of(GaussianMask(num_steps=4), starts=(0.3,), steps=(20,))
+    report = report_of(GaussianMask(num_steps=4), start_times=(0.3,), steps=(20,))
     assert {row["start"] for row in report.rows} == {0.25}
     assert {row["steps"] for row in report.rows} == {0, 1}
 
@@ -177,7 +177,7 @@ def test_a_card_has_the_table_the_picture_and_the_degradation(tmp_path):
 
 
 def test_starts_on_one_level_are_measured_once():
-    rows = report_of(IteratedBlur(num_steps=2), starts=(0.25, 0.5, 0.75, 1.0)).rows
+    rows = report_of(IteratedBlur(num_steps=2), start_times=(0.25, 0.5, 0.75, 1.0)).rows
     assert [row["start"] for row in rows if row["method"] == "degraded"] == [0.5, 1.0]
 
 
@@ -195,7 +195,7 @@ class Pooled(nn.Module):
 
 def test_fid_and_kid_are_measured_where_they_are_asked_for():
     pytest.importorskip("torchmetrics")
-    report = report_of(PixelMask(), perception=Pooled())
+    report = report_of(PixelMask(), features=Pooled())
     for row in json.loads(report.to_json())["rows"]:
         assert row["fid"] >= 0 and row["kid"].keys() == {"mean", "std"}
     head = report.to_markdown().splitlines()[len(report.conclusion) + 1]
@@ -208,7 +208,7 @@ def test_fid_and_kid_are_measured_where_they_are_asked_for():
 
 def test_a_perfect_restorer_looks_real():
     pytest.importorskip("torchmetrics")
-    rows = report_of(GaussianBlur(), tiny.Oracle(DATA[:12]), eight_bit=False, perception=Pooled()).rows
+    rows = report_of(GaussianBlur(), tiny.Oracle(DATA[:12]), quantize_inputs=False, features=Pooled()).rows
     for row in rows:
         real = row["fid"] < 1e-6 and abs(row["kid"]["mean"]) < 1e-6
         assert real == (row["method"] != "degraded"), row
@@ -216,7 +216,7 @@ def test_a_perfect_restorer_looks_real():
 
 def test_perception_does_not_depend_on_the_batch_size():
     pytest.importorskip("torchmetrics")
-    whole, parts = (report_of(PixelMask(), perception=Pooled(), batch_size=size) for size in (12, 5))
+    whole, parts = (report_of(PixelMask(), features=Pooled(), batch_size=size) for size in (12, 5))
     for a, b in zip(whole.rows, parts.rows, strict=True):
         assert a["fid"] == pytest.approx(b["fid"], abs=1e-4) and a["kid"] == pytest.approx(b["kid"], abs=1e-4)
 
@@ -226,7 +226,7 @@ def test_lpips_has_a_mean_and_an_interval_like_other_distances(monkeypatch):
         return type("Stub", (nn.Module,), {"forward": lambda self, a, b, normalize: (a - b).abs().mean((1, 2, 3))})()
 
     monkeypatch.setitem(sys.modules, "lpips", SimpleNamespace(LPIPS=stub))
-    report = report_of(GaussianBlur(), perception="lpips")
+    report = report_of(GaussianBlur(), features="lpips")
     assert report.rows[0]["lpips"].keys() == MEAN and "fid" not in report.rows[0]
     assert "LPIPS [95%]" in report.to_markdown() and "LPIPS" in report.conclusion[2]
 
@@ -238,7 +238,7 @@ def test_oracle_rows_are_never_recommended():
         def forward(self, x, t):
             return torch.full_like(x, 0.3)
 
-    report = report_of(PixelNoise(), Grey(1, 1), starts=(0.5,))
+    report = report_of(PixelNoise(), Grey(1, 1), start_times=(0.5,))
     best = min(report.rows, key=lambda row: row["rmse"]["mean"])
     assert best["oracle"], "the test has lost its point: an oracle is to be best"
     assert "oracle" not in " ".join(report.conclusion)
@@ -335,7 +335,7 @@ def test_eval_finds_the_training_data_or_asks_for_them(folder, capsys):
 
 
 def test_eval_looks_where_it_will_write_before_it_measures(folder, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(evaluate_module, "evaluate", None)
+    monkeypatch.setattr("colddiff.evaluation.report.evaluate", None)
     (tmp_path / "file").touch()
     assert colddiff_eval(folder, "--out", tmp_path / "file") == 2
     assert "is a file, not a folder" in capsys.readouterr().err

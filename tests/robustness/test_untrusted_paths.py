@@ -62,10 +62,10 @@ def test_nothing_is_written_through_a_link_of_a_run(run: Path, tmp_path: Path, c
 
 def test_pictures_are_not_opened_because_a_config_names_them(run: Path, tmp_path: Path, monkeypatch, capsys) -> None:
     opened: list[str] = []
-    monkeypatch.setattr(evaluate, "load_data", lambda source, **_: opened.append(source))
+    monkeypatch.setattr("colddiff.data.dataset.load_data", lambda source, **_: opened.append(source))
     told = json.loads(text())
     for place in (str(tmp_path), "../../pictures", "owner/name"):
-        told["data"] |= {"data": place, "damaged": "owner/damaged"}
+        told["data"] |= {"data": place, "paired_data": "owner/damaged"}
         (run / "config.json").write_text(json.dumps(told))
         model = load(run, device="cpu")
         with pytest.warns(UserWarning, match="which is not opened because a file says so: name it with --train-data"):

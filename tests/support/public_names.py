@@ -59,7 +59,7 @@ NAMES = [
     "Spiral",
     "StandardNormal",
     "State",
-    "Table",
+    "PiecewiseLinear",
     "TrainConfig",
     "UNet",
     "UNetConfig",

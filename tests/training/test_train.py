@@ -274,7 +274,7 @@ def test_networks_see_eight_bit_levels_unless_told_otherwise(tmp_path):
 
     batch = Batches(load_data("digits"), GaussianBlur(), 4, 0).at(0, torch.device("cpu"))
     for eight_bit in (True, False):
-        restoration_loss(Watching(), GaussianBlur(), batch, tiny.config(tmp_path, eight_bit=eight_bit))
+        restoration_loss(Watching(), GaussianBlur(), batch, tiny.config(tmp_path, quantize_inputs=eight_bit))
     assert torch.equal((seen[0] * 255).round() / 255, seen[0])
     assert not torch.equal((seen[1] * 255).round() / 255, seen[1])
 

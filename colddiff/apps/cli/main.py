@@ -22,6 +22,7 @@ from ...utils.text import escape_control
 from .command import Command, verbosity
 from .command_table import COMMANDS
 from .errors import all_parsers, explained
+from .help_text import PlainHelp
 from .index import read
 from .log_lines import logged
 from .names import check_names
@@ -86,6 +87,9 @@ def leave(code: int) -> NoReturn:
 
 class Parser(ArgumentParser):
     """A parser whose errors are one line that says what to do."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(formatter_class=PlainHelp, **options)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         raise SystemExit(_say(explained(self, _flat(message)), 2))

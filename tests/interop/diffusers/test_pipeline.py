@@ -113,7 +113,7 @@ def test_trap_one_the_modules_that_are_named_have_the_base_classes(exported: Pat
     index = json.loads((exported / "model_index.json").read_text())
     assert {tuple(part) for name, part in index.items() if name[0] != "_"} == ours.MADE_OF
     ColdPipeline.from_pretrained(exported)
-    monkeypatch.delattr(diffusers_scheduler, "SchedulerMixin")
+    monkeypatch.delattr("colddiff.interop.diffusers.scheduler.SchedulerMixin")
     with pytest.raises(ValueError, match="cannot be loaded"):
         ColdPipeline.from_pretrained(exported)
 

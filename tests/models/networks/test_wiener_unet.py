@@ -93,7 +93,7 @@ def test_input_noise_is_added_to_what_the_network_sees_and_to_nothing_else(tmp_p
             seen.append(x)
             return x
 
-    told = config(tmp_path, degradation=BLUR, eight_bit=False, input_noise=0.1)
+    told = config(tmp_path, degradation=BLUR, quantize_inputs=False, input_noise=0.1)
     plain = Batches(DATA, BLUR, 8, seed=0).at(0, torch.device("cpu"))
     noisy = Batches(DATA, BLUR, 8, seed=0, noise=0.1).at(0, torch.device("cpu"))
     assert torch.equal(plain.x0, noisy.x0) and torch.equal(plain.t, noisy.t) and plain.noise is None

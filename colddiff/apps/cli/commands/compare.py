@@ -26,7 +26,7 @@ def add_arguments(p: ArgumentParser) -> None:
     p.add_argument("--steps", type=str | None, default=None, help="numbers of restorer calls; what suits the task")
     p.add_argument("--degradation", type=str | dict | None, default=None, help="what damages; a blur if left out")
     p.add_argument("--images", type=int, default=500, help="of the test split, or to generate")
-    p.add_argument("--unet-size", type=choices("size"), default="5M", help="of the network, in parameters")
+    p.add_argument("--unet-size", type=choices("unet_size"), default="5M", help="of the network, in parameters")
     image_size(p, "side to which pictures are resized and cropped; their own size if left out")
     p.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda")
 

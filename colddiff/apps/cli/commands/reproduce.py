@@ -26,7 +26,7 @@ def add_arguments(p: ArgumentParser) -> None:
         help="whose published numbers stand beside: mnist, cifar10, celeba, afhq; told by the colours if left out",
     )  # fmt: skip
     p.add_argument("--images", type=int | None, default=None, help="of the test split, or to generate; all, or 1,000")
-    p.add_argument("--unet-size", type=choices("size"), default="5M", help="of the network, in parameters")
+    p.add_argument("--unet-size", type=choices("unet_size"), default="5M", help="of the network, in parameters")
     p.add_argument(
         "--features", type=typing.Literal["auto", "inception", "ensemble"], default="auto",
         help="what FID and KID see: Inception if it can be had, or three networks trained on the data",

@@ -16,13 +16,16 @@ if TYPE_CHECKING:
 
 # Titles of `train --help` and the fields of TrainConfig below them; `data` is the command's positional argument.
 GROUPS = {
-    "data": ("split damaged others image_size fit colour background max_unreadable stream workers flip shift"),
-    "degradation": "degradation condition calibrate quantize_inputs input_noise prior blind",
-    "network": "size restorer predict precision compile device",
+    "data": (
+        "split paired_data target_data image_size resize_mode colour background max_unreadable stream workers "
+        "flip max_shift"
+    ),
+    "degradation": "degradation condition calibrate quantize_inputs input_noise prior estimate_time",
+    "network": "unet_size restorer predict precision compile device",
     "objective": "loss rollout",
-    "optimizer": "batch_size accumulate lr warmup_steps decay clip ema_decay seed",
+    "optimizer": "batch_size grad_accumulation lr warmup_steps cosine_decay grad_clip ema_decay seed",
     "schedule": "steps minutes validate_every sample_every log_every",
-    "checkpoints": "out checkpoint_every keep tensorboard",
+    "checkpoints": "out checkpoint_every keep_checkpoints tensorboard",
 }
 TYPES: dict[str, Any] = {
     "int": int, "float": float, "str": str, "bool": bool, "name": str | dict, "numbers": tuple[float, ...],
