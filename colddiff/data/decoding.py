@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from torch import Tensor
-from tqdm import tqdm
 
+from ..utils.progress import Progress
 from .framing import Framing, Raw, width_height
 from .image_io import UNREADABLE, reason, without_warnings
 
@@ -53,7 +53,7 @@ def read_all(
     """
     read: list[Frames] = []
     bad: list[str] = []
-    bar = tqdm(entries, f"reading {Path(where).name}", number, unit=" images", leave=False, disable=None, delay=1)
+    bar = Progress(entries, f"reading {Path(where).name}", number, unit="images", delay=1)
     with without_warnings():
         for got in _ahead(lambda entry: _frames(entry, framing), bar):
             if isinstance(got, str):

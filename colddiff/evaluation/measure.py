@@ -8,7 +8,6 @@ from functools import reduce
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from ..data.dataset import ImageData
 from ..degradations.base import Degradation
@@ -18,7 +17,8 @@ from ..samplers.algorithms import SAMPLERS
 from ..samplers.sample import restorer_calls, sample, supports
 from ..samplers.time_grid import default_grid, steps_within
 from ..samplers.unknown_params import restore
-from ..utils.distributed import is_first, map_over_processes, rank_and_world
+from ..utils.distributed import map_over_processes, rank_and_world
+from ..utils.progress import Progress
 from ..utils.rng import generator_for
 from . import metrics
 from .features import Perception, features_of
@@ -62,8 +62,7 @@ def measure(
 
     Split over torchrun's processes, batch by batch: each gets all.
     """
-    quiet = None if progress and is_first() else True
-    with tqdm(total=images * len(compared), desc="evaluating", unit=" images", disable=quiet, leave=False) as bar:
+    with Progress[None]((), "evaluating", images * len(compared), unit="images", show=progress) as bar:
 
         def batch(k: int) -> tuple[list[Tensor], list[CaseResult]]:
             """The features of a batch, and what each cell did to it."""

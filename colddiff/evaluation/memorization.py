@@ -11,13 +11,13 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from tqdm import tqdm
 
 from ..data.dataset import ImageData
 from ..models.run import Run
 from ..samplers.base import Sampler
-from ..utils.distributed import is_first, map_over_processes, rank_and_world
+from ..utils.distributed import map_over_processes, rank_and_world
 from ..utils.numerics import exact_matmul
+from ..utils.progress import Progress
 from ..utils.rng import generator_for
 from .features import FEWEST, Perception, features_of, fid, kid, with_error
 
@@ -117,8 +117,7 @@ def generated(
     if not len(seeds):
         raise ValueError("expected at least one image, got 0")
     size = run.chunk
-    quiet = None if progress and is_first() else True
-    with tqdm(total=len(seeds), desc=name, unit=" images", leave=False, disable=quiet) as bar:
+    with Progress[None]((), name, len(seeds), unit="images", show=progress) as bar:
 
         def chunk(k: int) -> Tensor:
             images = run.sample(seeds[k * size : (k + 1) * size], steps=steps, sampler=sampler).cpu()

@@ -7,11 +7,11 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from ..data.dataset import ImageData
 from ..data.splits import held_out
 from ..utils.numerics import exact_matmul
+from ..utils.progress import Progress
 
 STEPS = 300
 BATCH = 32  # images, each in four turns
@@ -78,7 +78,7 @@ def train_classifier(
         net = RotationClassifier(training.images.shape[1]).to(device)
     optimizer = torch.optim.AdamW(net.parameters())
     draw = torch.Generator().manual_seed(seed)
-    bar = tqdm(range(STEPS), desc="training the feature classifier", leave=False, disable=None if progress else True)
+    bar = Progress(range(STEPS), "training the feature classifier", unit="step", show=progress)
     for step in bar:
         for group in optimizer.param_groups:
             group["lr"] = LR * min(1, (step + 1) / 30) * (1 + math.cos(math.pi * step / STEPS)) / 2

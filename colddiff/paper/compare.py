@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from ..data.dataset import ImageData, load_data
 from ..degradations.base import Degradation
@@ -40,6 +38,7 @@ from ..training.train import complete, trained
 from ..utils.config import suggestion
 from ..utils.distributed import pick_device
 from ..utils.files import read_json
+from ..utils.progress import Progress, event
 from ..utils.rng import generator_for
 from ..utils.statistics import MethodRow, SeedStats
 from . import operators
@@ -272,7 +271,7 @@ def _trained(configs: dict[tuple[str, int], TrainConfig], data: ImageData, progr
     held_out = held_out_for(config, data.framing)
     for k, ((training, _), config) in enumerate(configs.items(), 1):
         if progress and not complete(config):
-            tqdm.write(f"training {k} of {len(configs)}: {Path(config.out).name}", file=sys.stderr)
+            event(f"training {k} of {len(configs)}: {Path(config.out).name}")
         steps.setdefault(training, []).append(trained(config, data, held_out, progress=progress).config["step"])
     return steps
 
@@ -300,7 +299,7 @@ def _measured(
     rows = [MethodRow(label, 0, 0.0, {name: SeedStats((value,)) for name, value in found.items()})]
     shown = {"clean": ("clean", on.clean), label: (label, images)}
     total = len(methods) * len(seeds)
-    bar = tqdm(total=total, desc="measuring", unit=" runs", leave=False, disable=None if progress else True)
+    bar = Progress[None]((), "measuring", total, unit="runs", show=progress)
     for name, method in methods.items():
         cells: dict[int, list[tuple[float, dict[str, float]]]] = {}
         for seed in seeds:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from .. import viz
 from ..data.dataset import ImageData, load_data
@@ -27,6 +25,7 @@ from ..models.run import Run
 from ..training.config import Size, TrainConfig
 from ..training.train import complete, trained
 from ..utils.files import check_target, write_text
+from ..utils.progress import event
 from .presets import PRESETS, Preset
 from .published import RESTORATION, Numbers
 
@@ -183,7 +182,7 @@ def reproduce(
     columns, budgets = [], dict[str, str]()
     for input, config in runs_for(table, base):
         if progress and not complete(config):
-            tqdm.write(f"training for {input}: {config.out}", file=sys.stderr)
+            event(f"training for {input}: {config.out}")
         run = trained(config, progress=progress)
         budgets[input] = f"{run.config['training']['minutes']} minutes, {run.config['step']} steps"
         sense = sense or feature_sense(features, run, training, out, progress)

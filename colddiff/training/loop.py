@@ -21,6 +21,7 @@ from ..samplers.sample import named_sampler
 from ..samplers.time_grid import time_grid
 from ..samplers.unknown_params import default_sampler, restore
 from ..utils.distributed import AGREE_EVERY, all_reduce, is_first, rank_and_world, warn_main
+from ..utils.progress import Progress
 from ..utils.rng import generator_for, seed_for
 from ..utils.signals import Interrupted, Stopped
 from .batches import Batches
@@ -72,7 +73,7 @@ class Loop:
     checks: Batches
     guard: NonFiniteGuard
     log: Log | None
-    bar: Any
+    bar: Progress[Any]
     fast: CompiledModel | None
     beside: dict[str, Any]
     publish: Callable[[], None]
@@ -178,7 +179,8 @@ class Loop:
         told |= ({"skipped": now.skipped} if now.skipped else {}) | ({"waited": now.waited} if self.streamed else {})
         with saving(self.run_dir):
             self.log.write(step=now.step, **told)
-        self.bar.set_postfix_str(words(told))
+        skipped = f", {now.skipped} steps skipped" if now.skipped else ""
+        self.bar.say(words(told), f"loss {loss:.4f}, {told['images_per_second']:,.0f} images/s{skipped}")
 
     def validate(self) -> None:
         """The loss on held-out images; bf16 and compiled networks are looked at on the way."""

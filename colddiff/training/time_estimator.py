@@ -10,10 +10,10 @@ from dataclasses import replace
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from tqdm import tqdm
 
 from ..models.time_estimator import TimeEstimator, features, targets
 from ..utils.numerics import exact_matmul
+from ..utils.progress import Progress
 from ..utils.rng import generator_for, seed_for
 from .batches import Batch, Batches
 from .config import TrainConfig
@@ -88,9 +88,7 @@ def fit_estimator(
     """
     batches = replace(batches, size=AT_ONCE, rollout=False, noise=0.0)
     seen, times = [], []
-    bar = tqdm(
-        range(0, count, AT_ONCE), desc="time estimator", unit="batch", disable=None if progress else True, leave=False
-    )
+    bar = Progress(range(0, count, AT_ONCE), "time estimator", unit="batches", show=progress)
     for position in bar:
         if stopped():
             return None

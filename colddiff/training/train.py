@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from torch import nn
-from tqdm import tqdm
 
 from ..data.dataset import ImageData
 from ..data.streaming.dataset import StreamedData
@@ -29,6 +28,7 @@ from ..models.time_estimator import FILE as TIME_ESTIMATOR
 from ..utils.distributed import all_reduce, is_first, join, on_main_process, rank_and_world
 from ..utils.files import LARGEST_JSON, locked, read_json, size_in_words
 from ..utils.numerics import cpu_threads
+from ..utils.progress import LOGGER, Progress, event
 from ..utils.rng import seed_for
 from ..utils.safetensors_io import check_types
 from ..utils.signals import Interrupted, Stopped, interruptible
@@ -155,6 +155,8 @@ def _prepared(
     measured, asked = in_memory(data), config.to_config()
     if config.calibrate is not None:
         config = replace(config, degradation=calibrate(config.degradation, measured, config.calibrate))
+    if rank == 0:
+        LOGGER.debug("fitting what generation starts from and the classical restorer, to %d images", len(measured))
     prior, baseline = prior_for(config, measured), baseline_for(config.degradation, measured)
     spec = restorer_for(config, measured) if net is None else None
     net = _network(spec, net, measured, config.seed).to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
@@ -171,6 +173,9 @@ def _prepared(
     )  # fmt: skip
 
     now, threads, count = _standing(config, start, net, ema, bare, batches, device)
+    if start is not None:
+        event(f"resuming from step {now.step:,} of {now.steps:,}: {str(start)!r}")
+    event(f"training in {now.precision} on {device}")
     described = _run_config(config, spec, data) | {"training": asked | {"total_steps": now.steps}}
     if len(json.dumps(described)) > LARGEST_JSON / 2:
         raise ValueError(f"the settings are more than {size_in_words(LARGEST_JSON / 2)} as JSON: give shorter tables")
@@ -185,13 +190,15 @@ def _prepared(
     model, optimizer = accelerator.prepare(fast or net, bare)
     done = now.step * config.grad_accumulation * config.batch_size
     positions = itertools.count(done + rank * batches.size, config.batch_size)
-    streamed, quiet = isinstance(data, StreamedData), None if progress and rank == 0 else True
+    streamed = isinstance(data, StreamedData)
     loop = Loop(
         config, now, accelerator, net, ema, model, optimizer, bare,
         PrefetchLoader(batches, positions, device, workers=config.workers if streamed else 0, waited=now.waited),
         checks, NonFiniteGuard(net, device, now.skipped, now.in_a_row),
         Log(run_dir / "log.jsonl", after=now.step, tensorboard=config.tensorboard) if rank == 0 else None,
-        tqdm(total=now.steps, initial=now.step, desc=run_dir.name, unit="step", disable=quiet),
+        Progress(
+            (), "train", now.steps, initial=now.step, title=run_dir.name, unit="step", show=progress, leave=True
+        ),
         fast,
         {
             "environment": environment(device, processes, threads), "data": told_of_data(data), "training": asked,
@@ -219,6 +226,7 @@ def _estimate(
 
     def work(signalled: Callable[[], int]) -> None:
         if count and not (run_dir / TIME_ESTIMATOR).exists():
+            event(f"fitting the time estimator to {count:,} images")
             found = fit_estimator(seen, checks, count, device, progress=progress, stopped=lambda: bool(signalled()))
             if found is not None:
                 with saving(run_dir):
@@ -247,7 +255,9 @@ def _standing(
         if not steps:
             seconds = 60 * (config.minutes or DEFAULT_MINUTES)
             spared, most = images_within(seconds, config, batches, device) if config.estimate_time else (0.0, None)
+            event("timing a few steps for the time budget")
             steps, threads = steps_in((seconds - spared) / 60, _trial(net, batches, config, precision, device), device)
+            event(f"{steps:,} steps fit into {seconds / 60:g} minutes")
         now = TrainState(all_reduce(steps, min), precision)
     # As if there is to be one: whoever goes on may decide otherwise.
     return now, threads, worth_fitting(replace(config, estimate_time=True), now.steps, batches.data.shape, most)

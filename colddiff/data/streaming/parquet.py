@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from ...utils.huggingface import HUB_NAME, line_of, silenced
+from ...utils.progress import Progress
 from ..huggingface import datasets_package
 from ..splits import entry_name, row_names
 from .shards import CACHE_BYTES, WINDOW, HeldOutIndex, LRUCache, with_retries
@@ -98,7 +98,7 @@ def index_tables(files: Sequence[str | Path], root: Path | None, where: str) -> 
     """
     with ThreadPoolExecutor(FOOTERS) as pool:
         told = pool.map(footer_of, files)
-        bar = tqdm(told, f"indexing {Path(where).name}", len(files), unit=" shards", leave=False, disable=None, delay=1)
+        bar = Progress(told, f"indexing {Path(where).name}", len(files), unit="shards", delay=1)
         tables = Tables(where, files, [*bar])
     aside = HeldOutIndex()
     for name in _names(tables, root):

@@ -13,9 +13,9 @@ from pathlib import Path, PurePosixPath
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from ...utils.files import size_in_words
+from ...utils.progress import Progress
 from ...utils.text import escape_control
 from ..image_io import IMAGE_SUFFIXES
 from ..splits import SPLITS, entry_name
@@ -116,7 +116,7 @@ def index_tars(files: list[Path], root: Path, where: str) -> tuple[Tars, Tensor]
         ValueError: a file is torn, no tar, or has a sample with several pictures or one of absurd size.
     """
     first, offsets, lengths, aside = array("q", [0]), array("q"), array("q"), HeldOutIndex()
-    for file in tqdm(files, f"indexing {Path(where).name}", unit=" shards", leave=False, disable=None, delay=1):
+    for file in Progress(files, f"indexing {Path(where).name}", unit="shards", delay=1):
         name = entry_name(file, root)
         for key, picture in _samples(file):
             offsets.append(picture.offset_data)
