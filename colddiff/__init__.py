@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from .degradations import WideningBlur as WideningBlur
     from .degradations import from_callable as from_callable
     from .degradations import from_kornia as from_kornia
+    from .degradations import schedules as schedules
     from .degradations.blur_schedules import AccumulatingSigma as AccumulatingSigma
     from .degradations.blur_schedules import ConstantSigma as ConstantSigma
     from .degradations.blur_schedules import DecreasingSigma as DecreasingSigma
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
     from .models.run import Run as Run
     from .models.serialization import load as load
     from .paper import presets as presets
+    from .samplers import priors as priors
     from .samplers.algorithms import SAMPLERS as SAMPLERS
     from .samplers.algorithms import estimated as estimated
     from .samplers.algorithms import heun as heun
@@ -145,8 +147,14 @@ _NAMES = {
 _LAZY = {name: module for module, names in _NAMES.items() for name in names.split()}
 __all__ = ["degradation", *_LAZY]
 _MODULES = {
-    "metrics": "evaluation.metrics", "paper": "paper", "presets": "paper.presets", "testing": "testing", "viz": "viz",
-}  # fmt: skip
+    "metrics": "evaluation.metrics",
+    "paper": "paper",
+    "presets": "paper.presets",
+    "priors": "samplers.priors",
+    "schedules": "degradations.schedules",
+    "testing": "testing",
+    "viz": "viz",
+}
 
 
 def degradation(name: str, **fields: Any) -> "Degradation":
