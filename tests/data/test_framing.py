@@ -302,8 +302,8 @@ def test_what_cannot_be_images_is_refused_in_one_sentence(images, error, match):
     ("fields", "match"),
     [
         ({"size": 0}, "image size must be >= 1 pixel, got 0"),
-        ({"fit": "tiles"}, "fit='tiles' cuts squares of one size"),
-        ({"fit": "stretch"}, "must be one of 'resize', 'crop', 'tiles', got 'stretch'"),
+        ({"resize_mode": "tiles"}, "fit='tiles' cuts squares of one size"),
+        ({"resize_mode": "stretch"}, "must be one of 'resize', 'crop', 'tiles', got 'stretch'"),
         ({"colour": "sepia"}, "must be one of 'auto', 'grey', 'rgb'"),
         ({"background": (0.5, 0.5)}, "one number or three"),
         ({"background": (255.0,)}, r"in \[0, 1\]"),

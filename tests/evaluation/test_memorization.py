@@ -123,7 +123,7 @@ def test_the_text_says_which_copies_would_go_unseen():
 
 def test_a_run_is_searched_as_it_was_trained():
     run = replace(tiny.run_of(tiny.NET.build(), GaussianNoise()), prior=StandardNormal())
-    run.config["training"] = {"flip": True, "shift": 1}
+    run.config["training"] = {"flip": True, "max_shift": 1}
     values = check_generation(run, 2, TRAIN, TEST, Perception("not measured"), progress=False).values
     assert values["mirrored"] and values["moved"] == 1
 

@@ -64,10 +64,10 @@ def test_other_images_and_those_of_the_training_are_not_stored_unless_somebody_s
 
 def test_other_damage_of_the_same_images_is_not_that_of_the_run(folder):
     run = load(folder, device="cpu")
-    pairs = replace(run, config=run.config | {"data": run.config["data"] | {"damaged": "scans"}})
+    pairs = replace(run, config=run.config | {"data": run.config["data"] | {"paired_data": "scans"}})
     report = measured(run)
     assert "measured on other images, and trained on scans" in store(pairs, report)
-    again = replace(report, protocol=report.protocol | {"damaged": str(Path("scans").resolve())})
+    again = replace(report, protocol=report.protocol | {"paired_data": str(Path("scans").resolve())})
     assert store(pairs, again).startswith("stored")
 
 

@@ -38,7 +38,7 @@ MEAN = {"mean", "low", "high"}
 def report_of(degradation, net=None, n=12, **options):
     torch.manual_seed(0)
     run = tiny.run_of(net or tiny.NET.build(), degradation)
-    options = {"starts": (0.5, 1.0), "steps": (3,), "images": n, "progress": False} | options
+    options = {"start_times": (0.5, 1.0), "steps": (3,), "num_images": n, "progress": False} | options
     return evaluate(run, DATA, **options)
 
 
@@ -144,10 +144,10 @@ def test_starts_and_steps_snap_to_levels():
 
 @pytest.mark.parametrize(
     ("options", "told"),
-    [({"generated": -3}, r"to generate \(--num-generated\) must be >= 0, got -3"),
-     ({"starts": (0.0,)}, r"start must be in \(0, 1\], got 0"), ({"starts": (2.0,)}, "start must be in"),
+    [({"num_generated": -3}, r"to generate \(--num-generated\) must be >= 0, got -3"),
+     ({"start_times": (0.0,)}, r"start must be in \(0, 1\], got 0"), ({"start_times": (2.0,)}, "start must be in"),
      ({"steps": (0,)}, "steps must be a whole number"), ({"n": 0}, r"at least one image \(--images\), got 0$"),
-     ({"n": -3}, r"at least one image \(--images\), got -3$"), ({"starts": ()}, "at least one start"),
+     ({"n": -3}, r"at least one image \(--images\), got -3$"), ({"start_times": ()}, "at least one start"),
      ({"steps": ()}, "at least one number of steps")],
 )  # fmt: skip
 def test_what_cannot_be_measured_is_refused(options, told):
@@ -258,7 +258,7 @@ def test_pairs_are_damaged_as_their_other_half_says():
 
 def test_generated_images_are_compared_with_training_images(tmp_path):
     run = replace(tiny.run_of(tiny.NET.build(), GaussianNoise()), prior=StandardNormal())
-    options = {"starts": (1.0,), "steps": (2,), "images": 8, "progress": False}
+    options = {"start_times": (1.0,), "steps": (2,), "num_images": 8, "progress": False}
     report = evaluate(run, DATA, num_generated=3, train_data=load_data("digits"), **options)
     value = json.loads(report.to_json())["generation"]
     assert value["images"] == 3 and value["verdict"] == report.generation.verdict

@@ -113,7 +113,7 @@ def album(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         made = tiny.config(tmp_path / "secret" / "runs" / "mine", steps=1, data=str(folder), degradation=Desaturate())
-        run = train(replace(made, restorer=None, size="0.3M", prior=Empirical()), progress=False)
+        run = train(replace(made, restorer=None, unet_size="0.3M", prior=Empirical()), progress=False)
         data = cd.load_data(folder, split="test")
         report = evaluate(run, data, start_times=(1.0,), steps=(1,), num_images=2, progress=False)
         report.recommended.save(run.path)

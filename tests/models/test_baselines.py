@@ -257,7 +257,7 @@ def test_few_of_many_images_are_enough_and_batches_do_not_matter(monkeypatch, im
     assert 0 < rmse(few, whole["mean"]) < 0.02
 
 
-OPTIONS = {"starts": (0.5, 1.0), "steps": (2,), "images": 40, "progress": False}
+OPTIONS = {"start_times": (0.5, 1.0), "steps": (2,), "num_images": 40, "progress": False}
 
 
 def test_what_was_fitted_at_training_time_is_loaded(folder) -> None:

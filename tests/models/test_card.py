@@ -69,7 +69,7 @@ def test_a_table_of_other_weights_is_not_shown(hub, run):
 
 
 def test_what_eval_has_measured_comes_before_what_the_training_did(hub, run):
-    digits, options = cd.load_data("digits", split="test"), {"steps": (2,), "images": 3, "progress": False}
+    digits, options = cd.load_data("digits", split="test"), {"steps": (2,), "num_images": 3, "progress": False}
     evaluate(run, digits, start_times=(0.75,), **options).save(run.path / "report")
     cd.push(run, NAME)
     assert json.loads(hub.files(NAME)["report.json"])["n_images"] == 3

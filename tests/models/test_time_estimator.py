@@ -50,7 +50,7 @@ def fitted():
 def test_it_tells_how_blurred_held_out_digits_are(fitted):
     assert float(fitted.error) < 0.04 and 0.85 < float(fitted.coverage) <= 1 and fitted.usable
     x = load_data("digits", split="test")[:64]
-    told = [fitted.severity((BLUR(x, t) * 255).round() / 255) for t in (0.2, 0.5, 0.8)]
+    told = [fitted.estimate((BLUR(x, t) * 255).round() / 255) for t in (0.2, 0.5, 0.8)]
     for t, severity in zip((0.2, 0.5, 0.8), told, strict=True):
         assert float((severity.t - t).abs().mean()) < 0.05
         assert bool(((severity.low <= severity.t) & (severity.t <= severity.high)).all())
@@ -59,7 +59,7 @@ def test_it_tells_how_blurred_held_out_digits_are(fitted):
 def test_what_it_says_of_itself_is_what_is_found_on_held_out_pictures(fitted):
     x, errors = load_data("digits", split="test")[:], []
     for t in (0.1, 0.3, 0.5, 0.7, 0.9):
-        errors.append((fitted.severity((BLUR(x, t) * 255).round() / 255).t - t).abs().mean())
+        errors.append((fitted.estimate((BLUR(x, t) * 255).round() / 255).t - t).abs().mean())
     assert float(fitted.error) == pytest.approx(float(torch.stack(errors).mean()), rel=0.5)
 
 
@@ -96,13 +96,13 @@ def test_what_is_seen_of_a_large_picture_is_the_mean_of_its_parts():
 
 def test_a_picture_is_told_alone_as_among_others(fitted):
     x = (BLUR(load_data("digits", split="test")[:6], 0.5) * 255).round() / 255
-    together = fitted.severity(x).t
-    assert torch.allclose(together, torch.cat([fitted.severity(each[None]).t for each in x]), atol=1e-4)
+    together = fitted.estimate(x).t
+    assert torch.allclose(together, torch.cat([fitted.estimate(each[None]).t for each in x]), atol=1e-4)
 
 
 def test_what_lies_outside_of_the_range_is_what_a_file_would_hold(fitted):
     x = 3 * torch.rand(2, 1, 8, 8) - 1
-    assert torch.equal(fitted.severity(x).t, fitted.severity(x.clamp(0, 1)).t)
+    assert torch.equal(fitted.estimate(x).t, fitted.estimate(x.clamp(0, 1)).t)
 
 
 def test_targets_are_read_back_as_the_times_that_they_were_made_of():
@@ -139,7 +139,7 @@ def test_a_file_that_is_none_goes_unused_with_a_warning(spoil, trained):
         if spoil == "missing":
             del tensors["scale"]
         save_file(tensors, file)
-    with pytest.warns(UserWarning, match=r"severity\.safetensors' .*: restores begin at t = 1 where nobody says"):
+    with pytest.warns(UserWarning, match=r"time_estimator\.safetensors' .*: restores begin at t = 1 where nobody says"):
         run = load(trained, device="cpu")
     assert run.estimator is None and run.default_start(torch.rand(1, 1, 8, 8)) == 1.0
 
@@ -215,7 +215,7 @@ def test_nothing_is_estimated_where_it_is_known(given, tmp_path):
 
 
 def test_a_picture_that_hardly_tells_is_said_to(tmp_path, monkeypatch):
-    monkeypatch.setattr(Sees, "severity", lambda self, x: TimeEstimate(*(torch.tensor([v]) for v in (0.5, 0.1, 0.9))))
+    monkeypatch.setattr(Sees, "estimate", lambda self, x: TimeEstimate(*(torch.tensor([v]) for v in (0.5, 0.1, 0.9))))
     lines = []
     restore_files(
         blind(), files(tmp_path / "in", 0.2), tmp_path / "o", RestoreOptions(Framing(colour="grey")), lines.append
@@ -359,7 +359,7 @@ def test_what_was_told_of_a_picture_stands_beside_its_distances(tmp_path):
     job = RestoreOptions(Framing(colour="grey"), reference=tmp_path / "in")
     restore_files(framed(), files, tmp_path / "out", job)
     rows = json.loads((tmp_path / "out" / "metrics.json").read_text())["pictures"]
-    assert [row.get("severity") for row in rows] == [{"t": 0.4, "low": 0.39, "high": 0.41}, None]
+    assert [row.get("time") for row in rows] == [{"t": 0.4, "low": 0.39, "high": 0.41}, None]
 
 
 @pytest.mark.parametrize("error, coverage", [(-0.1, 0.9), (0.01, 1.1), (0.01, -0.1), (3e38, 2.0)])
@@ -384,7 +384,7 @@ def test_one_that_lies_beside_a_run_of_pairs_goes_unused(tmp_path):
     for name in ("clean", "damaged"):
         for i in range(12):
             flat_picture(tmp_path / name, i / 12).rename(tmp_path / name / f"{i}.png")
-    pairs = {"data": str(tmp_path / "clean"), "damaged": str(tmp_path / "damaged"), "degradation": Interpolate()}
+    pairs = {"data": str(tmp_path / "clean"), "paired_data": str(tmp_path / "damaged"), "degradation": Interpolate()}
     run = train(tiny.config(tmp_path / "run", steps=1, **pairs), progress=False)
     TimeEstimator(1).save(run.path)
     assert load(run.path, device="cpu").estimator is None

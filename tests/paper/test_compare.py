@@ -87,7 +87,7 @@ def test_a_cell_is_what_its_definition_says(restored) -> None:
     )
     x = state.x.clamp(0, 1)
     assert found.rows[5].values["rmse"].seeds[1] == pytest.approx(float((x - x0).square().mean().sqrt()), 1e-5)
-    net = module.judges(load_data("digits", split="train", size=8), out, torch.device("cpu"), progress=False)
+    net = module.trained_ensemble(load_data("digits", split="train", size=8), out, torch.device("cpu"), progress=False)
     kid = together(net.kids(features_of(net, x0), features_of(net, x))).mean
     assert found.rows[5].values["kid"].seeds[1] == pytest.approx(kid, rel=1e-3, abs=1e-5)
 
@@ -131,7 +131,7 @@ def test_every_method_is_a_training_that_is_allowed(methods, tmp_path) -> None:
             isinstance(config.degradation, GaussianNoise | methods_module.BlurNoise)
             or method.degradation(BLUR, 8).prior
         )
-        assert config.eight_bit != bool(hot)
+        assert config.quantize_inputs != bool(hot)
     shared = [m.training for m in methods.values()]
     for name, method in methods.items():  # what shares a folder is the same training
         first = list(methods.values())[shared.index(method.training)]

@@ -15,7 +15,7 @@ from colddiff.training.setup import restorer_for
 @pytest.mark.parametrize("name", presets.PRESETS)
 def test_every_preset_is_a_training(name, tmp_path) -> None:
     one = replace(presets.preset(name), channels=1)
-    others = {"others": "digits"} if one.degradation.required_params else {}
+    others = {"target_data": "digits"} if one.degradation.required_params else {}
     config = one.config("digits", str(tmp_path), **others)
     assert isinstance(config, TrainConfig) and config.degradation == one.degradation and config.loss == "l1"
     shape = restorer_for(config, cd.load_data("digits", split="test"))

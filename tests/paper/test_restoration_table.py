@@ -116,10 +116,10 @@ def test_a_run_from_before_a_setting_existed_had_its_default(tmp_path) -> None:
     trained(config, progress=False)
     file = tmp_path / "run" / "config.json"
     told = json.loads(file.read_text())
-    del told["training"]["decay"], told["training"]["input_noise"]
+    del told["training"]["cosine_decay"], told["training"]["input_noise"]
     file.write_text(json.dumps(told))
     assert complete(config)
-    with pytest.raises(ValueError, match="decay was True, now False"):
+    with pytest.raises(ValueError, match="cosine_decay was True, now False"):
         complete(replace(config, cosine_decay=False))
 
 

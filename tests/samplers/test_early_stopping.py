@@ -65,7 +65,7 @@ def test_digits_that_settled_are_those_of_the_whole_walk_to_within_a_level():
 
 
 def test_restores_settle_where_nobody_chose_and_else_take_every_step():
-    for how, calls in (({}, 2), ({"steps": 10}, 10), ({"start": 0.5}, 20), ({"settle": False}, 10)):
+    for how, calls in (({}, 2), ({"steps": 10}, 10), ({"start": 0.5}, 20), ({"early_stop": False}, 10)):
         net = tiny.Counting(pace=0.0)
         blind(net).restore(grey(0.5), **how)
         assert len(net.asked) == calls, how

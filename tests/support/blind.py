@@ -28,12 +28,12 @@ class Sees(TimeEstimator):
         self.error.fill_(error)
         self.spread = spread
 
-    def severity(self, x):
+    def estimate(self, x):
         t = x.mean(dim=(1, 2, 3)).double().cpu()
         return TimeEstimate(t, t - self.spread, t + self.spread)
 
-    def severity_of_parts(self, x, size):
-        return self.severity(x)
+    def estimate_in_parts(self, x, size):
+        return self.estimate(x)
 
 
 def grey(*values):

@@ -23,7 +23,14 @@ load_data("digits")
 def changes() -> dict[str, object]:
     """A training with all that draws: it takes a second, most of which it spends on checkpoints."""
     restorer = tiny.NET.from_config(tiny.NET.to_config() | {"dropout": 0.3})
-    return {"steps": 6, "accumulate": 2, "flip": True, "restorer": restorer, "checkpoint_every": 1, "validate_every": 3}
+    return {
+        "steps": 6,
+        "grad_accumulation": 2,
+        "flip": True,
+        "restorer": restorer,
+        "checkpoint_every": 1,
+        "validate_every": 3,
+    }
 
 
 def train_on(out: Path, dies_at: int | None = None) -> None:

@@ -22,7 +22,9 @@ RECOMMENDED = Recommended(SETTINGS, "digits")
 
 
 def measured(run: runs.Run, images: int = 40, data=DATA, **options) -> Report:
-    return evaluate(run, data, **{"starts": (0.5, 1.0), "steps": (2,), "images": images, "progress": False} | options)
+    return evaluate(
+        run, data, **{"start_times": (0.5, 1.0), "steps": (2,), "num_images": images, "progress": False} | options
+    )
 
 
 def store(run: runs.Run, report: Report, when: str = "auto") -> str:

@@ -83,9 +83,9 @@ def test_where_every_checkpoint_is_torn_nothing_is_begun_over_the_run(whole, tmp
 
 
 def test_a_checkpoint_too_many_is_dropped_when_the_run_goes_on(tmp_path):
-    train(tiny.config(tmp_path / "run", checkpoint_every=1, keep=4), progress=False)
-    with pytest.warns(UserWarning, match="keep was 4, now 1"):
-        train(tiny.config(tmp_path / "run", checkpoint_every=1, keep=1), resume=True, progress=False)
+    train(tiny.config(tmp_path / "run", checkpoint_every=1, keep_checkpoints=4), progress=False)
+    with pytest.warns(UserWarning, match="keep_checkpoints was 4, now 1"):
+        train(tiny.config(tmp_path / "run", checkpoint_every=1, keep_checkpoints=1), resume=True, progress=False)
     assert names(tmp_path / "run") == ["step-00000006"]
 
 
@@ -120,14 +120,14 @@ def test_the_last_checkpoints_are_kept_and_the_best(tmp_path):
 
 
 def test_a_run_keeps_as_many_as_it_is_told(tmp_path):
-    train(tiny.config(tmp_path / "run", checkpoint_every=1, keep=3), progress=False)
+    train(tiny.config(tmp_path / "run", checkpoint_every=1, keep_checkpoints=3), progress=False)
     assert names(tmp_path / "run") == [f"step-{k:08d}" for k in (4, 5, 6)]
 
 
 @pytest.mark.parametrize(("keep", "spoilt"), [(1, [5, 6]), (2, [4, 5, 6])])
 def test_a_run_that_goes_on_from_before_torn_checkpoints_keeps_what_it_writes(keep, spoilt, tmp_path, monkeypatch):
     out = tmp_path / "run"
-    train(tiny.config(out, checkpoint_every=1, keep=4), progress=False)
+    train(tiny.config(out, checkpoint_every=1, keep_checkpoints=4), progress=False)
     for step in spoilt:
         flip_a_bit(out / "checkpoints" / f"step-{step:08d}" / "ema.safetensors")
     original = loop.Loop.step
@@ -138,7 +138,7 @@ def test_a_run_that_goes_on_from_before_torn_checkpoints_keeps_what_it_writes(ke
 
     monkeypatch.setattr(loop.Loop, "step", stopping)
     with pytest.warns(UserWarning), pytest.raises(Interrupted):
-        train(tiny.config(out, checkpoint_every=9, keep=keep), resume=True, progress=False)
+        train(tiny.config(out, checkpoint_every=9, keep_checkpoints=keep), resume=True, progress=False)
     assert names(out)[-1] == f"step-{spoilt[0]:08d}" and last_good(out) == checkpoints.snapshots(out)[-1]
 
 

@@ -41,7 +41,7 @@ def signal_after(monkeypatch):
 
 
 HARD = {
-    "accumulate": 2,
+    "grad_accumulation": 2,
     "steps": 8,
     "flip": True,
     "restorer": tiny.NET.from_config(tiny.NET.to_config() | {"dropout": 0.3}),

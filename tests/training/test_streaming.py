@@ -37,7 +37,8 @@ def config(shards, out, **changes):
 def test_any_number_of_workers_train_to_the_same_bits(shards, tmp_path):
     for workers in (1, 3):
         train(
-            config(shards, tmp_path / str(workers), workers=workers, flip=True, shift=1, accumulate=2), progress=False
+            config(shards, tmp_path / str(workers), workers=workers, flip=True, max_shift=1, grad_accumulation=2),
+            progress=False,
         )
     assert_same(tmp_path / "1", tmp_path / "3")
     told = json.loads((tmp_path / "1" / "config.json").read_text())
@@ -90,7 +91,7 @@ def test_the_command_trains_measures_and_tells_what_it_waited_for(shards, tmp_pa
 
 def test_pairs_cannot_be_streamed(shards, tmp_path):
     with pytest.raises(ValueError, match="streamed images bring nothing with them, interpolate needs endpoint"):
-        config(shards, tmp_path / "run", degradation=Interpolate(), damaged=str(shards))
+        config(shards, tmp_path / "run", degradation=Interpolate(), paired_data=str(shards))
 
 
 def test_a_broken_picture_among_the_shards_is_passed_over_by_all_workers_alike(shards, tmp_path):

@@ -35,9 +35,9 @@ def test_a_training_leaves_one_that_a_run_reads_back(whole):
     run = whole
     assert run.estimator is not None and run.can_estimate_time() and (run.path / FILE).stat().st_size < 160_000
     x = run.degrade(load_data("digits", split="test")[:32], 0.6)
-    assert float((run.severity(x).t - 0.6).abs().mean()) < 0.1
+    assert float((run.estimate_time(x).t - 0.6).abs().mean()) < 0.1
     again = load(run.path, device="cpu")
-    assert torch.equal(again.estimate_time(x).t, run.severity(x).t)
+    assert torch.equal(again.estimate_time(x).t, run.estimate_time(x).t)
 
 
 def test_a_training_that_was_stopped_there_goes_on_to_the_same(whole, tmp_path, monkeypatch):
@@ -63,7 +63,7 @@ def test_a_training_that_was_stopped_there_goes_on_to_the_same(whole, tmp_path, 
 def test_a_training_that_saw_too_little_goes_without(tmp_path):
     run = train(tiny.config(tmp_path / "run", steps=2), progress=False)
     assert run.estimator is None and not run.can_estimate_time() and not (run.path / FILE).exists()
-    with pytest.raises(ValueError, match="nothing that tells how damaged a picture is: train with blind"):
+    with pytest.raises(ValueError, match="nothing that tells how damaged a picture is: train with estimate_time"):
         run.estimate_time(torch.rand(1, 1, 8, 8))
 
 
@@ -72,15 +72,15 @@ def test_it_learns_from_as_much_as_the_training_is_worth(tmp_path):
     assert worth_fitting(plain, 10**6, shape) == 64_000 and worth_fitting(plain, 100, shape) == 3200
     assert worth_fitting(plain, 10**6, shape, most=5000) == 5000 and worth_fitting(plain, 10, shape) == 0
     assert FEWEST < worth_fitting(plain, 10**6, (3, 512, 512)) < 10_000, "large ones tell more, and take longer"
-    pairs = {"degradation": Interpolate(), "damaged": "b"}
-    for other in ({"blind": False}, {"condition": BLUR, "degradation": GaussianBlur()}, pairs):
+    pairs = {"degradation": Interpolate(), "paired_data": "b"}
+    for other in ({"estimate_time": False}, {"condition": BLUR, "degradation": GaussianBlur()}, pairs):
         assert worth_fitting(tiny.config(tmp_path, **other), 10**6, shape) == 0
 
 
 def test_a_budget_spares_a_tenth_at_most(tmp_path):
     spared, count = images_within(1.0, tiny.config(tmp_path), batches(), CPU)
     assert 0 < spared <= SHARE and 0 < count < 64_000
-    assert images_within(1.0, tiny.config(tmp_path, blind=False), batches(), CPU) == (0.0, 0)
+    assert images_within(1.0, tiny.config(tmp_path, estimate_time=False), batches(), CPU) == (0.0, 0)
 
 
 def test_it_costs_about_a_tenth_of_a_training_in_steps(tmp_path):
@@ -95,13 +95,13 @@ def test_it_costs_about_a_tenth_of_a_training_in_steps(tmp_path):
 @pytest.mark.parametrize("budget", [{"steps": 64}, {"steps": None, "minutes": 1 / 60}])
 def test_whoever_goes_on_says_whether_there_is_to_be_one(budget, tmp_path):
     out = tmp_path / "run"
-    assert train(tiny.config(out, blind=False, batch_size=64, **budget), progress=False).estimator is None
-    with pytest.warns(UserWarning, match="blind was False, now True"):
+    assert train(tiny.config(out, estimate_time=False, batch_size=64, **budget), progress=False).estimator is None
+    with pytest.warns(UserWarning, match="estimate_time was False, now True"):
         assert train(tiny.config(out, batch_size=64, **budget), resume=True, progress=False).can_estimate_time()
     (out / FILE).unlink()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        again = train(tiny.config(out, blind=False, batch_size=64, **budget), resume=True, progress=False)
+        again = train(tiny.config(out, estimate_time=False, batch_size=64, **budget), resume=True, progress=False)
     assert again.estimator is None and not (out / FILE).exists()
 
 
@@ -111,12 +111,13 @@ def test_several_processes_leave_what_one_does_and_stop_together(tmp_path):
     script = (
         "import os, signal, sys; sys.path.insert(0, sys.argv[1])\n"
         "from support import tiny\n"
-        "from colddiff import processes, training\n"
+        "from colddiff.training import train as training\n"
+        "from colddiff.utils import distributed\n"
         "rank = int(os.environ['RANK'])\n"
-        "processes.AGREE_EVERY = 0.0\n"
+        "distributed.AGREE_EVERY = 0.0\n"
         "if sys.argv[3] == 'stop' and rank == 1:\n"
-        "    told = processes.first_alone\n"
-        "    training.first_alone = lambda *given: signal.raise_signal(signal.SIGTERM) or told(*given)\n"
+        "    told = distributed.on_main_process\n"
+        "    training.on_main_process = lambda *given: signal.raise_signal(signal.SIGTERM) or told(*given)\n"
         "training.train(tiny.config(sys.argv[2], steps=64), resume=sys.argv[4] == 'resume', progress=False)\n"
     )
     (tmp_path / "script.py").write_text(script)

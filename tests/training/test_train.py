@@ -158,7 +158,7 @@ def test_minutes_become_steps_that_the_config_remembers(tmp_path):
 def test_the_budget_is_one_number_above_zero(tmp_path):
     with pytest.raises(ValueError, match="steps or minutes, not both"):
         tiny.config(tmp_path, minutes=1.0)
-    for name in ("steps", "batch_size", "accumulate", "image_size"):
+    for name in ("steps", "batch_size", "grad_accumulation", "image_size"):
         with pytest.raises(ValueError, match=f"{name} must be > 0, got 0"):
             tiny.config(tmp_path, **{name: 0})
 
@@ -199,7 +199,7 @@ def test_images_in_memory_are_checked_on_those_that_are_given_or_on_a_tenth():
 
 def test_pairs_in_memory_are_trained_on(tmp_path):
     clean = torch.rand(20, 1, 8, 8)
-    config = tiny.config(tmp_path / "run", data="mine", damaged="mine too", degradation=Interpolate(), steps=2)
+    config = tiny.config(tmp_path / "run", data="mine", paired_data="mine too", degradation=Interpolate(), steps=2)
     run = train(config, data=from_images(clean, 1 - clean), progress=False)
     assert run.prior is None and run.restore(clean[:1]).shape == (1, 1, 8, 8)
 

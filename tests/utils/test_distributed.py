@@ -225,7 +225,7 @@ class Two:
             0,
             threading.local(),
         )
-        monkeypatch.setattr(distributed, "place", lambda: (self.own.rank, 2))
+        monkeypatch.setattr(distributed, "rank_and_world", lambda: (self.own.rank, 2))
         monkeypatch.setattr(distributed, "_from_all", self.all_say)
         monkeypatch.setattr(distributed, "AGREE_EVERY", 0.01)
 

@@ -84,8 +84,10 @@ def _images(run: Run, place: str, count: int) -> Tensor:
     """The first images of a place, as those of a run's training were read, (count, C, H, W) uint8."""
     split, framing = run.config["data"]["split"], run.framing
     if place in EMBEDDED:
-        fields = {k: getattr(framing, k) for k in ("size", "fit", "colour", "background")}
-        images = load_data(place, split=split, **fields).images[:count]
+        images = load_data(
+            place, split=split, size=framing.size, resize_mode=framing.fit, colour=framing.colour,
+            background=framing.background,
+        ).images[:count]  # fmt: skip
     else:
         source = single(place, "all", framing).cut()
         frames, _ = read_all(islice(source.entries, count), count, framing, source.where)

@@ -374,7 +374,9 @@ def test_a_reference_that_does_not_fit_leaves_its_picture_out_and_the_others_go_
 def test_side_by_side_is_damaged_restored_and_clean(tmp_path):
     damaged, clean = picture(tmp_path / "a.png", 60), picture(tmp_path / "clean.png", 150)
     for reference, columns in ((None, [60, 195]), (clean, [60, 195, 150])):
-        restore_files(run_of(), [damaged], tmp_path / "out", job(beside=True, reference=reference, overwrite=True))
+        restore_files(
+            run_of(), [damaged], tmp_path / "out", job(side_by_side=True, reference=reference, overwrite=True)
+        )
         sheet = pixels(tmp_path / "out" / "a.png")
         assert sheet.shape == (5 + 4, len(columns) * 9 + 2, 3)
         assert [int(sheet[4, 4 + 9 * i, 0]) for i in range(len(columns))] == columns

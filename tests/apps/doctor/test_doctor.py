@@ -409,7 +409,7 @@ def test_of_large_images_there_are_few(folder):
 def test_what_data_would_bring_is_made_up(folder):
     op = Degradation.from_config("interpolate")
     run = load(folder, device="cpu")
-    training = run.config["training"] | {"damaged": "elsewhere", "restorer": {"type": "nobody's"}}
+    training = run.config["training"] | {"paired_data": "elsewhere", "restorer": {"type": "nobody's"}}
     run = replace(run, degradation=op, config=run.config | {"training": training})
     case = case_of(run)
     assert case.batch.params["endpoint"].shape == case.batch.x0.shape
