@@ -29,7 +29,7 @@ class TrainState:
         step: how many are done.
         seconds, waited: of work, and of it for images.
         validation_loss: the last one, or None.
-        skipped, in_a_row: steps that were left out, as of `Guard`.
+        skipped, in_a_row: steps that were left out, as of `NonFiniteGuard`.
         went_back: whether the weights of a checkpoint were put back.
     """
 

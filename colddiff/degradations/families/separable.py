@@ -46,7 +46,7 @@ class SeparableLinear(Degradation, ABC):
     def spectrum(self, n: int, s: Tensor) -> tuple[Tensor, Tensor]:
         """Where an axis is diagonal: the basis (2, n, n) and its eigenvalues (B, n) at severities s (B,); float64, CPU.
 
-        Written where there is one, as in `separable.spectral_basis`; a Wiener estimate follows from it.
+        Written where there is one, as in `spectral.spectral_basis`; a Wiener estimate follows from it.
         """
         raise NotImplementedError(f"{type(self).__name__} has no spectrum")
 
