@@ -1,22 +1,25 @@
 """A network as a restorer, in reduced precision and compiled where both were seen to change nothing.
 
-`precision="auto" | "fp32" | "bf16"` and `compile=True` are the same two words in `TrainConfig`, `load` and on the command line; images
-and the sampler's state stay float32. Whatever is not eager float32 is compared with it and left out, with a warning, where it differs:
+`precision="auto" | "fp32" | "bf16"` and `compile=True` are the same two words in `TrainConfig`, `load` and on the
+command line; images and the sampler's state stay float32. Whatever is not eager float32 is compared with it and left
+out, with a warning, where it differs:
 
-- `CheckedRestorer` is the R of a run: compiled, in bf16 with weights in bf16, in bf16 by autocast, in float32, whichever is the
-  first to be right. The first answer for images of a new size (compiled: a new batch) must be finite, and on two images within 2% of
-  the float32 answer (compiled float32: 0.01%). A compiled run keeps a copy of its weights, in bf16 if that is
-  its precision, and folds them into the program on a CPU; on a GPU it also replays whole steps (below).
-- `CompiledModel` is a network under training: loss and gradient of a batch at the beginning, and again after 100 steps.
-- bf16 in training: after 100 steps and at every validation the loss of the averaged network is compared with its loss in float32;
-  training goes on in float32 where bf16 raises it by more than 2%.
+- `CheckedRestorer` is the R of a run: compiled, in bf16 with weights in bf16, in bf16 by autocast, in float32,
+  whichever is the first to be right. The first answer for images of a new size (compiled: a new batch) must be
+  finite, and on two images within 2% of the float32 answer (compiled float32: 0.01%). A compiled run keeps a copy of
+  its weights, in bf16 if that is its precision, and folds them into the program on a CPU; on a GPU it also replays
+  whole steps (below).
+- `CompiledModel` is a network under training: loss and gradient of a batch at the beginning, and again after 100
+  steps.
+- bf16 in training: after 100 steps and at every validation the loss of the averaged network is compared with its loss
+  in float32; training goes on in float32 where bf16 raises it by more than 2%.
 - The first layer is always float32: a restorer of an ill-posed degradation amplifies what is rounded there.
 
-`cuda_graph.captured(sampler)` is that sampler with its step (restorer, degradations, update) recorded once as a CUDA graph: a step is
-the sampler itself on a grid of two times, which are inputs of the graph, so one recording serves every t. Its first replay is
-compared with an eager step too. It has only been run with
-stand-ins for the graph. The network is described, with what was tried beside it, in `docs/results/unet-study.md`; what everything
-costs is in `docs/results/performance.md`.
+`cuda_graph.captured(sampler)` is that sampler with its step (restorer, degradations, update) recorded once as a CUDA
+graph: a step is the sampler itself on a grid of two times, which are inputs of the graph, so one recording serves
+every t. Its first replay is compared with an eager step too. It has only been run with stand-ins for the graph. The
+network is described, with what was tried beside it, in `docs/results/unet-study.md`; what everything costs is in
+`docs/results/performance.md`.
 """
 
 from __future__ import annotations

@@ -1,20 +1,22 @@
 """A training: from settings and images to a run.
 
-`train` prepares what `loop.Loop` then does step by step. All randomness is keyed by (seed, global sample position, step), so the
-image at position p, its time, its params and its augmentation are the same however the run was cut; a checkpoint holds the step,
-weights, averaged weights, optimizer moments and counters, as safetensors and JSON, with their checksums (`checkpoints`; what may differ
-when a run goes on is in `resume`). Of several processes each has its part of every batch (`distributed`); streamed images are read
-ahead by threads (`prefetch`), which may be any number, as a batch is a function of its position. Where a loss or its gradient is not
-finite, the optimizer is told so on the device (`nan_guard`). `docs/guides/clusters.md` says what is guaranteed. A budget in minutes becomes a number of steps by timing a
-few on a copy that is thrown away (on one CPU thread too, which wins by far where another program has a core); the number is saved,
-so the learning rate and a resumed run follow it exactly. Nothing in a step waits for the device: losses are looked at every
-tenth step and read every `log_every` steps, several processes ask each other about signals every two seconds.
+`train` prepares what `loop.Loop` then does step by step. All randomness is keyed by (seed, global sample position,
+step), so the image at position p, its time, its params and its augmentation are the same however the run was cut; a
+checkpoint holds the step, weights, averaged weights, optimizer moments and counters, as safetensors and JSON, with
+their checksums (`checkpoints`; what may differ when a run goes on is in `resume`). Of several processes each has its
+part of every batch (`distributed`); streamed images are read ahead by threads (`prefetch`), which may be any number,
+as a batch is a function of its position. Where a loss or its gradient is not finite, the optimizer is told so on the
+device (`nan_guard`). `docs/guides/clusters.md` says what is guaranteed. A budget in minutes becomes a number of steps
+by timing a few on a copy that is thrown away (on one CPU thread too, which wins by far where another program has a
+core); the number is saved, so the learning rate and a resumed run follow it exactly. Nothing in a step waits for the
+device: losses are looked at every tenth step and read every `log_every` steps, several processes ask each other about
+signals every two seconds.
 
-What a network sees can be rounded to 8 bits (`quantize_inputs`), carry noise (`input_noise`), be for every other image where its own step of `improved`
-from a later time leads (`rollout`), and have a damaged picture beside it (`condition`:
-such a run walks from its prior, `Run.input_degradation` is what degraded the image). `WienerUNet` sees the best linear estimate, computed in float64
-from statistics that it takes from the training images before all else (`fit`). Params that are other images (`target_data`) meet another one
-every time.
+What a network sees can be rounded to 8 bits (`quantize_inputs`), carry noise (`input_noise`), be for every other
+image where its own step of `improved` from a later time leads (`rollout`), and have a damaged picture beside it
+(`condition`: such a run walks from its prior, `Run.input_degradation` is what degraded the image). `WienerUNet` sees
+the best linear estimate, computed in float64 from statistics that it takes from the training images before all else
+(`fit`). Params that are other images (`target_data`) meet another one every time.
 """
 
 from __future__ import annotations
