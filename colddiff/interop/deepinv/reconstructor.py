@@ -40,8 +40,8 @@ def as_reconstructor(
         degradation: what R undoes; that of the run.
         start: the time of y; None is that of a physics that `as_physics` made of the same degradation, else 1.
         steps: restorer calls.
-        sampler: or its name. Where both are left out, what the run takes by itself, see `Run.default_settings`; else 20 steps,
-            or as many as there are levels below the start, and `unknown_params.default_sampler`.
+        sampler: or its name. Where both are left out, what the run takes by itself, see `Run.default_settings`; else 20
+            steps, or as many as there are levels below the start, and `unknown_params.default_sampler`.
         seed: image i of a batch draws from seed + i.
         oracle: use the params of such a physics, noise among them, instead of what can be read off y.
 
