@@ -137,7 +137,7 @@ class Direction:
 
 
 def direction(first: Sequence[Tensor], second: Sequence[Tensor], first_rmse: Tensor, second_rmse: Tensor) -> Direction:
-    """The direction of two ways, from the numbers per image that `FeatureEnsemble.kids` gives and the RMSE (N,) of each."""
+    """The direction of two ways, by the numbers per image of `FeatureEnsemble.kids` and the RMSE (N,) of each."""
     differences = tuple(summary(a - b) for a, b in zip(first, second, strict=True))
     return Direction(differences, summary(first_rmse - second_rmse))
 
