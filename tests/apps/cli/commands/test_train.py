@@ -1,33 +1,66 @@
-"""The paper on the command line: presets, official weights, images that become others."""
+"""`colddiff train`: a run from a line, with or without a preset."""
 
 import json
-from types import SimpleNamespace
 
 import pytest
 import torch
-from support.official_files import blurred, preset, saved  # what an official file looks like
+from support.command_line import TINY, colddiff
 from support.tiny import NET, config
 
-from colddiff import Animorph, CosineBetas, load, load_data, train
-from colddiff.apps.cli.main import main
+from colddiff import Animorph, CosineBetas, load_data
+from colddiff.apps.cli import index
+from colddiff.apps.cli.commands import train as train_command
 from colddiff.data.dataset import with_targets
-from colddiff.paper.presets import PRESETS, TRAINING
+from colddiff.models.serialization import load
 from colddiff.training.batches import Batches
 from colddiff.training.config import TrainConfig
+from colddiff.training.train import train
+from colddiff.utils.config import registered
+from colddiff.utils.text import argument_texts
+
+
+def test_train_leaves_a_run_with_a_card_and_prints_its_table(tmp_path, capsys):
+    out = tmp_path / "run"
+    assert colddiff("train", "digits", "--degradation", "gaussian_blur", "--out", out, *TINY) == 0
+    told = capsys.readouterr().out
+    assert "| 1.00 | improved |" in told and str(out) in told
+    assert "| 1.00 | improved |" in (out / "README.md").read_text()
+    assert colddiff("inspect", out) == 0
+    told = capsys.readouterr().out
+    assert "gaussian_blur" in told and "step 2 of 2" in told and "validation_loss" in told
+
+
+@pytest.mark.parametrize("prior", registered("colddiff.priors"))
+def test_a_run_generates_from_every_prior(prior, tmp_path):
+    out, args = tmp_path / "run", ["--degradation", "gaussian_blur", "--prior", prior, "--prior.sigma", "0.01"]
+    assert colddiff("train", "digits", "--out", out, *args, *TINY) == 0
+    assert colddiff("sample", out, "-n", 2, "--steps", 2, "--out", tmp_path / "grid.png") == 0
+    config = json.loads((out / "config.json").read_text())
+    assert config["prior"]["type"] == prior and config["prior"]["sigma"] == 0.01
+
+
+def test_a_unet_of_another_width_takes_the_channels_of_the_data(tmp_path):
+    args = ["--degradation", "gaussian_blur", "--steps", "1", "--batch-size", "4", "--device", "cpu"]
+    shape = ["--restorer", "unet", "--restorer.width", "8", "--restorer.blocks", "1"]
+    assert colddiff("train", "digits", "--out", tmp_path / "run", *args, *shape) == 0
+    assert load(tmp_path / "run", device="cpu").config["restorer"]["channels"] == 1
+
+
+def test_every_setting_of_a_training_is_an_option_with_a_text(capsys):
+    assert colddiff("train", "--help") == 0
+    told = " ".join(capsys.readouterr().out.split())
+    texts = argument_texts(TrainConfig)
+    assert all(texts.values()), texts
+    for name in texts:
+        assert name == "data" or f"--{name.replace('_', '-')}" in told or name in told
+
+
+def test_every_setting_of_a_training_is_in_one_group_of_options():
+    named = [name for names in train_command.GROUPS.values() for name in names.split()]
+    assert sorted(named) == sorted(index.read()["train"].keys() - {"data"}) and len(set(named)) == len(named)
+
 
 SMALL = ["--restorer", "unet", "--restorer.width", "8", "--restorer.multipliers", "[1]", "--batch-size", "4"]
-
-
-def colddiff(*arguments) -> int:
-    return main([str(a) for a in arguments])
-
-
-def test_presets_are_listed_with_what_they_undo(capsys) -> None:
-    assert colddiff("presets") == 0
-    told = capsys.readouterr().out
-    assert all(name in told for name in PRESETS) and "iterated_blur num_steps=20" in told
-    assert colddiff("presets", "--json") == 0
-    assert json.loads(capsys.readouterr().out)["deblur_mnist"]["lr"] == TRAINING["lr"] == 2e-5
 
 
 def settings_of(tmp_path, *arguments) -> dict:
@@ -41,7 +74,7 @@ def test_a_preset_trains_and_every_field_can_be_given_beside_it(tmp_path) -> Non
         "--degradation.num_steps", "5",
         "--image-size", "16",
     )  # fmt: skip
-    assert told["steps"] == 2 and told["lr"] == 2e-5 and told["image_size"] == 16 and not told["cosine_decay"]
+    assert told["steps"] == 2 and told["lr"] == 2e-5 and told["image_size"] == 16 and not told["decay"]
     assert told["degradation"]["num_steps"] == 5 and told["degradation"]["sigmas"]["sigma"] == 7.0
     assert told["flip"] and told["restorer"]["type"] == "unet"
 
@@ -65,21 +98,11 @@ def test_a_preset_without_a_name_is_refused(capsys, tmp_path) -> None:
     assert "no preset is named 'deblur'" in capsys.readouterr().err
 
 
-def test_official_weights_become_a_run(tmp_path, capsys, monkeypatch) -> None:
-    file = saved(blurred(), tmp_path)
-    monkeypatch.setitem(PRESETS, "small", SimpleNamespace(config=lambda data, out: preset(data=data)))
-    assert colddiff("import-official", file, "--preset", "small", "--out", tmp_path / "run") == 0
-    assert "parameters, averaged weights of step" in capsys.readouterr().out
-    assert load(tmp_path / "run").restore(torch.rand(1, 3, 16, 16), steps=2).shape == (1, 3, 16, 16)
-
-
-# --- images that become others ---------------------------------------------------------------------------------------
-
 MORPH = Animorph(betas=CosineBetas(num_steps=4))
 
 
 def test_images_become_others_and_others_become_images(tmp_path) -> None:
-    told = config(tmp_path / "run", degradation=MORPH, target_data="digits")
+    told = config(tmp_path / "run", degradation=MORPH, others="digits")
     run = train(told, progress=False)
     again = load(tmp_path / "run")
     new = again.sample(3, steps=2)
@@ -98,16 +121,9 @@ def test_every_image_meets_another_one_each_time() -> None:
 
 
 def test_others_go_with_what_turns_images_into_others() -> None:
-    with pytest.raises(ValueError, match="name those with target_data"):
+    with pytest.raises(ValueError, match="name those with others"):
         TrainConfig(data="digits", degradation=MORPH, out="run")
-    with pytest.raises(ValueError, match="leave target_data out"):
-        config("run", target_data="digits", restorer=NET)
+    with pytest.raises(ValueError, match="leave others out"):
+        config("run", others="digits", restorer=NET)
     with pytest.raises(ValueError, match="give an image size"):
         with_targets(load_data("digits", split="test"), load_data("digits", split="test", size=16))
-
-
-def test_a_run_that_turns_images_is_measured_beside_its_others(tmp_path, capsys) -> None:
-    train(config(tmp_path / "run", degradation=MORPH, target_data="digits"), progress=False)
-    asked = ["eval", tmp_path / "run", "digits", "--images", "4", "--steps", "2", "--perception", "none"]
-    assert colddiff(*asked, "--out", tmp_path / "report", "--input", "chain") == 0
-    assert "float32, by the steps of the chain" in capsys.readouterr().out
