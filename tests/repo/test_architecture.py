@@ -150,3 +150,119 @@ def test_importing_the_library_touches_no_global_state() -> None:
 
 def test_the_library_ships_its_types() -> None:
     assert (PACKAGE / "py.typed").exists()
+
+
+TESTS = ROOT / "tests"
+# Modules without a test file of their own: where their tests stand instead.
+ELSEWHERE: dict[str, str] = {
+    "colddiff.apps.cli.command": "tests/apps/cli/test_bad_commands.py",
+    "colddiff.apps.cli.command_table": "tests/apps/cli/test_bad_commands.py",
+    "colddiff.apps.cli.commands.app": "tests/apps/web/test_server.py",
+    "colddiff.apps.cli.commands.compare": "tests/paper/test_compare.py",
+    "colddiff.apps.cli.commands.doctor": "tests/apps/doctor/test_doctor.py",
+    "colddiff.apps.cli.commands.export": "tests/interop/test_onnx.py",
+    "colddiff.apps.cli.commands.inspect": "tests/apps/cli/commands/test_train.py",
+    "colddiff.apps.cli.commands.plot_calibration": "tests/evaluation/test_calibration.py",
+    "colddiff.apps.cli.commands.plot_frequencies": "tests/apps/cli/commands/test_plots.py",
+    "colddiff.apps.cli.commands.plot_schedules": "tests/apps/cli/commands/test_plots.py",
+    "colddiff.apps.cli.commands.push": "tests/models/test_hub.py",
+    "colddiff.apps.cli.commands.reproduce": "tests/paper/test_restoration_table.py",
+    "colddiff.apps.cli.image_files": "tests/apps/cli/test_restore_files.py",
+    "colddiff.apps.doctor.examine": "tests/apps/doctor/test_doctor.py",
+    "colddiff.apps.doctor.finding": "tests/apps/doctor/test_doctor.py",
+    "colddiff.apps.doctor.machine_checks": "tests/apps/doctor/test_doctor.py",
+    "colddiff.apps.doctor.numeric_checks": "tests/apps/doctor/test_doctor.py",
+    "colddiff.apps.doctor.overfit": "tests/apps/doctor/test_doctor.py",
+    "colddiff.apps.doctor.probe_batch": "tests/apps/doctor/test_doctor.py",
+    "colddiff.apps.doctor.run_checks": "tests/apps/doctor/test_doctor.py",
+    "colddiff.apps.web.components": "tests/apps/web/test_tabs.py",
+    "colddiff.apps.web.controls": "tests/apps/web/test_tabs.py",
+    "colddiff.apps.web.degrade_tab": "tests/apps/web/test_tabs.py",
+    "colddiff.apps.web.examples": "tests/apps/web/test_tabs.py",
+    "colddiff.apps.web.generate_tab": "tests/apps/web/test_tabs.py",
+    "colddiff.apps.web.network_guard": "tests/apps/web/test_tabs.py",
+    "colddiff.apps.web.page": "tests/apps/web/test_browser.py",
+    "colddiff.apps.web.restore_tab": "tests/apps/web/test_tabs.py",
+    "colddiff.apps.web.sampler_race": "tests/apps/web/test_tabs.py",
+    "colddiff.apps.web.uploads": "tests/apps/web/test_tabs.py",
+    "colddiff.data.streaming.shards": "tests/data/streaming/test_webdataset.py",
+    "colddiff.degradations.composite": "tests/degradations/operators/test_compose.py",
+    "colddiff.degradations.families.variance_preserving": "tests/degradations/operators/test_gaussian_noise.py",
+    "colddiff.degradations.fill": "tests/degradations/test_contract.py",
+    "colddiff.degradations.operators.from_kornia": "tests/interop/test_kornia.py",
+    "colddiff.degradations.times": "tests/degradations/test_noise_schedules.py",
+    "colddiff.interop.deepinv.physics": "tests/interop/test_deepinv.py",
+    "colddiff.interop.deepinv.reconstructor": "tests/interop/test_deepinv.py",
+    "colddiff.interop.diffusers.base": "tests/interop/diffusers/test_scheduler.py",
+    "colddiff.interop.random_params": "tests/interop/test_deepinv.py",
+    "colddiff.models.batching": "tests/models/test_run.py",
+    "colddiff.models.networks.convnext_unet": "tests/models/networks/test_paper_unet.py",
+    "colddiff.models.networks.resnet_unet": "tests/models/networks/test_paper_unet.py",
+    "colddiff.models.wiener": "tests/models/test_baselines.py",
+    "colddiff.paper.comparison_table": "tests/paper/test_compare.py",
+    "colddiff.paper.methods": "tests/paper/test_compare.py",
+    "colddiff.paper.published": "tests/paper/test_restoration_table.py",
+    "colddiff.samplers.base": "tests/samplers/test_cuda_graph.py",
+    "colddiff.samplers.generation": "tests/samplers/test_priors.py",
+    "colddiff.testing.degradations": "tests/testing/test_contract_catches.py",
+    "colddiff.testing.reporting": "tests/testing/test_contract_catches.py",
+    "colddiff.testing.samplers": "tests/testing/test_contract_catches.py",
+    "colddiff.training.config": "tests/training/test_train.py",
+    "colddiff.training.loop": "tests/training/test_train.py",
+    "colddiff.training.loss": "tests/training/test_train.py",
+    "colddiff.training.prefetch": "tests/training/test_streaming.py",
+    "colddiff.training.time_budget": "tests/training/test_train.py",
+    "colddiff.utils.huggingface": "tests/interop/test_huggingface.py",
+    "colddiff.utils.memory": "tests/models/test_tiling.py",
+    "colddiff.utils.rng": "tests/samplers/test_sample.py",
+    "colddiff.utils.safetensors_io": "tests/robustness/test_untrusted_runs.py",
+    "colddiff.utils.statistics": "tests/paper/test_compare.py",
+    "colddiff.viz.calibration_plots": "tests/evaluation/test_calibration.py",
+}
+# Of those, the ones that these files reach only through another module.
+UNNAMED: set[str] = {
+    "colddiff.apps.cli.image_files",
+    "colddiff.apps.web.sampler_race",
+    "colddiff.degradations.composite",
+    "colddiff.degradations.families.variance_preserving",
+    "colddiff.interop.diffusers.base",
+    "colddiff.models.batching",
+    "colddiff.training.time_budget",
+    "colddiff.utils.huggingface",
+}
+
+
+@pytest.mark.parametrize("module", [m for m, path in modules().items() if not path.stem.startswith("__")])
+def test_every_module_has_its_test_file(module: str) -> None:
+    inside = modules()[module].relative_to(PACKAGE)
+    own = TESTS / inside.with_name(f"test_{inside.name}")
+    assert own.exists() != (module in ELSEWHERE), f"{own.relative_to(ROOT)}, or a row of ELSEWHERE, and not both"
+    if not own.exists():
+        text = (ROOT / ELSEWHERE[module]).read_text("utf-8")
+        names = {inside.stem, inside.stem.replace("_", "-"), *_defined(module)}
+        assert module in UNNAMED or any(re.search(rf"\b{re.escape(name)}\b", text) for name in names), (
+            f"{ELSEWHERE[module]}: no {module}"
+        )
+
+
+def _defined(module: str) -> set[str]:
+    """The names of functions and classes at the top of a module."""
+    kinds = ast.FunctionDef | ast.ClassDef
+    top = [node for node in ast.parse(modules()[module].read_text("utf-8")).body if isinstance(node, kinds)]
+    return {node.name for node in top}
+
+
+def test_the_library_is_the_twelve_packages_of_the_table() -> None:
+    there = {path.name for path in PACKAGE.iterdir() if path.name != "__pycache__"}
+    assert there == {*TABLE, "__init__.py", "__main__.py", "py.typed"}
+
+
+@pytest.mark.parametrize("module", [m for m in INSIDE if package_of(m) != "apps"])
+def test_only_the_apps_print_ask_or_read_a_command_line(module: str) -> None:
+    for node in ast.walk(ast.parse(modules()[module].read_text("utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id not in ("print", "input"), f"{module}:{node.lineno} calls {node.func.id}()"
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            sources = [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
+            packages = {source.partition(".")[0] for source in sources}
+            assert not packages & {"argparse", "jsonargparse", "gradio"}, f"{module}:{node.lineno}"
