@@ -31,7 +31,7 @@ def test_numbers_are_numbers_however_they_are_written(parsed):
     for text in ("1e-3", "0.001", ".001", "1.e-3", "+0.001"):
         assert parsed(*NESTED, "--degradation.sigmas.sigma", text).degradation.sigmas.sigma == 0.001
     config = parsed(*NESTED, "--degradation.schedule", "power", "--flip", "--no-quantize-inputs")
-    assert config.degradation.schedule.registered_name == "power" and config.flip and not config.eight_bit
+    assert config.degradation.schedule.registered_name == "power" and config.flip and not config.quantize_inputs
 
 
 def test_a_yaml_file_gives_settings_that_the_command_line_overrides(parsed, tmp_path):

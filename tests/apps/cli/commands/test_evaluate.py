@@ -39,7 +39,7 @@ MORPH = Animorph(betas=CosineBetas(num_steps=4))
 
 
 def test_a_run_that_turns_images_is_measured_beside_its_others(tmp_path, capsys) -> None:
-    train(config(tmp_path / "run", degradation=MORPH, others="digits"), progress=False)
+    train(config(tmp_path / "run", degradation=MORPH, target_data="digits"), progress=False)
     asked = ["eval", tmp_path / "run", "digits", "--images", "4", "--steps", "2", "--perception", "none"]
     assert colddiff(*asked, "--out", tmp_path / "report", "--input", "chain") == 0
     assert "float32, by the steps of the chain" in capsys.readouterr().out

@@ -74,7 +74,7 @@ def test_a_preset_trains_and_every_field_can_be_given_beside_it(tmp_path) -> Non
         "--degradation.num_steps", "5",
         "--image-size", "16",
     )  # fmt: skip
-    assert told["steps"] == 2 and told["lr"] == 2e-5 and told["image_size"] == 16 and not told["decay"]
+    assert told["steps"] == 2 and told["lr"] == 2e-5 and told["image_size"] == 16 and not told["cosine_decay"]
     assert told["degradation"]["num_steps"] == 5 and told["degradation"]["sigmas"]["sigma"] == 7.0
     assert told["flip"] and told["restorer"]["type"] == "unet"
 
@@ -102,7 +102,7 @@ MORPH = Animorph(betas=CosineBetas(num_steps=4))
 
 
 def test_images_become_others_and_others_become_images(tmp_path) -> None:
-    told = config(tmp_path / "run", degradation=MORPH, others="digits")
+    told = config(tmp_path / "run", degradation=MORPH, target_data="digits")
     run = train(told, progress=False)
     again = load(tmp_path / "run")
     new = again.sample(3, steps=2)
@@ -121,9 +121,9 @@ def test_every_image_meets_another_one_each_time() -> None:
 
 
 def test_others_go_with_what_turns_images_into_others() -> None:
-    with pytest.raises(ValueError, match="name those with others"):
+    with pytest.raises(ValueError, match="name those with target_data"):
         TrainConfig(data="digits", degradation=MORPH, out="run")
-    with pytest.raises(ValueError, match="leave others out"):
-        config("run", others="digits", restorer=NET)
+    with pytest.raises(ValueError, match="leave target_data out"):
+        config("run", target_data="digits", restorer=NET)
     with pytest.raises(ValueError, match="give an image size"):
         with_targets(load_data("digits", split="test"), load_data("digits", split="test", size=16))
