@@ -149,7 +149,9 @@ def test_calibrated_noise_keeps_every_promise():
 
 def test_pictures_that_say_nothing_are_left_out():
     flat, broken = torch.full_like(SEEN[:2], 0.3), torch.full_like(SEEN[:1], torch.nan)
-    assert cd.calibrate(cd.GaussianBlur(), torch.cat([SEEN, flat, broken])) == cd.calibrate(cd.GaussianBlur(), SEEN)
+    with_them, without = (cd.calibrate(cd.GaussianBlur(), x) for x in (torch.cat([SEEN, flat, broken]), SEEN))
+    # Images of another batch are summed in another order.
+    assert with_them.schedule.values == pytest.approx(without.schedule.values, abs=1e-6)
 
 
 def from_bad(op: Degradation = cd.GaussianBlur(), images: object = SEEN, *arguments: object, **named: object) -> object:

@@ -39,6 +39,9 @@ from colddiff.utils.config import register
 DIGITS, TEST = load_data("digits"), load_data("digits", split="test")
 HALF, END = torch.tensor([0.5], dtype=torch.float64), torch.tensor([1.0], dtype=torch.float64)
 
+# Estimates divide by no less than the standard deviation of 8-bit rounding, and so grows what float32 rounds.
+ROUNDING = torch.finfo(torch.float32).eps * 255 * 12**0.5
+
 
 def rounded(x):
     return (x * 255).round() / 255
@@ -109,7 +112,7 @@ def test_each_image_has_its_own_time(images) -> None:
         together = baseline(x_t, t)
         assert together.dtype == torch.float32
         for i in range(4):
-            assert (together[i] - baseline(x_t[i : i + 1], t[i : i + 1])[0]).abs().max() < 1e-6, op
+            assert (together[i] - baseline(x_t[i : i + 1], t[i : i + 1])[0]).abs().max() < ROUNDING, op
 
 
 def test_the_wiener_estimate_beats_the_blurred_image_by_far() -> None:
@@ -322,11 +325,11 @@ def test_numbers_of_a_baseline_do_not_depend_on_the_batch_size() -> None:
         whole, parts = (evaluate(run, TEST, batch_size=size, **OPTIONS) for size in (40, 7))
         for a, b in zip(whole.rows, parts.rows, strict=True):
             if a["method"] in BASELINES:
-                assert a["rmse"] == pytest.approx(b["rmse"], abs=1e-6)
+                assert a["rmse"] == pytest.approx(b["rmse"], abs=ROUNDING)
 
 
 def test_the_run_of_the_library_has_one() -> None:
-    run, images = load("digits", device="cpu"), load_data("digits", size=16)
+    run, images = load("digits", device="cpu", precision="fp32"), load_data("digits", size=16)
     fitted = baseline_for(run.degradation, images).statistics
     assert all(torch.allclose(run.baseline.statistics[name], fitted[name], atol=1e-6) for name in fitted)
     assert (SHIPPED / "digits" / "baseline.safetensors").stat().st_size < 4096

@@ -244,7 +244,7 @@ def test_distances_go_with_what_was_told_of_no_single_start(tmp_path):
 
 
 def test_the_run_that_ships_tells_how_blurred_a_digit_is():
-    run = load("digits", device="cpu")
+    run = load("digits", device="cpu", precision="fp32")
     assert isinstance(run, Run) and run.can_estimate_time() and float(run.estimator.error) < 0.02
     x = load_data("digits", split="test", size=16)[:64]
     for t in (0.2, 0.5, 0.9):
@@ -348,7 +348,7 @@ def test_a_picture_that_is_damaged_all_the_way_is_in_the_interval():
     found = posterior(logits)
     assert float(found.t[0]) == 1 == float(found.high[0]) and float(found.low[0]) < 1
     assert float(found.high[1]) < 1, "and what is not is not"
-    run = load("digits", device="cpu")
+    run = load("digits", device="cpu", precision="fp32")
     x = load_data("digits", split="test", size=16)[:64]
     end = run.estimate_time((run.degrade(x, 1.0) * 255).round() / 255)
     assert float(((end.low <= 1) & (end.high >= 1)).double().mean()) > 0.9
@@ -391,7 +391,7 @@ def test_one_that_lies_beside_a_run_of_pairs_goes_unused(tmp_path):
 
 
 def test_one_colour_tells_nothing_and_no_picture_nothing_to_tell():
-    run = load("digits", device="cpu")
+    run = load("digits", device="cpu", precision="fp32")
     seen = run.estimate_time(torch.ones(2, 1, 16, 16))
     assert bool((seen.spread > 0.4).all()) and run.default_start(torch.zeros(1, 1, 16, 16)) == 1.0
     assert len(run.estimate_time([]).t) == len(run.estimate_time(torch.zeros(0, 1, 16, 16)).t) == 0

@@ -29,7 +29,7 @@ OFFLINE = Path(uploads.__file__).with_name("network_guard.py")
 
 @pytest.fixture(scope="module")
 def digits() -> Run:
-    return cd.load("digits", device="cpu")
+    return cd.load("digits", device="cpu", precision="fp32")
 
 
 @pytest.fixture

@@ -160,7 +160,9 @@ def test_every_image_has_its_own_time(op, images) -> None:
     together = op(x, t, params)
     for i in range(5):
         alone = op(x[i : i + 1], float(t[i]), {name: value[i : i + 1] for name, value in params.items()})
-        assert distance(together[i : i + 1], alone) < 1e-14
+        assert (
+            distance(together[i : i + 1], alone) < 1e-13
+        )  # a colour mix of 20 steps: 180 products and sums of 2.2e-16
 
 
 @pytest.mark.parametrize(

@@ -56,11 +56,12 @@ def test_a_blur_ends_in_the_mean_exactly_and_is_a_line_before(border, kept, imag
     assert ("matrices" in str(op.tables(x).keys())) == (kept > 0)
     mean = x.mean(dim=(2, 3), keepdim=True).expand_as(x)
     assert (chain(x, 1.0) - mean).abs().max() > 0.05
-    assert (op(x, 1.0) - mean).abs().max() < 1e-15
+    rounding = x[0, 0].numel() * torch.finfo(x.dtype).eps  # of a sum of as many numbers below 1, in any order
+    assert (op(x, 1.0) - mean).abs().max() < rounding
     assert torch.equal(op(x, 0.8), chain(x, 0.8))
     assert (op(x, 0.95) - (0.25 * chain(x, 0.8) + 0.75 * mean)).abs().max() < 1e-13
     mixed = op(x, torch.tensor([1.0, 0.4], dtype=torch.float64))
-    assert (mixed[:1] - mean[:1]).abs().max() < 1e-15 and (mixed[1:] - chain(x, 0.4)[1:]).abs().max() < 1e-13
+    assert (mixed[:1] - mean[:1]).abs().max() < rounding and (mixed[1:] - chain(x, 0.4)[1:]).abs().max() < 1e-13
 
 
 @pytest.mark.parametrize("border", ["circular", "symmetric"])
