@@ -230,7 +230,7 @@ def test_the_command_says_what_it_sees_and_what_it_takes_for_granted(trained, tm
     assert "--start" not in last
     told = printed(capsys, "restore", trained, pictures, "--out", tmp_path / "b", "--start", "0.5", "--steps", "1")
     assert len(told) == 1 and "--start" not in told[0]
-    assert any(line.startswith("severity     off by 0.010 in t") for line in printed(capsys, "inspect", trained))
+    assert any(line.startswith("time         off by 0.010 in t") for line in printed(capsys, "inspect", trained))
     (trained / FILE).unlink()
     told = printed(capsys, "restore", trained, pictures, "--out", tmp_path / "c", "--steps", "1")
     assert told[-1].endswith("from t = 1, as no --start said otherwise")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -11,7 +9,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from ... import viz
 from ...data.decoding import truncate_list
@@ -27,11 +24,11 @@ from ...samplers.consistency import READ_OFF
 from ...samplers.early_stopping import EarlyStopping
 from ...samplers.time_grid import steps_within, time_grid
 from ...utils.files import check_target, write_json
+from ...utils.progress import Progress, event
 from ...utils.rng import generator_for
 from ...utils.text import escape_control
 
 MEASURED = "metrics.json"
-SILENCE = 10  # seconds, after which a line says how far it is where nobody sees a bar
 LARGE = 4_000_000  # pixels; a picture that has more is announced, as it takes minutes
 
 
@@ -87,8 +84,7 @@ def restore_files(
         None ) -> tuple[int, list[ImageScores]]:  # fmt: skip
     """Restore pictures, one file each; below `out` they keep the names and folders that they have.
 
-    What is done is a bar on stderr, or a line every ten seconds where that is no terminal; a large picture is
-    announced.
+    How far it is, is a bar on a terminal and lines in the log without one; a large picture is announced there.
 
     A picture that cannot be read, or does not fit its reference, the mask or the memory, is named in a warning, and the
     others go on; what was measured is written however it ends.
@@ -110,9 +106,7 @@ def restore_files(
     # On a level, and said once.
     start = float(time_grid(1, job.start or 1.0, levels=levels)[0])
     measured, bad, alone = [], [], len(found) == 1
-    piped, spoke = not (sys.stderr and sys.stderr.isatty()), time.monotonic()
-    shown = tqdm([*zip(found, references, targets, strict=True)], desc="restoring", unit=" pictures",
-                 disable=alone or piped)  # fmt: skip
+    shown = Progress([*zip(found, references, targets, strict=True)], "restoring", unit="images", show=not alone)
     try:
         for i, ((file, name), reference, target) in enumerate(shown):
             try:
@@ -132,9 +126,6 @@ def restore_files(
                 bad.append(f"{told}: {error}" if told not in str(error) and not alone else str(error))
                 continue
             _save(x, restored, clean, job, target)
-            if piped and not alone and time.monotonic() - spoke >= SILENCE:
-                spoke = time.monotonic()
-                print(f"restored {i + 1} of {len(found)}: {escape_control(str(name))}", file=sys.stderr, flush=True)
             if clean is not None:
                 measured.append(
                     ImageScores(
@@ -211,9 +202,9 @@ def _restored(
     )  # fmt: skip
     called = way.description(levels, start)
     if x.shape[-2] * x.shape[-1] > LARGE:  # and can be restored: the walk has been prepared
-        tqdm.write(f"{escape_control(name)}: {_work(run, x, called, job)}", file=sys.stderr)
+        event(f"{escape_control(name)}: {_work(run, x, called, job)}")
     restored = x
-    for state in tqdm(walked, desc="restoring", unit=" steps", leave=False, delay=1, disable=None if show else True):
+    for state in Progress(walked, "restoring", unit="steps", show=show, delay=1):
         restored = state.x.to(x.device)
     if seen is not None:
         spared = sum(each.spared for each in settled)
@@ -221,10 +212,10 @@ def _restored(
     return restored.clamp(0, 1)
 
 
-def _seen(severity: TimeEstimate) -> str:
+def _seen(estimate: TimeEstimate) -> str:
     """How damaged a picture is, in words."""
-    t, spread = float(severity.t), float(severity.spread)
-    unsure = " (the picture hardly tells: --start says it), from t = 1" if bool(severity.unsure) else ""
+    t, spread = float(estimate.t), float(estimate.spread)
+    unsure = " (the picture hardly tells: --start says it), from t = 1" if bool(estimate.unsure) else ""
     return f"t = {t:.2f} +- {spread:.2f}{unsure}"
 
 
@@ -236,10 +227,10 @@ def _not_told(run: Run, x: Tensor, job: RestoreOptions) -> str:
     return f"{size}: from t = 1 (--start says otherwise{framed})"
 
 
-def _numbers(severity: TimeEstimate | None) -> dict[str, float] | None:
-    if severity is None:
+def _numbers(estimate: TimeEstimate | None) -> dict[str, float] | None:
+    if estimate is None:
         return None
-    return {name: round(float(getattr(severity, name)), 4) for name in ("t", "low", "high")}
+    return {name: round(float(getattr(estimate, name)), 4) for name in ("t", "low", "high")}
 
 
 def _distances(x: Tensor, clean: Tensor) -> dict[str, float]:

@@ -458,12 +458,14 @@ def test_where_nobody_sees_a_bar_a_line_says_how_far_long_work_is(saved, tmp_pat
     line = ["restore", saved(), tmp_path / "in", "--steps", 1, "--out"]
     assert command(*line, tmp_path / "soon") == 0
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr(restore_files_module, "SILENCE", 0)
+    monkeypatch.setattr("colddiff.utils.progress.FIRST", 0.0)
     assert command(*line, tmp_path / "out") == 0
-    assert capsys.readouterr().err == "restored 1 of 2: a.png\nrestored 2 of 2: deep/b.png\n"
+    first, *_, last = capsys.readouterr().err.splitlines()
+    assert first.startswith("colddiff: restoring: 1 of 2 images") and last.startswith("colddiff: restoring: 2 of 2")
+    assert command(*line, tmp_path / "quiet", "--quiet") == 0 and capsys.readouterr().err == ""
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     assert command(*line, tmp_path / "bar") == 0
-    assert "restored" not in (told := capsys.readouterr().err) and "restoring: 100%" in told
+    assert "colddiff:" not in (told := capsys.readouterr().err) and "restoring: " in told
 
 
 def test_a_large_picture_is_announced_before_work_on_it_begins(saved, tmp_path, capsys, monkeypatch):
@@ -473,7 +475,7 @@ def test_a_large_picture_is_announced_before_work_on_it_begins(saved, tmp_path, 
     monkeypatch.setattr(Run, "walk", lambda *_, **__: (pytest.fail("not yet") for _ in range(1)))
     with pytest.raises(pytest.fail.Exception):
         command("restore", saved(), big, "--steps", 3, "--tile", 112, "--out", tmp_path / "o")
-    assert capsys.readouterr().err == "big.png: 0 megapixels in 24 tiles, improved (3 calls)\n"
+    assert capsys.readouterr().err == "colddiff: big.png: 0 megapixels in 24 tiles, improved (3 calls)\n"
     with pytest.raises(pytest.fail.Exception):
         command("restore", saved(), tmp_path / "small.png", "--out", tmp_path / "o")
     assert capsys.readouterr().err == ""
@@ -486,7 +488,8 @@ def test_what_cannot_be_restored_is_not_announced(saved, tmp_path, capsys, monke
     assert capsys.readouterr().err == "colddiff: tile must be a multiple of 16 px, got 0\n"
 
 
-def test_what_is_announced_is_what_is_done(tmp_path, capsys, monkeypatch):
+def test_what_is_announced_is_what_is_done(tmp_path, caplog, monkeypatch):
+    caplog.set_level("INFO", "colddiff")
     monkeypatch.setattr(restore_files_module, "LARGE", 0)
     for options, told in (
         ({"sampler": "one_shot"}, "1 call)"),
@@ -499,7 +502,8 @@ def test_what_is_announced_is_what_is_done(tmp_path, capsys, monkeypatch):
         restore_files(
             run, [picture(tmp_path / "a.png", size=(100, 40))], tmp_path / "o", job(tile=64, overwrite=True, **options)
         )
-        err = capsys.readouterr().err
+        (err,) = (line for line in caplog.messages if "tile" in line)
+        caplog.clear()
         tiles, calls = int(err.split(" tile")[0].split()[-1]), int(err.split("(")[1].split()[0])
         assert told in err and len(seen) == tiles * calls and tiles > 1, err
 

@@ -25,7 +25,7 @@ def add_arguments(p: ArgumentParser) -> None:
         "--paired-data", type=str, default=None, help="the same pictures damaged, for a run that was trained on pairs"
     )
     # torchrun takes --start for its own --start-method, wherever it stands.
-    p.add_argument("--start", "--starts", type=str, default=".25,.5,.75,1", help="start severities in (0, 1]")
+    p.add_argument("--start", "--starts", type=str, default=".25,.5,.75,1", help="start times in (0, 1]")
     p.add_argument("--steps", type=str, default="2,5,10,20", help="numbers of steps")
     p.add_argument("--images", type=str, default="500", help="how many, from the first; `all` for all")
     p.add_argument(

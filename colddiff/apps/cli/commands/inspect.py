@@ -35,7 +35,7 @@ def run(run: str) -> None:
         for line in model.recommended.lines(model.degradation.level_times()):
             print(f"restores     {line}, measured on {escape_control(str(model.recommended))}")
     if model.estimator is not None:
-        print(f"severity     {model.estimator.description}")
+        print(f"time         {model.estimator.description}")
     log = model.path / "log.jsonl"
     for line in last_lines(log)[-2:] if log.exists() else []:
         print(f"log          {escape_control(line)}")
