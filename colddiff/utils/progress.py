@@ -1,4 +1,4 @@
-"""What a long operation says of itself: a bar on a terminal, a line in the log now and then without one.
+"""What a long operation says of itself: a bar on a terminal or in a notebook, elsewhere a line in the log now and then.
 
 Lines and events go to `logging.getLogger("colddiff")` at level INFO. Nothing of that is printed from Python until
 logging is set up, for instance with `logging.basicConfig(level=logging.INFO)`.
@@ -61,7 +61,7 @@ class Progress(Generic[T]):
         self.interval, self.clock, self.leave = INTERVAL if interval is None else interval, clock, leave
         self.note, self.spoke, self.closed = "", False, False
         self.bar: Any = None
-        terminal = bool(sys.stderr and sys.stderr.isatty()) if terminal is None else terminal
+        terminal = shows_bars() if terminal is None else terminal
         shown = show and is_first()
         self.logs = shown and not terminal
         if shown and terminal:
@@ -134,6 +134,11 @@ class Progress(Generic[T]):
             left = max(0, self.total - self.done)
             told.append(f"{in_words(left / pace)} left" if left else f"done in {in_words(seconds)}")
         return f"{self.name}: {', '.join(told)}"
+
+
+def shows_bars() -> bool:
+    """Whether somebody sees a bar move: on a terminal and in a notebook."""
+    return bool(sys.stderr and sys.stderr.isatty()) or "ipykernel" in sys.modules
 
 
 def in_words(seconds: float) -> str:
