@@ -11,7 +11,7 @@ from sprites_drawn import sprite
 import colddiff as cd
 from colddiff import viz
 from colddiff.data import load_data
-from colddiff.evaluation.memorization import nearest_neighbour_report
+from colddiff.evaluation.memorization import nearest_neighbour_report as neighbours
 
 
 def draw(folder: Path, seed: int, number: int = 1000) -> Path:
@@ -52,9 +52,7 @@ states = [*cd.walk(run.R, D, D(x, 1.0), steps=50, sampler="estimated")]
 rows = [("t = 1.0", D(x, 1.0)), *((f"t = {float(s.t[0]):.1f}", s.x) for s in states[4::5])]
 viz.save(viz.labelled_rows(rows), out / "trajectory.png")
 
-found = nearest_neighbour_report(
-    made.cpu(), load_data(data, size=16), load_data(data, size=16, split="test")[:], run.device
-)
+found = neighbours(made.cpu(), load_data(data, size=16), load_data(data, size=16, split="test")[:], run.device)
 viz.save(viz.labelled_rows(found.pictures), out / "nearest.png")
 far = found.values["distance"]
 print("\nRMSE from the nearest training picture, median: " + ", ".join(f"{name} {far[name]:.4f}" for name in far))
