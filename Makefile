@@ -12,7 +12,7 @@ DATA        ?=
 VENV        := .venv
 BIN         := $(VENV)/bin
 
-.PHONY: setup browser docs dist demo test test-core test-slow unit fuzz soak lint bench bench-rmse lock clean
+.PHONY: setup browser docs dist demo test test-core test-slow test-cpus unit fuzz soak lint bench bench-rmse lock clean
 
 setup: $(VENV)/ready
 $(VENV)/ready: pyproject.toml $(CONSTRAINTS) constraints/beside.txt
@@ -53,6 +53,15 @@ test-core:
 
 test-slow: setup
 	$(BIN)/pytest -q -m slow
+
+# The same tests as on other CPUs, with one thread and with two: an hour.
+test-cpus: setup
+	for cpu in CPU=this ATEN_CPU_CAPABILITY=default ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2; do \
+	  for threads in 1 2; do \
+	    echo "$$cpu OMP_NUM_THREADS=$$threads"; \
+	    env $$cpu OMP_NUM_THREADS=$$threads $(BIN)/pytest -q -n 2 -m "not slow" || exit 1; \
+	  done; \
+	done
 
 # Ten minutes of files of a run spoiled at random; what is found says with which seed.
 fuzz: setup

@@ -1,4 +1,4 @@
-"""What every test shares: one thread per worker, a way to make images, and runs that are trained once."""
+"""What every test shares: how many threads a worker has, a way to make images, and runs that are trained once."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ from colddiff.training.train import train
 from colddiff.utils import config
 
 if "PYTEST_XDIST_WORKER" in os.environ:
-    torch.set_num_threads(1)
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
 
 
 @pytest.fixture(autouse=True)
